@@ -1,0 +1,131 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours: Swift 6 mode, the upcoming features on, every warning an error.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Where memory is reached by hand, each place has to say `unsafe`.
+let memorySafe = settings + [.strictMemorySafety()]
+
+let package = Package(
+    name: "daypass",
+    products: [
+        .executable(name: "daypassd", targets: ["DaypassServer"])
+    ],
+    // exact: versions, since Package.resolved is not committed.
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: memorySafe),
+        .target(name: "JOSE", dependencies: ["OpenSSL"], swiftSettings: memorySafe),
+        .target(
+            name: "Broker",
+            dependencies: ["OpenSSL", "JOSE", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: memorySafe
+        ),
+        .target(
+            name: "BrokerConfigurationYAML",
+            dependencies: ["Broker", "JOSE", "OpenSSL", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "BrokerSQLite",
+            dependencies: [
+                "Broker", "JOSE",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "BrokerHTTP",
+            dependencies: [
+                "Broker", "JOSE", "OpenSSL",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "BrokerTesting",
+            dependencies: ["Broker", "JOSE", "OpenSSL"],
+            path: "Sources/BrokerTesting",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "DaypassServer",
+            dependencies: [
+                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "OpenSSLTests", dependencies: ["OpenSSL", "VectorFiles"], swiftSettings: settings),
+        .testTarget(name: "JOSETests", dependencies: ["JOSE", "OpenSSL", "VectorFiles"], swiftSettings: settings),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: [
+                "Broker", "BrokerTesting", "JOSE", "OpenSSL", "VectorFiles",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "BrokerConfigurationYAMLTests",
+            dependencies: ["Broker", "BrokerConfigurationYAML", "BrokerTesting", "JOSE"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "BrokerSQLiteTests",
+            dependencies: [
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "BrokerHTTPTests",
+            dependencies: [
+                "Broker", "BrokerHTTP", "BrokerTesting", "JOSE", "OpenSSL",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["BrokerTesting", "DaypassServer", "JOSE", "OpenSSL"],
+            swiftSettings: settings
+        ),
+        .target(name: "VectorFiles", path: "Tests/VectorFiles", swiftSettings: settings),
+    ]
+)

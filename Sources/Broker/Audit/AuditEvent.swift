@@ -1,0 +1,44 @@
+package import FoundationEssentials
+package import JOSE
+
+/// One record of what the broker decided, for whom and why. It never holds a token, a signature or a key.
+package struct AuditEvent: Sendable {
+    package enum Kind: String, Sendable, CaseIterable {
+        /// A gateway token was minted.
+        case exchangeGranted = "exchange.granted"
+        /// A subject whose signature was good got none.
+        case exchangeRefused = "exchange.refused"
+    }
+
+    package let time: Date
+    package let trace: TraceID
+    package let kind: Kind
+    /// The configured name of the subject token's issuer.
+    package let issuer: IssuerName
+    /// `name:sub`, or nil where the token was refused before its subject was known to be well-formed.
+    package let subject: ExactString?
+    package let rule: ExactString?
+    package let sessionID: ExactString?
+    /// `jti` of the gateway token.
+    package let tokenID: ExactString?
+    /// Why it was refused, as one word of ours; nil where it was granted.
+    package let reason: String?
+    /// The claims that are kept, the explanation, the grant: see `Explanation.json`.
+    package let details: JSONObject
+
+    package init(
+        time: Date, trace: TraceID, kind: Kind, issuer: IssuerName, subject: ExactString?, rule: ExactString? = nil,
+        sessionID: ExactString? = nil, tokenID: ExactString? = nil, reason: String? = nil, details: JSONObject
+    ) {
+        self.time = time
+        self.trace = trace
+        self.kind = kind
+        self.issuer = issuer
+        self.subject = subject
+        self.rule = rule
+        self.sessionID = sessionID
+        self.tokenID = tokenID
+        self.reason = reason
+        self.details = details
+    }
+}

@@ -1,0 +1,78 @@
+package import JOSE
+
+/// The whole configuration, validated: whatever holds one can serve with it.
+///
+/// It is read from YAML elsewhere; here are only values that are already known to be sound.
+package struct BrokerConfiguration: Sendable {
+    package var server: ServerConfiguration
+    package var tokens: TokenConfiguration
+    package var verify: VerifyConfiguration
+    package var store: StoreConfiguration
+    package var audit: AuditConfiguration
+    /// An absolute path.
+    package var masterKeyFile: String
+    package var issuers: [IssuerConfiguration]
+    package var rules: RuleSet
+
+    package init(
+        server: ServerConfiguration, tokens: TokenConfiguration, verify: VerifyConfiguration, store: StoreConfiguration,
+        audit: AuditConfiguration, masterKeyFile: String, issuers: [IssuerConfiguration], rules: RuleSet
+    ) {
+        self.server = server
+        self.tokens = tokens
+        self.verify = verify
+        self.store = store
+        self.audit = audit
+        self.masterKeyFile = masterKeyFile
+        self.issuers = issuers
+        self.rules = rules
+    }
+}
+
+/// What is minted, and for whom.
+package struct TokenConfiguration: Sendable {
+    /// `iss` of every gateway token.
+    package var issuer: ExactString
+    /// What a grant may name as `aud`; the first is the default. Never empty.
+    package var audiences: [ExactString]
+    package var signingAlgorithm: JWSAlgorithm
+
+    package init(issuer: ExactString, audiences: [ExactString], signingAlgorithm: JWSAlgorithm = .ES256) {
+        self.issuer = issuer
+        self.audiences = audiences
+        self.signingAlgorithm = signingAlgorithm
+    }
+}
+
+/// What `/verify` demands beyond a good token.
+package struct VerifyConfiguration: Sendable {
+    /// Whether a request that requires no scope is refused, since its gateway is then most likely misconfigured.
+    package var requireScope: Bool
+    /// Whether a token that lists models is refused where the gateway requires none.
+    package var requireModel: Bool
+
+    package init(requireScope: Bool = true, requireModel: Bool = false) {
+        self.requireScope = requireScope
+        self.requireModel = requireModel
+    }
+}
+
+package enum StoreConfiguration: Sendable {
+    /// The absolute path of the database file.
+    case sqlite(path: String)
+}
+
+/// Which claims of a subject token are kept with its session and in the audit record.
+package struct AuditConfiguration: Sendable {
+    package enum Claims: String, Sendable, CaseIterable {
+        /// The registered ones and those that a rule of the issuer names.
+        case matched
+        case all
+    }
+
+    package var claims: Claims
+
+    package init(claims: Claims = .matched) {
+        self.claims = claims
+    }
+}

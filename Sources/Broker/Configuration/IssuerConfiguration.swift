@@ -1,0 +1,61 @@
+package import JOSE
+
+/// An OIDC issuer whose tokens may be exchanged.
+package struct IssuerConfiguration: Sendable {
+    package var name: IssuerName
+    /// `iss`, byte for byte.
+    package var issuer: ExactString
+    /// What `aud` has to contain.
+    package var audience: ExactString
+    package var keys: KeySource
+    /// Never empty.
+    package var algorithms: Set<JWSAlgorithm>
+    /// The longest `exp − iat` that is accepted.
+    package var maximumLifetime: Duration
+    /// For an issuer that many organisations share: the claims of which a rule has to match one without a wildcard.
+    /// Empty for an issuer of one's own.
+    package var requiredClaims: [ExactString]
+    /// Whether keys may come from private addresses, and over plain HTTP from loopback.
+    package var allowsPrivateAddresses: Bool
+
+    package enum KeySource: Sendable {
+        /// OpenID Connect Discovery 1.0 §4 at the issuer.
+        case discovery
+        case url(String)
+        /// A JWK Set read at start. `path` is where it came from, for messages.
+        case inline(JWKSet, path: String)
+    }
+
+    package init(
+        name: IssuerName, issuer: ExactString, audience: ExactString, keys: KeySource = .discovery,
+        algorithms: Set<JWSAlgorithm> = [.RS256], maximumLifetime: Duration = .seconds(3600),
+        requiredClaims: [ExactString] = [], allowsPrivateAddresses: Bool = false
+    ) {
+        self.name = name
+        self.issuer = issuer
+        self.audience = audience
+        self.keys = keys
+        self.algorithms = algorithms
+        self.maximumLifetime = maximumLifetime
+        self.requiredClaims = requiredClaims
+        self.allowsPrivateAddresses = allowsPrivateAddresses
+    }
+}
+
+/// An issuer's short name, the first part of every subject (`name:sub`): `[a-z][a-z0-9-]{0,62}`, and not `spiffe`, so that
+/// no OIDC subject can be mistaken for a SPIFFE ID.
+package struct IssuerName: Sendable, Hashable, CustomStringConvertible {
+    package let text: ExactString
+
+    /// - Returns: nil unless `text` has that form.
+    package init?(parsing text: String) {
+        let bytes = Array(text.utf8)
+        let isLetter = { (byte: UInt8) in (0x61...0x7A).contains(byte) }
+        guard (1...63).contains(bytes.count), isLetter(bytes[0]), text != "spiffe",
+            bytes.allSatisfy({ isLetter($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") })
+        else { return nil }
+        self.text = ExactString(text)
+    }
+
+    package var description: String { text.string }
+}

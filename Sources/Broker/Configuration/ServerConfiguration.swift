@@ -1,0 +1,53 @@
+/// Where the broker listens, and what it grants each connection.
+package struct ServerConfiguration: Sendable {
+    package var publicListener: ListenAddress
+    /// The origin that clients use, without a trailing slash.
+    package var publicURL: String
+    package var telemetryListener: ListenAddress
+    /// Open connections on the public listener; one more is closed at once.
+    package var maximumConnections: Int
+
+    package init(
+        publicListener: ListenAddress, publicURL: String, telemetryListener: ListenAddress,
+        maximumConnections: Int = 10_000
+    ) {
+        self.publicListener = publicListener
+        self.publicURL = publicURL
+        self.telemetryListener = telemetryListener
+        self.maximumConnections = maximumConnections
+    }
+}
+
+/// A TCP address to listen on.
+package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
+    /// An IPv4 or IPv6 address as text, without brackets.
+    package let host: String
+    package let port: Int
+
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// - Returns: nil unless `text` is `IPv4:PORT` or `[IPv6]:PORT`, the address a literal one, the port 0 to 65535
+    ///   (0: any that is free).
+    package init?(parsing text: String) {
+        guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
+        var host = text[..<colon]
+        let digits = text[text.utf8.index(after: colon)...]
+        guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits) else { return nil }
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        if isBracketed { host = host.dropFirst().dropLast() }
+        guard let address = IPAddress(parsing: String(host)), isBracketed == address.isIPv6 else { return nil }
+        self.init(host: String(host), port: Int(port))
+    }
+
+    /// Whether nothing beyond this machine can reach it.
+    package var isLoopback: Bool {
+        IPAddress(parsing: host)?.isLoopback ?? false
+    }
+
+    package var description: String {
+        host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+}

@@ -1,0 +1,57 @@
+import JOSE
+import Logging
+import Synchronization
+
+/// Log lines about refusals: every one that was recorded, and of those that anybody can cause at most ten a second; the
+/// others are counted, and the count goes out with the next line.
+final class RefusalLog: Sendable {
+    private static let linesPerSecond = 10
+
+    private let logger: Logger
+    private let clock: any BrokerClock
+    private let state = Mutex(State())
+
+    init(logger: Logger, clock: any BrokerClock) {
+        self.logger = logger
+        self.clock = clock
+    }
+
+    /// A refusal that is also in the audit record.
+    func note(_ event: AuditEvent) {
+        logger.info(
+            "exchange refused",
+            metadata: [
+                "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
+                "reason": "\(event.reason ?? "")",
+            ])
+    }
+
+    /// A refusal before anything was proved.
+    func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
+        guard let omitted = state.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        logger.info(
+            "subject token refused",
+            metadata: [
+                "trace": "\(request.trace)", "reason": "\(failure.reason.code)", "message": "\(failure.reason)",
+                "omitted": "\(omitted)",
+            ])
+    }
+
+    private struct State {
+        private var second: Int64 = .min
+        private var lines = 0
+        private var omitted = 0
+
+        /// - Returns: how many were omitted since the last line, or nil if this one is to be omitted too.
+        mutating func admit(at now: Duration) -> Int? {
+            if now.components.seconds != second { (second, lines) = (now.components.seconds, 0) }
+            guard lines < RefusalLog.linesPerSecond else {
+                omitted += 1
+                return nil
+            }
+            lines += 1
+            defer { omitted = 0 }
+            return omitted
+        }
+    }
+}

@@ -1,0 +1,92 @@
+package import JOSE
+
+/// All rules in their order, checked against the issuers that they speak of. The only maker of a `Grant`.
+package struct RuleSet: Sendable {
+    package let rules: [Rule]
+    private let byIssuer: [IssuerName: [Rule]]
+
+    package init(_ rules: [Rule], issuers: [IssuerConfiguration]) throws(RuleSetFailure) {
+        let issuersByName = Dictionary(issuers.map { ($0.name, $0) }) { first, _ in first }
+        var names: Set<ExactString> = []
+        for rule in rules {
+            guard names.insert(rule.name).inserted else { throw .duplicateName(rule.name) }
+            guard let issuer = issuersByName[rule.issuer] else { throw .unknownIssuer(rule.issuer, rule: rule.name) }
+            guard !rule.matchers.isEmpty else { throw .noMatchers(rule: rule.name) }
+            if !issuer.requiredClaims.isEmpty, !rule.pins(oneOf: issuer.requiredClaims) {
+                throw .requiredClaim(issuer.requiredClaims, issuer: issuer.name, rule: rule.name)
+            }
+            if let scope = rule.terms.scope.first(where: \.isReserved) { throw .reservedScope(scope, rule: rule.name) }
+        }
+        self.rules = rules
+        byIssuer = Dictionary(grouping: rules, by: \.issuer)
+    }
+
+    /// What the first rule that matches grants; with `name`, what that rule grants, if it matches.
+    ///
+    /// An unknown name and a name that does not match give the same explanation of nothing more than the caller said.
+    package func match(_ subject: VerifiedSubject, naming name: ExactString?) -> Outcome {
+        let candidates = (byIssuer[subject.issuer] ?? []).filter { name == nil || $0.name == name }
+        if let rule = candidates.first(where: { rule in rule.matchers.allSatisfy { $0.matches(subject.claims) } }) {
+            return .granted(Grant(Match(rule: rule)))
+        }
+        return .refused(Explanation(of: subject, named: name, candidates: candidates))
+    }
+
+    /// The claims that rules of this issuer read, by their names at the top level.
+    package func claimsRead(of issuer: IssuerName) -> Set<ExactString> {
+        Set((byIssuer[issuer] ?? []).flatMap { $0.matchers.map(\.claim.topLevelName) })
+    }
+
+    package enum Outcome: Sendable {
+        case granted(Grant)
+        case refused(Explanation)
+    }
+
+    /// That a rule matched. Nobody else can make one, so nobody else can make a `Grant`.
+    package struct Match: Sendable {
+        let rule: Rule
+
+        fileprivate init(rule: Rule) {
+            self.rule = rule
+        }
+    }
+}
+
+extension Rule {
+    fileprivate func pins(oneOf claims: [ExactString]) -> Bool {
+        matchers.contains { claims.contains($0.claim.text) && $0.isExact }
+    }
+}
+
+/// Why rules are not accepted as a set.
+package enum RuleSetFailure: Error, Sendable, CustomStringConvertible {
+    case duplicateName(ExactString)
+    case unknownIssuer(IssuerName, rule: ExactString)
+    case noMatchers(rule: ExactString)
+    case requiredClaim([ExactString], issuer: IssuerName, rule: ExactString)
+    case reservedScope(Scope, rule: ExactString)
+
+    /// The rule at fault.
+    package var rule: ExactString {
+        switch self {
+        case .duplicateName(let rule), .unknownIssuer(_, let rule), .noMatchers(let rule),
+            .requiredClaim(_, _, let rule), .reservedScope(_, let rule):
+            rule
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .duplicateName(let rule): "two rules are named \(rule)"
+        case .unknownIssuer(let issuer, let rule): "rule \(rule) names the issuer \(issuer), which is not configured"
+        case .noMatchers(let rule): "rule \(rule) tests no claim, so it would match every token of its issuer"
+        case .requiredClaim(let claims, let issuer, let rule):
+            """
+            rule \(rule) has to match one of \(claims.map(\.string).joined(separator: ", ")) without a wildcard: \
+            \(issuer) issues tokens to everybody
+            """
+        case .reservedScope(let scope, let rule):
+            "rule \(rule) grants \(scope): scopes that start with daypass: are not yet supported"
+        }
+    }
+}

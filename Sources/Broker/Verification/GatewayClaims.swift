@@ -1,0 +1,53 @@
+package import JOSE
+
+/// The claims of a gateway token whose signature was good, as far as verdicts and answers need them.
+package struct GatewayClaims: Sendable {
+    static let modelsDetailType: ExactString = "daypass_models"
+
+    package let subject: ExactString
+    package let sessionID: ExactString
+    package let rule: ExactString
+    package let tokenID: ExactString
+    package let scope: [Scope]
+    /// Nil where the token does not speak of models.
+    package let models: [Glob]?
+    /// Seconds since 1970.
+    package let notBefore: Double
+    package let expiry: Double
+
+    /// - Returns: nil when a claim that the mint always writes is not there as it writes it.
+    init?(_ claims: JSONObject) {
+        guard let subject = claims["sub"]?.string, let sessionID = claims["sid"]?.string,
+            let rule = claims["rule"]?.string, let tokenID = claims["jti"]?.string,
+            let scopeText = claims["scope"]?.string, let scope = Scope.list(parsing: scopeText.string),
+            let notBefore = claims["nbf"]?.number, let expiry = claims["exp"]?.number
+        else { return nil }
+        var models: [Glob]?
+        if let details = claims["authorization_details"] {
+            guard let parsed = Self.models(details) else { return nil }
+            models = parsed
+        }
+        self.subject = subject
+        self.sessionID = sessionID
+        self.rule = rule
+        self.tokenID = tokenID
+        self.scope = scope
+        self.models = models
+        self.notBefore = notBefore
+        self.expiry = expiry
+    }
+
+    private static func models(_ details: JSONValue) -> [Glob]? {
+        var models: [Glob] = []
+        for detail in details.array ?? [] {
+            guard let detail = detail.object, detail["type"]?.string == modelsDetailType,
+                let patterns = detail["models"]?.array
+            else { return nil }
+            for pattern in patterns {
+                guard let text = pattern.string, let glob = try? Glob(parsing: text.string) else { return nil }
+                models.append(glob)
+            }
+        }
+        return models.isEmpty ? nil : models
+    }
+}

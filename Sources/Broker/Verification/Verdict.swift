@@ -1,0 +1,37 @@
+package import JOSE
+
+/// The answer to a gateway: allow, or deny with a reason.
+package enum Verdict: Sendable {
+    case allow(GatewayClaims)
+    case deny(Denial)
+}
+
+/// Why a token does not open what a gateway guards.
+package enum Denial: Sendable, Equatable {
+    /// The token itself is not good: 401, so that its holder gets a new one.
+    case token(TokenFault)
+    /// The token is good and lacks what is required: 403.
+    case insufficientScope
+    case insufficientModel
+    /// The gateway requires nothing, so its configuration is most likely wrong: 403.
+    case nothingRequired
+
+    package enum TokenFault: String, Sendable, Equatable {
+        case missing, malformed, type, issuer, audience, algorithm, key, signature, expired
+        case notYetValid = "not_yet_valid"
+        case claims
+    }
+}
+
+/// What a gateway requires of a token.
+package struct Requirement: Sendable, Equatable {
+    /// All have to be in the token.
+    package var scopes: [Scope]
+    /// All have to be allowed by the token.
+    package var models: [ExactString]
+
+    package init(scopes: [Scope] = [], models: [ExactString] = []) {
+        self.scopes = scopes
+        self.models = models
+    }
+}

@@ -1,0 +1,168 @@
+// What Swift cannot see of OpenSSL (macros, variadics) or must not do with it (OSSL_PARAM builders keep the
+// caller's pointers until the key is built, so keys are built here, from memory that outlives the call).
+// Nothing in this file decides anything: every answer is OpenSSL's own.
+#ifndef DAYPASS_COPENSSL_SHIM_H
+#define DAYPASS_COPENSSL_SHIM_H
+
+#include <limits.h>
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+static const int daypass_ed25519 = EVP_PKEY_ED25519;
+static const int daypass_pss_padding = RSA_PKCS1_PSS_PADDING;
+static const int daypass_pss_salt_is_digest_length = RSA_PSS_SALTLEN_DIGEST;
+
+static inline const char *daypass_ec_group(int nid) {
+    switch (nid) {
+    case NID_X9_62_prime256v1: return "P-256";
+    case NID_secp384r1: return "P-384";
+    case NID_secp521r1: return "P-521";
+    default: return NULL;
+    }
+}
+
+static const int daypass_p256 = NID_X9_62_prime256v1;
+static const int daypass_p384 = NID_secp384r1;
+static const int daypass_p521 = NID_secp521r1;
+
+static inline EVP_PKEY *daypass_key_from_params(const char *type, OSSL_PARAM_BLD *builder, int selection) {
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    EVP_PKEY *key = NULL;
+    if (params == NULL || context == NULL || EVP_PKEY_fromdata_init(context) != 1
+        || EVP_PKEY_fromdata(context, &key, selection, params) != 1) {
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    EVP_PKEY_CTX_free(context);
+    OSSL_PARAM_free(params);
+    return key;
+}
+
+// modulus, exponent: big-endian
+static inline EVP_PKEY *daypass_rsa_public_key(
+    const unsigned char *modulus, int modulus_length, const unsigned char *exponent, int exponent_length) {
+    BIGNUM *n = BN_bin2bn(modulus, modulus_length, NULL), *e = BN_bin2bn(exponent, exponent_length, NULL);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    EVP_PKEY *key = NULL;
+    if (n != NULL && e != NULL && builder != NULL && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1)
+        key = daypass_key_from_params("RSA", builder, EVP_PKEY_PUBLIC_KEY);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(n);
+    BN_free(e);
+    return key;
+}
+
+// point: 0x04 ‖ x ‖ y; OpenSSL refuses a point that is not on the curve. scalar: big-endian, NULL for a public key
+static inline EVP_PKEY *daypass_ec_key(
+    int nid, const unsigned char *point, size_t point_length, const unsigned char *scalar, int scalar_length) {
+    const char *group = daypass_ec_group(nid);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    BIGNUM *d = scalar == NULL ? NULL : BN_secure_new();
+    EVP_PKEY *key = NULL;
+    if (group != NULL && builder != NULL && (scalar == NULL || (d != NULL && BN_bin2bn(scalar, scalar_length, d) != NULL))
+        && OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) == 1
+        && OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, point_length) == 1
+        && (d == NULL || OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PRIV_KEY, d) == 1))
+        key = daypass_key_from_params("EC", builder, d == NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR);
+    OSSL_PARAM_BLD_free(builder);
+    BN_clear_free(d);
+    return key;
+}
+
+static inline EVP_PKEY *daypass_generate_ec(int nid) {
+    const char *group = daypass_ec_group(nid);
+    return group == NULL ? NULL : EVP_PKEY_Q_keygen(NULL, NULL, "EC", group);
+}
+
+static inline EVP_PKEY *daypass_generate_rsa(size_t bits) { return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", bits); }
+
+static inline EVP_PKEY *daypass_generate_ed25519(void) { return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"); }
+
+// A parameter of a key as big-endian bytes of exactly `length`, or 0.
+static inline int daypass_key_number(const EVP_PKEY *key, int which, unsigned char *out, int length) {
+    static const char *const names[] = {
+        OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E, OSSL_PKEY_PARAM_EC_PUB_X, OSSL_PKEY_PARAM_EC_PUB_Y};
+    BIGNUM *number = NULL;
+    int done = which >= 0 && which < 4 && EVP_PKEY_get_bn_param(key, names[which], &number) == 1
+        && BN_bn2binpad(number, out, length) == length;
+    BN_clear_free(number);
+    return done;
+}
+
+// The curve of an EC key as a NID, or 0: also for curves given by explicit parameters, which are not named curves.
+static inline int daypass_key_curve(const EVP_PKEY *key) {
+    char name[80];
+    size_t length = 0;
+    int explicit_parameters = 0;
+    if (EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &explicit_parameters) == 1
+        && explicit_parameters)
+        return 0;
+    if (EVP_PKEY_get_group_name(key, name, sizeof name, &length) != 1) return 0;
+    int nid = OBJ_txt2nid(name);
+    return nid == NID_undef ? EC_curve_nist2nid(name) : nid;
+}
+
+// The fixed-length r ‖ s of JWS (RFC 7518 §3.4) as DER; the caller frees *der with daypass_free. Its length, or -1.
+static inline int daypass_ecdsa_der(const unsigned char *raw, int half, unsigned char **der) {
+    ECDSA_SIG *signature = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(raw, half, NULL), *s = BN_bin2bn(raw + half, half, NULL);
+    int length = -1;
+    *der = NULL;
+    if (signature != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(signature, r, s) == 1) {
+        r = s = NULL;
+        length = i2d_ECDSA_SIG(signature, der);
+    }
+    BN_free(r);
+    BN_free(s);
+    ECDSA_SIG_free(signature);
+    return length;
+}
+
+static inline int daypass_ecdsa_raw(const unsigned char *der, size_t length, unsigned char *raw, int half) {
+    ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &der, (long)length);
+    int done = signature != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(signature), raw, half) == half
+        && BN_bn2binpad(ECDSA_SIG_get0_s(signature), raw + half, half) == half;
+    ECDSA_SIG_free(signature);
+    return done;
+}
+
+static inline void daypass_free(void *pointer) { OPENSSL_free(pointer); }
+
+// A password callback that has no password, so that an encrypted PEM is an error and never a prompt.
+static inline int daypass_no_password(char *buffer, int size, int writing, void *context) {
+    (void)buffer, (void)size, (void)writing, (void)context;
+    return -1;
+}
+
+static inline EVP_PKEY *daypass_read_pem(const unsigned char *pem, int length, int private_key) {
+    BIO *bio = BIO_new_mem_buf(pem, length);
+    EVP_PKEY *key = NULL;
+    if (bio != NULL)
+        key = private_key ? PEM_read_bio_PrivateKey(bio, NULL, daypass_no_password, NULL)
+                          : PEM_read_bio_PUBKEY(bio, NULL, daypass_no_password, NULL);
+    BIO_free(bio);
+    return key;
+}
+
+static inline int daypass_gcm_set_tag(EVP_CIPHER_CTX *context, unsigned char *tag) {
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, tag);
+}
+
+static inline int daypass_gcm_get_tag(EVP_CIPHER_CTX *context, unsigned char *tag) {
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag);
+}
+
+#endif

@@ -1,0 +1,58 @@
+/// Text from outside, equal only to text of the very same UTF-8 bytes.
+///
+/// Swift's own `String` compares by canonical equivalence, under which two issuers that a certificate authority or a
+/// database tells apart can be equal. Everything that decides (claims, issuers, audiences, key ids, names) is compared
+/// and hashed through this type.
+package struct ExactString: Sendable, Hashable {
+    package let string: String
+
+    package init(_ string: String) {
+        self.string = string
+    }
+
+    /// - Returns: nil unless `bytes` are well-formed UTF-8.
+    package init?(validating bytes: ArraySlice<UInt8>) {
+        guard let string = String(validating: bytes, as: UTF8.self) else { return nil }
+        self.string = string
+    }
+
+    package var utf8: String.UTF8View { string.utf8 }
+    package var isEmpty: Bool { string.isEmpty }
+
+    package static func == (lhs: ExactString, rhs: ExactString) -> Bool {
+        let (left, right) = (lhs.utf8, rhs.utf8)
+        return left.count == right.count && left.elementsEqual(right)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        var copy = string
+        copy.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        hasher.combine(0xFF as UInt8)  // no UTF-8 text contains it: keeps adjacent fields apart
+    }
+}
+
+extension ExactString: ExpressibleByStringLiteral, CustomStringConvertible, Comparable {
+    package init(stringLiteral value: String) {
+        self.init(value)
+    }
+
+    package var description: String { string }
+
+    package static func < (lhs: ExactString, rhs: ExactString) -> Bool {
+        lhs.utf8.lexicographicallyPrecedes(rhs.utf8)
+    }
+}
+
+extension ExactString {
+    /// Whether it is the same text but for the case of ASCII letters: how media types compare (RFC 2045 §5.1).
+    package func equalsIgnoringASCIICase(_ other: String) -> Bool {
+        func folded(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
+        return utf8.count == other.utf8.count
+            && zip(utf8, other.utf8).allSatisfy { folded($0) == folded($1) }
+    }
+
+    /// Whether a C0 control character or DEL is in it. No identifier that we accept has one.
+    package var hasControlCharacters: Bool {
+        utf8.contains { $0 < 0x20 || $0 == 0x7F }
+    }
+}
