@@ -25,6 +25,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -43,6 +44,11 @@ let package = Package(
         .target(
             name: "BrokerConfigurationYAML",
             dependencies: ["Broker", "JOSE", "OpenSSL", .product(name: "Yams", package: "Yams")],
+            // Resources/ links to config/: `daypassd init` writes these files where there are none.
+            resources: [
+                .embedInCode("Resources/daypass.yaml"), .embedInCode("Resources/issuers"),
+                .embedInCode("Resources/rules"),
+            ],
             swiftSettings: settings
         ),
         .target(
@@ -50,6 +56,7 @@ let package = Package(
             dependencies: [
                 "Broker", "JOSE",
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -60,11 +67,12 @@ let package = Package(
                 "Broker", "JOSE", "OpenSSL",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -80,7 +88,12 @@ let package = Package(
             dependencies: [
                 "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -104,6 +117,7 @@ let package = Package(
             name: "BrokerSQLiteTests",
             dependencies: [
                 "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
         ),
@@ -116,6 +130,9 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -123,9 +140,27 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["BrokerTesting", "DaypassServer", "JOSE", "OpenSSL"],
+            dependencies: [
+                "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: settings
         ),
         .target(name: "VectorFiles", path: "Tests/VectorFiles", swiftSettings: settings),
     ]
 )
+
+// libFuzzer's targets, which only build with -sanitize=fuzzer: Tests/Fuzz/run.sh
+if Context.environment["DAYPASS_FUZZ"] != nil {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: ["Broker", "BrokerConfigurationYAML", "CFuzzer", "JOSE", "OpenSSL"],
+            path: "Tests/Fuzz/Fuzz",
+            swiftSettings: settings
+        ),
+    ]
+}

@@ -107,12 +107,20 @@ static inline int daypass_key_curve(const EVP_PKEY *key) {
     char name[80];
     size_t length = 0;
     int explicit_parameters = 0;
-    if (EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &explicit_parameters) == 1
-        && explicit_parameters)
+    if (EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &explicit_parameters) != 1
+        || explicit_parameters)
         return 0;
     if (EVP_PKEY_get_group_name(key, name, sizeof name, &length) != 1) return 0;
     int nid = OBJ_txt2nid(name);
     return nid == NID_undef ? EC_curve_nist2nid(name) : nid;
+}
+
+// OpenSSL's quick check of the public half (range, curve, infinity) or, for a pair, its check of both halves.
+static inline int daypass_check_key(EVP_PKEY *key, int pair) {
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int done = context != NULL && (pair ? EVP_PKEY_check(context) : EVP_PKEY_public_check_quick(context)) == 1;
+    EVP_PKEY_CTX_free(context);
+    return done;
 }
 
 // The fixed-length r ‖ s of JWS (RFC 7518 §3.4) as DER; the caller frees *der with daypass_free. Its length, or -1.
@@ -145,6 +153,14 @@ static inline void daypass_free(void *pointer) { OPENSSL_free(pointer); }
 static inline int daypass_no_password(char *buffer, int size, int writing, void *context) {
     (void)buffer, (void)size, (void)writing, (void)context;
     return -1;
+}
+
+// An unencrypted PrivateKeyInfo; *der moves behind it.
+static inline EVP_PKEY *daypass_read_pkcs8(const unsigned char **der, long length) {
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, der, length);
+    EVP_PKEY *key = info == NULL ? NULL : EVP_PKCS82PKEY(info);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    return key;
 }
 
 static inline EVP_PKEY *daypass_read_pem(const unsigned char *pem, int length, int private_key) {

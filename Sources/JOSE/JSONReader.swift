@@ -6,12 +6,14 @@
 /// after the value. Stack and time are bounded: recursion goes as deep as the limit, and each byte is looked at once.
 package struct JSONReader {
     package static let defaultDepth = 8
+    /// In bytes, of a number with a fraction or an exponent: bounds what converting it costs.
+    package static let maximumNumberLength = 64
 
     private let bytes: [UInt8]
     private var position = 0
     private var depthLeft: Int
 
-    /// The value that `bytes` hold, and nothing else.
+    /// The value that `bytes` hold, and nothing else. `depth` is how many arrays and objects may stand in one another.
     package static func read(_ bytes: [UInt8], depth: Int = defaultDepth) throws(JSONFailure) -> JSONValue {
         var reader = JSONReader(bytes: bytes, depthLeft: depth)
         let value = try reader.value()
@@ -171,20 +173,19 @@ package struct JSONReader {
             _ = digits()
             guard position > exponent else { throw failure(.number) }
         }
-        let value: Double
-        if isInteger, let integer {
-            value = bytes[start] == UInt8(ascii: "-") ? -Double(integer) : Double(integer)
-        } else {
-            guard let parsed = Double(String(decoding: bytes[start..<position], as: UTF8.self)) else {
-                throw failure(.number)
-            }
-            value = parsed
+        if isInteger {
+            // Not by way of a Double, which rounds 2⁵³ + 1 to 2⁵³.
+            guard let integer else { throw JSONFailure(reason: .number, offset: start) }
+            return bytes[start] == UInt8(ascii: "-") ? -Double(integer) : Double(integer)
         }
-        guard value.magnitude <= 0x1p53 else { throw JSONFailure(reason: .number, offset: start) }
+        let text = bytes[start..<position]
+        guard text.count <= Self.maximumNumberLength,
+            let value = Double(String(decoding: text, as: UTF8.self)), value.magnitude < 0x1p53
+        else { throw JSONFailure(reason: .number, offset: start) }
         return value
     }
 
-    /// Steps over digits. Their value, or nil where there are none or it is beyond 2⁵³.
+    /// Steps over digits. Their value, 0 where there are none, nil where it is beyond 2⁵³.
     private mutating func digits() -> UInt64? {
         var value: UInt64? = 0
         while let byte = peek, case 0x30...0x39 = byte {

@@ -1,8 +1,8 @@
-/// A JSON value (RFC 8259) as our strict reader accepts it: no duplicate members, numbers that a `Double` holds exactly.
+/// A JSON value (RFC 8259) as our strict reader accepts it: no duplicate members, integers that a `Double` holds exactly.
 package enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
-    /// Finite and within ±2⁵³.
+    /// Finite and within ±2⁵³; with a fraction, the nearest `Double`.
     case number(Double)
     case string(ExactString)
     case array([JSONValue])

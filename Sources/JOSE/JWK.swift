@@ -26,8 +26,8 @@ package struct JWK: Sendable {
             guard operations.contains("verify") else { throw .notForSignatures }
         }
         guard ["RSA", "EC", "OKP"].contains(type) else { throw type == "oct" ? .symmetric : .unknownType }
-        // Whoever publishes the private half has no secret left.
-        guard members["d"] == nil else { throw .privateKey }
+        // Whoever publishes the private half, or a part of it, has no secret left (RFC 7518 §6.2.2, §6.3.2).
+        guard Self.privateMembers.allSatisfy({ members[$0] == nil }) else { throw .privateKey }
         keyID = try Self.requiredText("kid", in: members)
         guard keyID.utf8.count <= 1024, !keyID.hasControlCharacters else { throw .member("kid") }
         publicKey = try Self.publicKey(type, members)
@@ -38,6 +38,8 @@ package struct JWK: Sendable {
             algorithm = nil
         }
     }
+
+    private static let privateMembers: [ExactString] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 
     private static func publicKey(_ type: ExactString, _ members: JSONObject) throws(JWKFailure) -> PublicKey {
         do {

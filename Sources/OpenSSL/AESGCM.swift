@@ -24,7 +24,9 @@ package struct AESGCMKey: Sendable {
     }
 
     /// For known-answer tests only: a nonce must never be used twice under one key.
+    /// - Precondition: a nonce of 12 bytes; neither text of 2 GiB or more.
     func seal(_ plaintext: Span<UInt8>, associatedData: [UInt8], nonce: [UInt8]) throws(OpenSSLError) -> [UInt8] {
+        precondition(nonce.count == Self.nonceLength, "a nonce of AES-GCM has 12 bytes here")
         OpenSSLError.clear()
         guard let context = unsafe EVP_CIPHER_CTX_new() else { throw .drain("sealing") }
         defer { unsafe EVP_CIPHER_CTX_free(context) }
@@ -52,7 +54,9 @@ package struct AESGCMKey: Sendable {
     package func open(_ sealed: Span<UInt8>, associatedData: [UInt8]) throws(OpenSSLError) -> SecretBytes {
         OpenSSLError.clear()
         let bodyLength = sealed.count - Self.nonceLength - Self.tagLength
-        guard bodyLength >= 0, let context = unsafe EVP_CIPHER_CTX_new() else { throw .drain("opening") }
+        guard (0...Int(Int32.max)).contains(bodyLength), let context = unsafe EVP_CIPHER_CTX_new() else {
+            throw .drain("opening")
+        }
         defer { unsafe EVP_CIPHER_CTX_free(context) }
         var output = [UInt8](repeating: 0, count: bodyLength)
         var spare = [UInt8](repeating: 0, count: Self.tagLength)

@@ -34,6 +34,9 @@ package struct OpenSSLError: Error, Sendable, CustomStringConvertible {
     static func clear() {
         ERR_clear_error()
     }
+
+    /// Whether nothing is left in the calling thread's queue.
+    static var isQueueEmpty: Bool { ERR_peek_error() == 0 }
 }
 
 extension OpenSSLError: Equatable {

@@ -24,12 +24,12 @@ import COpenSSL
         return PrivateKey(try unsafe KeyHandle(owning: key, "generating a key"))
     }
 
-    /// - Parameter der: PKCS #8 (RFC 5208), not encrypted, and nothing after it.
+    /// - Parameter der: a PrivateKeyInfo of PKCS #8 (RFC 5208), which is never encrypted, and nothing after it.
     package convenience init(pkcs8 der: Span<UInt8>) throws(KeyFailure) {
         OpenSSLError.clear()
         let (key, rest): (OpaquePointer?, Int) = unsafe der.withUnsafeBufferPointer { input in
             var cursor = input.baseAddress
-            let key = unsafe d2i_AutoPrivateKey(nil, &cursor, input.count)
+            let key = unsafe daypass_read_pkcs8(&cursor, input.count)
             let used = unsafe cursor.map { unsafe $0 - input.baseAddress! } ?? 0
             return unsafe (key, input.count - used)
         }
@@ -38,8 +38,9 @@ import COpenSSL
         self.init(handle)
     }
 
-    /// - Parameter pem: the first private key block of the text, not encrypted.
+    /// - Parameter pem: the first private key block of the text, which has at most 1 MiB; not encrypted.
     package convenience init(pem: Span<UInt8>) throws(KeyFailure) {
+        guard pem.count <= KeyHandle.maximumTextLength else { throw .length }
         OpenSSLError.clear()
         let key = unsafe pem.withUnsafeBufferPointer {
             unsafe daypass_read_pem($0.baseAddress, Int32($0.count), 1)
@@ -61,7 +62,7 @@ import COpenSSL
             }
         }
         let handle = try unsafe KeyHandle(owning: key, "building an elliptic curve key")
-        guard handle.isConsistentPair() else { throw .openSSL(.drain("checking a key pair")) }
+        guard handle.isPair else { throw .openSSL(.drain("checking a key pair")) }
         self.init(handle)
     }
 
@@ -129,9 +130,6 @@ import COpenSSL
 }
 
 extension KeyHandle {
-    fileprivate func isConsistentPair() -> Bool {
-        guard let context = unsafe EVP_PKEY_CTX_new_from_pkey(nil, pointer, nil) else { return false }
-        defer { unsafe EVP_PKEY_CTX_free(context) }
-        return unsafe EVP_PKEY_pairwise_check(context) == 1
-    }
+    /// Whether the private half is in its range and the public half belongs to it.
+    fileprivate var isPair: Bool { unsafe daypass_check_key(pointer, 1) == 1 }
 }

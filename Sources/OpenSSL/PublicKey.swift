@@ -10,9 +10,12 @@ import COpenSSL
         self.handle = handle
     }
 
-    /// - Parameters: big-endian, without a sign byte; leading zeros are tolerated by the size check only.
+    /// - Parameters: big-endian, in the fewest bytes (RFC 7518 §2), so that a key has one spelling.
     package convenience init(rsaModulus modulus: [UInt8], exponent: [UInt8]) throws(KeyFailure) {
-        guard modulus.count <= RSAKeyPolicy.sizes.upperBound / 8 + 1, exponent.count <= 8 else { throw .length }
+        guard let first = modulus.first, first != 0, modulus.count <= RSAKeyPolicy.sizes.upperBound / 8 else {
+            throw .length
+        }
+        guard let first = exponent.first, first != 0, exponent.count <= 8 else { throw .rsaExponent }
         OpenSSLError.clear()
         let key = unsafe modulus.withUnsafeBufferPointer { modulus in
             unsafe exponent.withUnsafeBufferPointer { exponent in
@@ -58,8 +61,9 @@ import COpenSSL
         self.init(handle)
     }
 
-    /// - Parameter pem: the first `PUBLIC KEY` block of the text.
+    /// - Parameter pem: the first `PUBLIC KEY` block of the text, which has at most 1 MiB.
     package convenience init(pem: [UInt8]) throws(KeyFailure) {
+        guard pem.count <= KeyHandle.maximumTextLength else { throw .length }
         OpenSSLError.clear()
         let key = unsafe pem.withUnsafeBufferPointer {
             unsafe daypass_read_pem($0.baseAddress, Int32($0.count), 0)
@@ -137,12 +141,7 @@ extension PublicKey {
     /// The 32 bytes of an Ed25519 key.
     package var ed25519Bytes: [UInt8]? {
         guard case .ed25519 = type else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 32)
-        var count = bytes.count
-        let done = unsafe bytes.withUnsafeMutableBufferPointer {
-            unsafe EVP_PKEY_get_raw_public_key(handle.pointer, $0.baseAddress, &count)
-        }
-        return done == 1 && count == 32 ? bytes : nil
+        return handle.rawPublicKey(length: 32)
     }
 }
 

@@ -3,17 +3,20 @@ import OpenSSL
 
 /// Which claims of a subject token stay with its session and its audit record.
 package enum KeptClaims {
+    /// In bytes; a longer text is kept as its digest.
+    package static let maximumTextLength = 256
+
     private static let registered: [ExactString] = ["iss", "sub", "aud", "iat", "exp", "jti"]
 
-    /// The claims of `subject` as the configuration wants them kept: the registered ones and those that rules of its
-    /// issuer read, or all of them; long values by their digests.
-    package static func of(_ subject: VerifiedSubject, rules: RuleSet, keeping claims: AuditConfiguration.Claims)
-        -> JSONObject
-    {
-        let read = rules.claimsRead(of: subject.issuer)
+    /// Those of `claims`, which `issuer` signed, that the configuration wants kept: the registered ones and those that
+    /// rules of the issuer read, or all of them; long texts by their digests.
+    package static func of(
+        _ claims: JSONObject, signedBy issuer: IssuerName, rules: RuleSet, keeping which: AuditConfiguration.Claims
+    ) -> JSONObject {
+        let read = rules.claimsRead(of: issuer)
         var kept = JSONObject()
-        for member in subject.claims.members
-        where claims == .all || registered.contains(member.name) || read.contains(member.name) {
+        for member in claims.members
+        where which == .all || registered.contains(member.name) || read.contains(member.name) {
             _ = kept.append(member.name, shortened(member.value))
         }
         return kept
@@ -22,13 +25,17 @@ package enum KeptClaims {
     /// The value, with each text of more than 256 bytes in it replaced by `{"sha256": …, "bytes": …}`.
     package static func shortened(_ value: JSONValue) -> JSONValue {
         switch value {
-        case .string(let text) where text.utf8.count > Explanation.maximumValueLength:
-            let digest = Base64URL.encode(HashAlgorithm.sha256.digest(Array(text.utf8)))
-            return ["sha256": .string(ExactString(digest)), "bytes": .number(Double(text.utf8.count))]
+        case .string(let text) where text.utf8.count > maximumTextLength: return digest(of: Array(text.utf8))
         case .array(let elements): return .array(elements.map(shortened))
         case .object(let object):
             return .object(JSONObject(uniqueMembers: object.members.map { ($0.name, shortened($0.value)) }))
         default: return value
         }
+    }
+
+    /// What stands for something too long: `{"sha256": …, "bytes": …}`.
+    static func digest(of bytes: [UInt8]) -> JSONValue {
+        let digest = Base64URL.encode(HashAlgorithm.sha256.digest(bytes))
+        return ["sha256": .string(ExactString(digest)), "bytes": .number(Double(bytes.count))]
     }
 }

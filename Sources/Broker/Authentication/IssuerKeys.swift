@@ -191,9 +191,9 @@ extension IssuerKeys {
             return waiting
         }
 
-        /// - Returns: false when there is nothing to wait for.
+        /// - Returns: false when there is nothing to wait for, or too many wait already.
         mutating func wait(_ continuation: CheckedContinuation<Void, Never>) -> Bool {
-            guard isFetching else { return false }
+            guard isFetching, waiting.count < Self.maximumWaiting else { return false }
             waiting.append(continuation)
             return true
         }

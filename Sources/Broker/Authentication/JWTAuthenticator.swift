@@ -138,7 +138,7 @@ package struct JWTAuthenticator: Sendable {
             guard now < expiry.rounded(.down) + leeway else { throw Refusal(.expired) }
             guard issuedAt.rounded(.up) <= now + leeway else { throw Refusal(.issuedInTheFuture) }
             if let value = claims["nbf"] {
-                guard let notBefore = value.number else { throw Refusal(.claim("nbf")) }
+                guard let notBefore = value.number, notBefore >= 0 else { throw Refusal(.claim("nbf")) }
                 guard notBefore.rounded(.up) <= now + leeway else { throw Refusal(.notYetValid) }
             }
             guard expiry > issuedAt, expiry - issuedAt <= issuer.maximumLifetime.seconds else {

@@ -56,11 +56,14 @@ package struct TokenExchange: Sendable {
                 refusals.note(error, request)
                 throw .subjectToken
             }
+            let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
             try await recordRefusal(
                 AuditEvent(
                     time: now, trace: request.trace, kind: .exchangeRefused, issuer: signer.issuer,
                     subject: signer.identity, reason: error.reason.code,
-                    details: ["message": .string(ExactString(error.reason.description))]))
+                    details: [
+                        "message": .string(ExactString(error.reason.description)), "claims": .object(claims),
+                    ]))
             throw .subjectToken
         }
     }
@@ -90,7 +93,7 @@ package struct TokenExchange: Sendable {
     private func mint(
         _ subject: VerifiedSubject, _ grant: Grant, _ request: ExchangeRequest, at now: Date
     ) throws(ExchangeRefusal) -> (GatewayToken, SessionRecord, AuditEvent) {
-        let claims = KeptClaims.of(subject, rules: rules, keeping: keptClaims)
+        let claims = kept(subject)
         do {
             let (token, session) = try mint.mint(subject, grant, keeping: claims, at: now)
             let details: JSONObject = [
@@ -123,10 +126,14 @@ package struct TokenExchange: Sendable {
         of subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: String, _ details: JSONObject, at now: Date
     ) -> AuditEvent {
         var details = details
-        _ = details.append("claims", .object(KeptClaims.of(subject, rules: rules, keeping: keptClaims)))
+        _ = details.append("claims", .object(kept(subject)))
         return AuditEvent(
             time: now, trace: request.trace, kind: .exchangeRefused, issuer: subject.issuer, subject: subject.identity,
             reason: reason, details: details)
+    }
+
+    private func kept(_ subject: VerifiedSubject) -> JSONObject {
+        KeptClaims.of(subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)
     }
 
     private func recordRefusal(_ event: AuditEvent) async throws(ExchangeRefusal) {

@@ -35,11 +35,18 @@ package struct SigningKey: Sendable {
     package let signer: JWSSigner
 
     /// A new key and its record, sealed.
+    /// - Throws: `.generation`, also for an algorithm other than ES256 and EdDSA.
     package static func generate(
         _ algorithm: JWSAlgorithm, state: SigningKeyRecord.State, sealedWith masterKey: MasterKey, at now: Date
     ) throws(KeyRingFailure) -> SigningKeyRecord {
+        let type: KeyType
+        switch algorithm {
+        case .ES256: type = .ellipticCurve(.p256)
+        case .EdDSA: type = .ed25519
+        default: throw .generation("we do not sign with \(algorithm.rawValue)")
+        }
         do {
-            let key = try PrivateKey.generate(algorithm == .EdDSA ? .ed25519 : .ellipticCurve(.p256))
+            let key = try PrivateKey.generate(type)
             let keyID = JWK.thumbprint(of: key.publicKey)
             return SigningKeyRecord(
                 keyID: keyID, algorithm: algorithm, state: state,

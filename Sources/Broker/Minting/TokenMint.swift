@@ -19,7 +19,7 @@ package struct TokenMint: Sendable {
     package func mint(
         _ subject: VerifiedSubject, _ grant: Grant, keeping claims: JSONObject, at now: Date
     ) throws(OpenSSLError) -> (GatewayToken, SessionRecord) {
-        let sessionID = try random.identifier()
+        let sessionID = try random.identifier(at: now)
         let tokenID = try random.identifier()
         let issuedAt = Int(now.timeIntervalSince1970.rounded(.down))
         let lifetime = min(grant.timeToLive, grant.maximumSession).components.seconds

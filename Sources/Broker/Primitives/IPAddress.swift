@@ -79,18 +79,22 @@ package struct IPAddress: Sendable, Hashable {
     private static func ipv6(_ text: String) -> [UInt8]? {
         let halves = text.split(separator: "::", omittingEmptySubsequences: false)
         guard halves.count <= 2 else { return nil }
-        guard let head = groups(halves[0]), let tail = halves.count == 2 ? groups(halves[1]) : [] else { return nil }
+        let isWhole = halves.count == 1
+        guard let head = groups(halves[0], endsInIPv4: isWhole),
+            let tail = isWhole ? [] : groups(halves[1], endsInIPv4: true)
+        else { return nil }
         let gap = 16 - head.count - tail.count
-        guard halves.count == 2 ? gap >= 2 : gap == 0 else { return nil }
+        guard isWhole ? gap == 0 : gap >= 2 else { return nil }
         return head + [UInt8](repeating: 0, count: gap) + tail
     }
 
-    private static func groups(_ text: Substring) -> [UInt8]? {
+    /// - Parameter endsInIPv4: whether the last group may be an IPv4 address: only at the end of the whole address.
+    private static func groups(_ text: Substring, endsInIPv4: Bool) -> [UInt8]? {
         guard !text.isEmpty else { return [] }
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         var bytes: [UInt8] = []
         for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, part.utf8.contains(UInt8(ascii: ".")) {
+            if endsInIPv4, index == parts.count - 1, part.utf8.contains(UInt8(ascii: ".")) {
                 guard let last = ipv4(part) else { return nil }
                 return bytes + last
             }

@@ -1,3 +1,4 @@
+package import FoundationEssentials
 package import JOSE
 package import OpenSSL
 
@@ -17,8 +18,14 @@ package struct SystemRandom: RandomSource {
 }
 
 extension RandomSource {
-    /// 128 random bits in base64url (22 characters): a `jti` or `sid`.
+    /// 128 random bits in base64url (22 characters): a `jti`.
     package func identifier() throws(OpenSSLError) -> ExactString {
         ExactString(Base64URL.encode(try bytes(16)))
+    }
+
+    /// 48 bits of time and 80 random ones in base64url (22 characters): a `sid`. Sessions of one time stand together in
+    /// the store's index, which with ids that are all random would write a page of its own for each.
+    package func identifier(at now: Date) throws(OpenSSLError) -> ExactString {
+        ExactString(Base64URL.encode(EpochMilliseconds(now).bytes + (try bytes(10))))
     }
 }

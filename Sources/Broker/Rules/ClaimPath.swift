@@ -24,6 +24,11 @@ package struct ClaimPath: Sendable, Hashable, CustomStringConvertible {
     /// The member at the top of the claims that the path starts from.
     package var topLevelName: ExactString { steps[0] }
 
+    /// Whether it leads where `text` leads, however either is spelt: `/iss` is `iss`.
+    package func isSame(as text: ExactString) -> Bool {
+        ClaimPath(parsing: text.string)?.steps == steps
+    }
+
     /// The value that the path leads to, or nil where it leads nowhere.
     package func value(in claims: JSONObject) -> JSONValue? {
         var value = claims[steps[0]]

@@ -4,11 +4,12 @@ package import JOSE
 package struct Explanation: Sendable, Hashable {
     /// More rules than these are counted, not listed.
     package static let maximumRules = 50
-    /// A longer value of a claim is shown by its digest.
+    /// In bytes of JSON. A claim whose value is longer is shown by the digest of it: it stands here once for each rule
+    /// that reads it, and an issuer, not we, decides how long it is.
     package static let maximumValueLength = 256
 
-    /// The rule that the caller named, if it did.
-    package let named: ExactString?
+    /// The rule that the caller named, if it did; by its digest where no rule can have so long a name.
+    package let named: JSONValue?
     package let rules: [RuleMiss]
     package let omittedRules: Int
 
@@ -26,24 +27,19 @@ package struct Explanation: Sendable, Hashable {
 
     init(of subject: VerifiedSubject, named: ExactString?, candidates: [Rule]) {
         // The nearest miss first: what an operator looks for.
-        let misses = candidates.map { rule in
-            RuleMiss(
-                rule: rule.name,
-                claims: rule.matchers.filter { !$0.matches(subject.claims) }.map { matcher in
-                    ClaimMiss(
-                        claim: matcher.claim.text, wanted: matcher.anyOf.map(\.description),
-                        got: matcher.claim.value(in: subject.claims).map(KeptClaims.shortened))
-                })
-        }.sorted { $0.claims.count < $1.claims.count }
-        self.named = named
-        rules = Array(misses.prefix(Self.maximumRules))
+        let misses = candidates.map { rule in (rule.name, rule.matchers.filter { !$0.matches(subject.claims) }) }
+            .sorted { $0.1.count < $1.1.count }
+        self.named = named.map { KeptClaims.shortened(.string($0)) }
+        rules = misses.prefix(Self.maximumRules).map { rule, matchers in
+            RuleMiss(rule: rule, claims: matchers.map { ClaimMiss($0, in: subject.claims) })
+        }
         omittedRules = misses.count - rules.count
     }
 
     /// As it is recorded.
     package var json: JSONObject {
         var json: JSONObject = [:]
-        if let named { _ = json.append("named", .string(named)) }
+        if let named { _ = json.append("named", named) }
         _ = json.append("rules", .array(rules.map { .object($0.json) }))
         if omittedRules > 0 { _ = json.append("omitted_rules", .number(Double(omittedRules))) }
         return json
@@ -57,6 +53,15 @@ extension Explanation.RuleMiss {
 }
 
 extension Explanation.ClaimMiss {
+    fileprivate init(_ matcher: ClaimMatcher, in claims: JSONObject) {
+        claim = matcher.claim.text
+        wanted = matcher.anyOf.map(\.description)
+        got = matcher.claim.value(in: claims).map { value in
+            let bytes = value.encoded()
+            return bytes.count > Explanation.maximumValueLength ? KeptClaims.digest(of: bytes) : value
+        }
+    }
+
     fileprivate var json: JSONObject {
         var json: JSONObject = [
             "claim": .string(claim), "wanted": .array(wanted.map { .string(ExactString($0)) }),

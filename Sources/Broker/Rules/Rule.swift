@@ -23,7 +23,7 @@ package struct Rule: Sendable {
 
 /// What a rule allows, as its author wrote it. A `Grant` comes of it only by a match.
 package struct GrantTerms: Sendable {
-    /// Never empty, no scope twice.
+    /// 1 to 64, no scope twice.
     package let scope: [Scope]
     /// How long a gateway token lives at most.
     package let timeToLive: Duration
@@ -35,6 +35,9 @@ package struct GrantTerms: Sendable {
     package let audiences: [ExactString]
 
     package static let longestSession: Duration = .seconds(24 * 3600)
+    /// In bytes, of scopes and model patterns together: both stand in the token, and many gateways take no header of
+    /// more than 8 KiB.
+    package static let maximumTextLength = 4096
 
     /// - Returns: nil when one of the above does not hold, or anything is longer than 24 hours.
     package init?(
@@ -42,7 +45,9 @@ package struct GrantTerms: Sendable {
         audiences: [ExactString]
     ) {
         let session = maximumSession ?? timeToLive
-        guard !scope.isEmpty, Set(scope).count == scope.count, !audiences.isEmpty, models?.isEmpty != true,
+        let textLength = (scope.map(\.text) + (models ?? []).map(\.pattern)).reduce(0) { $0 + $1.utf8.count }
+        guard (1...Scope.maximumCount).contains(scope.count), Set(scope).count == scope.count,
+            textLength <= Self.maximumTextLength, !audiences.isEmpty, models?.isEmpty != true,
             timeToLive >= .seconds(1), session >= timeToLive, session <= Self.longestSession
         else { return nil }
         self.scope = scope
@@ -55,6 +60,9 @@ package struct GrantTerms: Sendable {
 
 /// One scope (RFC 6749 §3.3: `scope-token`).
 package struct Scope: Sendable, Hashable, CustomStringConvertible {
+    /// In one list.
+    package static let maximumCount = 64
+
     package let text: ExactString
 
     /// - Returns: nil unless `text` is 1 to 128 of the characters %x21 / %x23-5B / %x5D-7E.
@@ -71,7 +79,7 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
         for part in text.split(separator: " ") {
             guard let scope = Scope(parsing: String(part)) else { return nil }
             if !scopes.contains(scope) { scopes.append(scope) }
-            guard scopes.count <= 64 else { return nil }
+            guard scopes.count <= maximumCount else { return nil }
         }
         return scopes
     }

@@ -4,6 +4,7 @@ package import JOSE
 package struct RuleSet: Sendable {
     package let rules: [Rule]
     private let byIssuer: [IssuerName: [Rule]]
+    private let readClaims: [IssuerName: Set<ExactString>]
 
     package init(_ rules: [Rule], issuers: [IssuerConfiguration]) throws(RuleSetFailure) {
         let issuersByName = Dictionary(issuers.map { ($0.name, $0) }) { first, _ in first }
@@ -19,13 +20,16 @@ package struct RuleSet: Sendable {
         }
         self.rules = rules
         byIssuer = Dictionary(grouping: rules, by: \.issuer)
+        readClaims = byIssuer.mapValues { Set($0.flatMap { $0.matchers.map(\.claim.topLevelName) }) }
     }
 
     /// What the first rule that matches grants; with `name`, what that rule grants, if it matches.
     ///
-    /// An unknown name and a name that does not match give the same explanation of nothing more than the caller said.
+    /// An unknown name, the name of another issuer's rule and a name that does not match are all refused; only the
+    /// explanation, which no caller sees, tells them apart.
     package func match(_ subject: VerifiedSubject, naming name: ExactString?) -> Outcome {
-        let candidates = (byIssuer[subject.issuer] ?? []).filter { name == nil || $0.name == name }
+        var candidates = byIssuer[subject.issuer] ?? []
+        if let name { candidates = candidates.filter { $0.name == name } }
         if let rule = candidates.first(where: { rule in rule.matchers.allSatisfy { $0.matches(subject.claims) } }) {
             return .granted(Grant(Match(rule: rule)))
         }
@@ -34,7 +38,7 @@ package struct RuleSet: Sendable {
 
     /// The claims that rules of this issuer read, by their names at the top level.
     package func claimsRead(of issuer: IssuerName) -> Set<ExactString> {
-        Set((byIssuer[issuer] ?? []).flatMap { $0.matchers.map(\.claim.topLevelName) })
+        readClaims[issuer] ?? []
     }
 
     package enum Outcome: Sendable {
@@ -54,7 +58,7 @@ package struct RuleSet: Sendable {
 
 extension Rule {
     fileprivate func pins(oneOf claims: [ExactString]) -> Bool {
-        matchers.contains { claims.contains($0.claim.text) && $0.isExact }
+        matchers.contains { matcher in matcher.isExact && claims.contains(where: matcher.claim.isSame(as:)) }
     }
 }
 

@@ -1,0 +1,40 @@
+import HTTPTypes
+import JOSE
+
+/// Text from outside as the value of a header: `%` and everything but printable ASCII is percent-encoded, so that no
+/// subject can end a line or begin a header.
+enum HeaderText {
+    static func encode(_ text: ExactString) -> String {
+        let isPlain = { (byte: UInt8) in (0x21...0x7E).contains(byte) && byte != UInt8(ascii: "%") }
+        if text.utf8.allSatisfy(isPlain) { return text.string }
+        var output: [UInt8] = []
+        for byte in text.utf8 {
+            if isPlain(byte) {
+                output.append(byte)
+            } else {
+                output += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    private static let digits = Array("0123456789ABCDEF".utf8)
+}
+
+extension HTTPField.Name {
+    private static func known(_ name: String) -> HTTPField.Name {
+        guard let name = HTTPField.Name(name) else { preconditionFailure("\(name) is a header name") }
+        return name
+    }
+
+    static let apiKey = known("x-api-key")
+    static let requireScope = known("Daypass-Require-Scope")
+    static let requireModel = known("Daypass-Require-Model")
+    static let daypassTraceID = known("Daypass-Trace-Id")
+    static let daypassSubject = known("Daypass-Subject")
+    static let daypassSession = known("Daypass-Session")
+    static let daypassRule = known("Daypass-Rule")
+    static let daypassScope = known("Daypass-Scope")
+    static let daypassExpires = known("Daypass-Expires")
+    static let daypassHint = known("Daypass-Hint")
+}

@@ -1,0 +1,76 @@
+// How every refusal looks on the wire: the one place where a failure becomes `error`, `error_description` and a status.
+package import Broker
+import HTTPTypes
+import Hummingbird
+import JOSE
+
+/// An error response of the token endpoint (RFC 6749 §5.2, RFC 8693 §2.2.2).
+package struct OAuthError: Error, Sendable {
+    package enum Code: String, Sendable {
+        case invalidRequest = "invalid_request"
+        case invalidGrant = "invalid_grant"
+        case invalidClient = "invalid_client"
+        case invalidScope = "invalid_scope"
+        case invalidTarget = "invalid_target"
+        case unsupportedGrantType = "unsupported_grant_type"
+        case temporarilyUnavailable = "temporarily_unavailable"
+    }
+
+    package let code: Code
+    /// Words of ours; never text of the request.
+    package let description: String
+
+    package init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+
+    /// What a refusal is called depends on the protocol that the caller speaks.
+    package init(_ refusal: ExchangeRefusal, speaking grantType: GrantType) {
+        switch refusal {
+        case .subjectToken:
+            // One text for every case, so that nobody can probe which check failed or which rule came close.
+            let code: Code = grantType == .jwtBearer ? .invalidGrant : .invalidRequest
+            self.init(code, "the subject token is not acceptable, or no rule grants its subject anything")
+        case .scope: self.init(.invalidScope, "the scope exceeds what is granted")
+        case .target: self.init(.invalidTarget, "the audience or resource is not one that is granted")
+        case .unavailable: self.init(.temporarilyUnavailable, "the broker cannot decide at the moment; try again")
+        }
+    }
+
+    var status: HTTPResponse.Status {
+        switch code {
+        case .invalidClient: .unauthorized
+        case .temporarilyUnavailable: .serviceUnavailable
+        default: .badRequest
+        }
+    }
+
+    func response(trace: TraceID) -> Response {
+        var response = Response.json(
+            status,
+            [
+                "error": .string(ExactString(code.rawValue)),
+                "error_description": .string(ExactString("\(description) (trace \(trace))")),
+            ])
+        response.headers[.cacheControl] = "no-store"
+        switch code {
+        case .temporarilyUnavailable: response.headers[.retryAfter] = "1"
+        case .invalidClient: response.headers[.wwwAuthenticate] = #"Basic realm="daypass""#
+        default: break
+        }
+        return response
+    }
+}
+
+extension Response {
+    static func json(_ status: HTTPResponse.Status, _ object: JSONObject) -> Response {
+        json(status, encoded: object.encoded())
+    }
+
+    static func json(_ status: HTTPResponse.Status, encoded: [UInt8]) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: encoded)))
+    }
+}

@@ -1,0 +1,135 @@
+import AsyncHTTPClient
+import Broker
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+
+/// One GET over a connection of its own to one address, whatever the host's name resolves to by now. TLS still asks for a
+/// certificate of the host.
+struct PinnedRequest: Sendable {
+    let url: OutboundURL
+    let address: IPAddress
+    let trustRoots: GuardedFetcher.TrustRoots
+    let connectTimeout: Duration
+
+    enum Answer: Sendable {
+        case document(FetchedDocument)
+        /// To the value of the `Location` field.
+        case redirect(String)
+    }
+
+    enum Failure: Error {
+        /// There was no answer: the host may still answer at another address.
+        case notReached(String)
+        case refused(FetchFailure)
+    }
+
+    /// Suspends until the whole body is there, however long that takes. Ends promptly, with any failure, when the task is
+    /// cancelled.
+    func answer() async throws(Failure) -> Answer {
+        let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: try configuration)
+        // Closing a TLS connection waits for the peer, for which the caller need not wait.
+        defer { Task { try? await client.shutdown() } }
+        let request = try request
+        let response: HTTPClientResponse
+        do {
+            response = try await client.execute(request, deadline: .distantFuture)
+        } catch {
+            throw .notReached(ConnectionReason.words(for: error))
+        }
+        switch response.status.code {
+        case 200:
+            return .document(
+                FetchedDocument(
+                    body: try await body(of: response), maximumAge: CacheControl.maximumAge(in: response.headers)))
+        case 301, 302, 303, 307, 308:
+            guard let location = Self.onlyValue(of: "Location", in: response.headers) else {
+                throw .refused(.redirect(from: url, to: nil))
+            }
+            return .redirect(location)
+        case let status: throw .refused(.status(url, Int(status)))
+        }
+    }
+
+    private var request: HTTPClientRequest {
+        get throws(Failure) {
+            // The client parses the text again. Were it to see another host, it would not find the pinned address and
+            // would resolve that host itself.
+            let text = url.description
+            guard let parsed = URL(string: text), parsed.scheme == url.scheme.rawValue,
+                Self.unbracketed(parsed.host ?? "") == host, parsed.user == nil
+            else { throw .notReached("the host is not understood") }
+            var request = HTTPClientRequest(url: text)
+            request.headers = ["User-Agent": "daypass", "Accept": "application/json"]
+            return request
+        }
+    }
+
+    private var configuration: HTTPClient.Configuration {
+        get throws(Failure) {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.minimumTLSVersion = .tlsv12
+            if case .pem(let bytes) = trustRoots {
+                do {
+                    tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(bytes))
+                } catch {
+                    throw .notReached("the trust roots cannot be read: \(error)")
+                }
+            }
+            var configuration = HTTPClient.Configuration(
+                tlsConfiguration: tls, redirectConfiguration: .disallow,
+                timeout: .init(connect: TimeAmount(connectTimeout)), proxy: nil, decompression: .disabled)
+            configuration.httpVersion = .http1Only
+            configuration.connectionPool.retryConnectionEstablishment = false
+            configuration.dnsOverride = [host: address.text]
+            return configuration
+        }
+    }
+
+    /// As the client names it: without brackets.
+    private var host: String {
+        switch url.host {
+        case .name(let name): name
+        case .address(let address): address.text
+        }
+    }
+
+    private func body(of response: HTTPClientResponse) async throws(Failure) -> [UInt8] {
+        let limit = GuardedFetcher.maximumBodyBytes
+        if let announced = Self.onlyValue(of: "Content-Length", in: response.headers).flatMap(Int.init),
+            announced > limit
+        {
+            throw .refused(.bodyTooLarge(url))
+        }
+        let body: [UInt8]?
+        do {
+            body = try await Self.bytes(of: response.body, limit: limit)
+        } catch {
+            throw .refused(.connection(url, ConnectionReason.words(for: error)))
+        }
+        guard let body else { throw .refused(.bodyTooLarge(url)) }
+        // A cancelled body just ends.
+        guard !Task.isCancelled else { throw .refused(.deadline(url)) }
+        return body
+    }
+
+    /// - Returns: nil when there are more than `limit`.
+    private static func bytes(of body: HTTPClientResponse.Body, limit: Int) async throws -> [UInt8]? {
+        var bytes: [UInt8] = []
+        for try await part in body {
+            guard bytes.count + part.readableBytes <= limit else { return nil }
+            bytes += part.readableBytesView
+        }
+        return bytes
+    }
+
+    private static func onlyValue(of name: String, in headers: HTTPHeaders) -> String? {
+        let values = headers[name]
+        return values.count == 1 ? values[0] : nil
+    }
+
+    private static func unbracketed(_ host: String) -> String {
+        host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : host
+    }
+}

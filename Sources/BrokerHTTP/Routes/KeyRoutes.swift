@@ -1,0 +1,60 @@
+import Broker
+import HTTPTypes
+import Hummingbird
+import JOSE
+import OpenSSL
+
+/// What gateways and clients read to find and check us: `GET /oauth/jwks` (RFC 7517 §5) and the metadata (RFC 8414 §3).
+struct KeyRoutes: Sendable {
+    private let keyRing: @Sendable () -> KeyRing
+    private let metadata: [UInt8]
+
+    init(configuration: BrokerConfiguration, keyRing: @escaping @Sendable () -> KeyRing) {
+        self.keyRing = keyRing
+        metadata = Self.metadata(configuration).encoded()
+    }
+
+    /// Five minutes of caching are far below the time for which a key is published before it signs.
+    func jwks(_ request: Request) -> Response {
+        document(keyRing().jwks, type: "application/jwk-set+json", request)
+    }
+
+    func metadata(_ request: Request) -> Response {
+        document(metadata, type: "application/json", request)
+    }
+
+    private func document(_ bytes: [UInt8], type: String, _ request: Request) -> Response {
+        let tag = "\"\(Base64URL.encode(Array(HashAlgorithm.sha256.digest(bytes).prefix(16))))\""
+        let headers: HTTPFields = [.contentType: type, .cacheControl: "public, max-age=300", .eTag: tag]
+        guard !Self.matches(request.headers[values: .ifNoneMatch], tag) else {
+            return Response(status: .notModified, headers: headers)
+        }
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    /// RFC 9110 §13.1.2: a list of tags, compared weakly, or a star.
+    private static func matches(_ fields: [String], _ tag: String) -> Bool {
+        fields.flatMap { $0.split(separator: ",") }.contains { candidate in
+            let candidate = candidate.drop { $0 == " " }.prefix { $0 != " " }
+            return candidate == "*" || candidate == tag || candidate == "W/\(tag)"
+        }
+    }
+
+    private static func metadata(_ configuration: BrokerConfiguration) -> JSONObject {
+        let base = configuration.server.publicURL
+        func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
+        let algorithm = JSONValue.string(ExactString(configuration.tokens.signingAlgorithm.rawValue))
+        return [
+            "issuer": .string(configuration.tokens.issuer),
+            "token_endpoint": url("/oauth/token"),
+            "jwks_uri": url("/oauth/jwks"),
+            "grant_types_supported": .array(GrantType.allCases.map { .string(ExactString($0.rawValue)) }),
+            // There is no authorization endpoint; the member itself is required (RFC 8414 §2).
+            "response_types_supported": ["none"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            // For readers of OpenID Connect Discovery, which requires these two.
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [algorithm],
+        ]
+    }
+}

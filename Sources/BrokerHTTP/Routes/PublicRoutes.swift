@@ -1,0 +1,43 @@
+import Broker
+import HTTPTypes
+import Hummingbird
+import JOSE
+
+/// Everything that the public listener answers. Every response carries the request's trace id.
+struct PublicRoutes: HTTPResponder {
+    typealias Context = BrokerRequestContext
+
+    let token: TokenRoute
+    let keys: KeyRoutes
+    let verify: VerifyRoute
+
+    func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
+        var response = try await route(request, context)
+        response.headers[.daypassTraceID] = context.trace.description
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    private func route(_ request: Request, _ context: BrokerRequestContext) async throws -> Response {
+        let path = request.uri.path
+        if VerifyRoute.serves(path) { return verify.respond(to: request) }
+        switch (path, request.method) {
+        case ("/oauth/token", .post): return try await token.respond(to: request, context)
+        case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(request)
+        case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
+            ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
+            return keys.metadata(request)
+        case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
+        case ("/oauth/token", _): return Self.methodNotAllowed("POST")
+        case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
+            ("/.well-known/openid-configuration", _), ("/healthz", _):
+            return Self.methodNotAllowed("GET, HEAD")
+        default: return .json(.notFound, ["error": "not_found"])
+        }
+    }
+
+    private static func methodNotAllowed(_ allowed: String) -> Response {
+        var response = Response.json(.methodNotAllowed, ["error": "method_not_allowed"])
+        response.headers[.allow] = allowed
+        return response
+    }
+}

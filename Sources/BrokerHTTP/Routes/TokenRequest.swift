@@ -1,0 +1,96 @@
+package import Broker
+import JOSE
+
+/// The grant types of the token endpoint.
+package enum GrantType: String, Sendable, CaseIterable {
+    /// RFC 8693 §2.1
+    case tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    /// RFC 7523 §2.1
+    case jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+}
+
+/// A token type (RFC 8693 §3).
+package enum TokenType: String, Sendable {
+    case accessToken = "urn:ietf:params:oauth:token-type:access_token"
+    case idToken = "urn:ietf:params:oauth:token-type:id_token"
+    case jwt = "urn:ietf:params:oauth:token-type:jwt"
+}
+
+/// A parsed request to the token endpoint.
+package struct TokenRequest: Sendable {
+    package let grantType: GrantType
+    /// What `issued_token_type` will say; nil where the grant type has no such parameter.
+    package let issuedTokenType: TokenType?
+    package let exchange: ExchangeRequest
+
+    package init(_ form: FormBody, trace: TraceID) throws(OAuthError) {
+        guard let name = form["grant_type"] else { throw .missing("grant_type") }
+        guard let grantType = GrantType.allCases.first(where: { ExactString($0.rawValue) == name }) else {
+            throw OAuthError(.unsupportedGrantType, "the grant type is not supported")
+        }
+        for credential: ExactString in ["client_secret", "client_assertion"] where form[credential] != nil {
+            throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
+        }
+        let subjectToken: ExactString
+        switch grantType {
+        case .tokenExchange:
+            (subjectToken, issuedTokenType) = try Self.tokenExchange(form)
+        case .jwtBearer:
+            guard let assertion = form["assertion"] else { throw .missing("assertion") }
+            (subjectToken, issuedTokenType) = (assertion, nil)
+        }
+        self.grantType = grantType
+        exchange = ExchangeRequest(
+            trace: trace, subjectToken: SecretText(subjectToken.string), scope: try Self.scope(form),
+            targets: try Self.targets(form), rule: form["rule"])
+    }
+
+    private static func tokenExchange(_ form: FormBody) throws(OAuthError) -> (ExactString, TokenType) {
+        guard let subjectToken = form["subject_token"] else { throw .missing("subject_token") }
+        guard let typeName = form["subject_token_type"] else { throw .missing("subject_token_type") }
+        switch TokenType(exactly: typeName) {
+        case .jwt, .idToken: break
+        case .accessToken, nil:
+            throw OAuthError(.invalidRequest, "subject_token_type has to be that of a jwt or an id_token")
+        }
+        // RFC 8693 §2.1: neither may stand without the other. Actors come with a later version; a token for the
+        // subject alone would not be what was asked for.
+        guard form["actor_token"] == nil, form["actor_token_type"] == nil else {
+            throw OAuthError(.invalidRequest, "actor tokens are not supported")
+        }
+        guard let requested = form["requested_token_type"] else { return (subjectToken, .accessToken) }
+        guard let issued = TokenType(exactly: requested), issued != .idToken else {
+            throw OAuthError(.invalidRequest, "requested_token_type has to be that of an access_token or a jwt")
+        }
+        return (subjectToken, issued)
+    }
+
+    private static func scope(_ form: FormBody) throws(OAuthError) -> [Scope]? {
+        guard let text = form["scope"] else { return nil }
+        guard let scope = Scope.list(parsing: text.string), !scope.isEmpty else {
+            throw OAuthError(.invalidScope, "the scope is malformed")
+        }
+        return scope
+    }
+
+    private static func targets(_ form: FormBody) throws(OAuthError) -> [ExactString] {
+        let resources = form.all("resource")
+        // RFC 8693 §2.1: an absolute URI without a fragment.
+        guard resources.allSatisfy({ $0.utf8.contains(UInt8(ascii: ":")) && !$0.utf8.contains(UInt8(ascii: "#")) })
+        else { throw OAuthError(.invalidTarget, "resource has to be an absolute URI without a fragment") }
+        return form.all("audience") + resources
+    }
+}
+
+extension TokenType {
+    fileprivate init?(exactly name: ExactString) {
+        guard let type = TokenType(rawValue: name.string), ExactString(type.rawValue) == name else { return nil }
+        self = type
+    }
+}
+
+extension OAuthError {
+    fileprivate static func missing(_ parameter: String) -> OAuthError {
+        OAuthError(.invalidRequest, "the parameter \(parameter) is missing")
+    }
+}

@@ -1,0 +1,81 @@
+import Broker
+import HTTPTypes
+import Hummingbird
+import JOSE
+import Logging
+
+/// `POST /oauth/token` (RFC 6749 §3.2).
+struct TokenRoute: Sendable {
+    let exchange: TokenExchange
+
+    func respond(to request: Request, _ context: BrokerRequestContext) async throws -> Response {
+        let trace = context.trace
+        do throws(OAuthError) {
+            let body = try await body(of: request)
+            let form = try parse(body)
+            let tokenRequest = try TokenRequest(form, trace: trace)
+            return try await respond(to: tokenRequest, context)
+        } catch {
+            return error.response(trace: trace)
+        }
+    }
+
+    private func body(of request: Request) async throws(OAuthError) -> [UInt8] {
+        // RFC 6749 §2.3: whoever sends a credential expects it to be checked.
+        guard request.headers[.authorization] == nil else {
+            throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
+        }
+        let type = request.headers[.contentType].map { $0.prefix { $0 != ";" }.trimmingSuffix(while: { $0 == " " }) }
+        guard let type, ExactString(String(type)).equalsIgnoringASCIICase("application/x-www-form-urlencoded") else {
+            throw OAuthError(.invalidRequest, "the body has to be application/x-www-form-urlencoded")
+        }
+        do {
+            var request = request
+            let buffer = try await request.collectBody(upTo: FormBody.maximumLength)
+            return Array(buffer.readableBytesView)
+        } catch {
+            throw OAuthError(.invalidRequest, "the body is too long or was cut off")
+        }
+    }
+
+    private func parse(_ body: [UInt8]) throws(OAuthError) -> FormBody {
+        do {
+            return try FormBody(parsing: body)
+        } catch {
+            throw OAuthError(.invalidRequest, error.description)
+        }
+    }
+
+    private func respond(
+        to request: TokenRequest, _ context: BrokerRequestContext
+    ) async throws(OAuthError) -> Response {
+        let issued: ExchangeResponse
+        do {
+            issued = try await exchange.exchange(request.exchange)
+        } catch {
+            if case .unavailable(let cause) = error {
+                context.logger.error("exchange unavailable", metadata: ["trace": "\(context.trace)", "cause": "\(cause)"])
+            }
+            throw OAuthError(error, speaking: request.grantType)
+        }
+        var json: JSONObject = ["access_token": .string(ExactString(issued.accessToken.reveal()))]
+        if let type = request.issuedTokenType {
+            _ = json.append("issued_token_type", .string(ExactString(type.rawValue)))
+        }
+        _ = json.append("token_type", "Bearer")
+        _ = json.append("expires_in", .number(Double(issued.lifetime)))
+        _ = json.append("scope", .string(ExactString(issued.scope.map(\.description).joined(separator: " "))))
+        _ = json.append("session_id", .string(issued.sessionID))
+        var response = Response.json(.ok, json)
+        response.headers[.cacheControl] = "no-store"
+        return response
+    }
+}
+
+extension Substring {
+    fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> Substring {
+        var text = self
+        while let last = text.last, predicate(last) { text.removeLast() }
+        return text
+    }
+}

@@ -1,0 +1,92 @@
+import Broker
+import HTTPTypes
+import Hummingbird
+import JOSE
+
+/// `ANY /verify` and `/verify/…`: a gateway asks whether a request may pass (nginx `auth_request`, Traefik and Caddy
+/// forward authentication, Envoy `ext_authz`).
+struct VerifyRoute: Sendable {
+    let verifier: TokenVerifier
+    let clock: any BrokerClock
+
+    static func serves(_ path: String) -> Bool {
+        path == "/verify" || path.hasPrefix("/verify/")
+    }
+
+    func respond(to request: Request) -> Response {
+        guard let token = Self.token(request.headers) else { return Self.unauthorized(.missing) }
+        guard let requirement = Self.requirement(request) else { return Self.forbidden(.insufficientScope) }
+        switch verifier.verdict(for: token, requiring: requirement, at: clock.now) {
+        case .allow(let claims): return Self.allowed(claims)
+        case .deny(.token(let fault)): return Self.unauthorized(fault)
+        case .deny(let denial): return Self.forbidden(denial)
+        }
+    }
+
+    /// The token of `Authorization: Bearer` (RFC 6750 §2.1) or `x-api-key`; Claude Code sends both, alike.
+    ///
+    /// Nil where there is none, where there are two, and where either header says something else: a gateway and its
+    /// upstream must not be able to disagree about which credential counts.
+    static func token(_ headers: HTTPFields) -> SecretText? {
+        let authorization = headers[values: .authorization]
+        let apiKey = headers[values: .apiKey]
+        guard authorization.count <= 1, apiKey.count <= 1 else { return nil }
+        var tokens: [ExactString] = []
+        if let value = authorization.first {
+            let scheme = value.prefix { $0 != " " }
+            guard ExactString(String(scheme)).equalsIgnoringASCIICase("Bearer") else { return nil }
+            tokens.append(ExactString(String(value.dropFirst(scheme.count).drop { $0 == " " })))
+        }
+        if let value = apiKey.first { tokens.append(ExactString(value)) }
+        guard let token = tokens.first, tokens.allSatisfy({ $0 == token }), !token.isEmpty else { return nil }
+        return SecretText(token.string)
+    }
+
+    /// What the gateway requires: its headers, and on exactly `/verify` the query. Below it the query is the client's.
+    /// - Returns: nil when a requirement cannot be read; it is then not met.
+    static func requirement(_ request: Request) -> Requirement? {
+        var scopes = request.headers[values: .requireScope]
+        var models = request.headers[values: .requireModel]
+        if request.uri.path == "/verify", let query = request.uri.query {
+            guard let form = try? FormBody(parsing: Array(query.utf8)) else { return nil }
+            if let scope = form["scope"] { scopes.append(scope.string) }
+            if let model = form["model"] { models.append(model.string) }
+        }
+        guard let required = Scope.list(parsing: elements(scopes).joined(separator: " ")) else { return nil }
+        return Requirement(scopes: required, models: elements(models).map { ExactString($0) })
+    }
+
+    private static func elements(_ fields: [String]) -> [String] {
+        fields.flatMap { $0.split { $0 == " " || $0 == "," }.map(String.init) }
+    }
+
+    private static func allowed(_ claims: GatewayClaims) -> Response {
+        Response(
+            status: .ok,
+            headers: [
+                .daypassSubject: HeaderText.encode(claims.subject),
+                .daypassSession: HeaderText.encode(claims.sessionID),
+                .daypassRule: HeaderText.encode(claims.rule),
+                .daypassScope: claims.scope.map(\.description).joined(separator: " "),
+                .daypassExpires: String(Int64(claims.expiry)),
+                .cacheControl: "no-store",
+            ])
+    }
+
+    /// 401 for whatever is wrong with the token itself: agents fetch a new one then, and on 403 they do not.
+    private static func unauthorized(_ fault: Denial.TokenFault) -> Response {
+        // RFC 6750 §3.1: no error code where no token was given.
+        let challenge = fault == .missing ? "Bearer" : #"Bearer error="invalid_token""#
+        return Response(status: .unauthorized, headers: [.wwwAuthenticate: challenge, .cacheControl: "no-store"])
+    }
+
+    private static func forbidden(_ denial: Denial) -> Response {
+        var headers: HTTPFields = [
+            .wwwAuthenticate: #"Bearer error="insufficient_scope""#, .cacheControl: "no-store",
+        ]
+        if denial == .nothingRequired {
+            headers[.daypassHint] = "the gateway has to name a scope in Daypass-Require-Scope or /verify?scope="
+        }
+        return Response(status: .forbidden, headers: headers)
+    }
+}

@@ -1,0 +1,62 @@
+import Broker
+import GRDB
+import GRDBSQLite
+
+/// How the store's connection is opened.
+enum Connection {
+    /// A connection to an up-to-date store that syncs every commit.
+    ///
+    /// Nothing is written before the file is known to be ours.
+    static func open(
+        _ path: String, _ opening: SQLiteStore.Opening, busyTimeout: Duration
+    ) throws(StoreFailure) -> DatabaseQueue {
+        do {
+            let connection = try DatabaseQueue(path: path, configuration: configuration(busyTimeout: busyTimeout))
+            try connection.inDatabase { db in
+                try Schema.recognise(db, path, opening)
+                guard sqlite3_db_readonly(db.sqliteConnection, "main") == 0 else {
+                    throw StoreFailure(.unavailable, "open the store", cause: "\(path) cannot be written")
+                }
+                try makeDurable(db)
+                try Schema.migrate(db)
+                _ = try RecordWriter(db)
+            }
+            return connection
+        } catch {
+            throw StoreFailure("open the store", about: path, reporting: error)
+        }
+    }
+
+    /// Has every commit synced to the disk before it returns, and makes sure of it: GRDB sets `synchronous` by itself
+    /// where it is the one to turn on the write-ahead log, and then a power failure would lose what was acknowledged.
+    static func makeDurable(_ db: Database) throws {
+        _ = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
+        try db.execute(sql: "PRAGMA synchronous = FULL")
+        // A reader that stays long lets the log grow; this gives the room back afterwards.
+        try db.execute(sql: "PRAGMA journal_size_limit = \(64 << 20)")
+        try verifyDurable(db)
+    }
+
+    /// - Throws: `.unavailable` unless commits are synced and referential integrity is kept.
+    static func verifyDurable(_ db: Database) throws {
+        let journalMode = try String.fetchOne(db, sql: "PRAGMA journal_mode") ?? "none"
+        let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous") ?? -1
+        let foreignKeys = try Int.fetchOne(db, sql: "PRAGMA foreign_keys") ?? -1
+        guard journalMode == "wal", synchronous == 2, foreignKeys == 1 else {
+            throw StoreFailure(
+                .unavailable, "open the store",
+                cause: "SQLite does not keep what it is given: journal_mode=\(journalMode) (wal is needed), "
+                    + "synchronous=\(synchronous) (2), foreign_keys=\(foreignKeys) (1)")
+        }
+    }
+
+    private static func configuration(busyTimeout: Duration) -> Configuration {
+        var configuration = Configuration()
+        configuration.label = "daypass.store"
+        configuration.busyMode = .timeout(busyTimeout.seconds)
+        configuration.foreignKeysEnabled = true
+        // GRDB would end the process over a transaction that could not be rolled back; `RecordWriter` tries again.
+        configuration.allowsUnsafeTransactions = true
+        return configuration
+    }
+}

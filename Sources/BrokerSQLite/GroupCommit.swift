@@ -1,0 +1,185 @@
+import Broker
+import Dispatch
+import FoundationEssentials
+import GRDB
+import Logging
+import Synchronization
+
+/// Makes the records of concurrent callers durable in common transactions: a disk syncs a few thousand times a second,
+/// and there are more exchanges than that.
+///
+/// Callers suspend in a bounded array. The connection's serial queue takes all that wait, writes them in one
+/// transaction and resumes them once it is committed; meanwhile the next group gathers.
+final class GroupCommit: Sendable {
+    static let closed = "the store is closed"
+    /// So often at most an outage is tried out by `check`.
+    private static let probeInterval = Duration.seconds(1)
+
+    private let writer: DatabaseQueue
+    private let waitingBound: Int
+    private let logger: Logger
+    private let clock: any BrokerClock
+    private let state = Mutex(State())
+
+    init(writer: DatabaseQueue, waitingBound: Int, logger: Logger, clock: any BrokerClock) {
+        self.writer = writer
+        self.waitingBound = waitingBound
+        self.logger = logger
+        self.clock = clock
+    }
+
+    /// Makes the record durable before it returns.
+    /// - Throws: `.conflict` where the record itself was at fault, otherwise `.unavailable`. Nothing of it is recorded.
+    func commit(_ record: PendingRecord) async throws(StoreFailure) {
+        let failure = await withCheckedContinuation { continuation in
+            enqueue(Waiting(record: record, continuation: continuation))
+        }
+        if let failure { throw failure }
+    }
+
+    /// See `SQLiteStore.check`.
+    func check() async -> StoreOutage? {
+        let (outage, isDue) = state.withLock { $0.outageToProbe(at: clock.uptime, interval: Self.probeInterval) }
+        guard isDue else { return outage }
+        try? await commit(.probe)
+        return state.withLock { $0.outage }
+    }
+
+    /// Refuses what comes from now on, and returns when what waits is finished and the connection closed.
+    /// - Returns: false, at once, where it was called before.
+    func close() async -> Bool {
+        guard state.withLock({ $0.close() }) else { return false }
+        await withCheckedContinuation { continuation in
+            writer.asyncWriteWithoutTransaction { [self] db in
+                drain(db)
+                // After a failure the log stays as it is, and is read when the file is opened next.
+                _ = try? db.checkpoint(.truncate)
+                continuation.resume()
+            }
+        }
+        await withCheckedContinuation { continuation in
+            // The connection's own queue cannot wait for itself.
+            DispatchQueue.global().async { [writer] in
+                try? writer.close()
+                continuation.resume()
+            }
+        }
+        return true
+    }
+
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+    /// How many transactions were committed.
+    var transactionCount: Int { state.withLock { $0.transactionCount } }
+
+    private func enqueue(_ waiting: Waiting) {
+        switch state.withLock({ $0.admit(waiting, bound: waitingBound) }) {
+        case .queued: break
+        case .first: scheduleDrain()
+        case .refused(let cause):
+            waiting.continuation.resume(returning: StoreFailure(.unavailable, "record", cause: cause))
+        }
+    }
+
+    private func scheduleDrain() {
+        writer.asyncWriteWithoutTransaction { [self] db in
+            drain(db)
+            // Not a loop: whatever else waits for the connection gets its turn between two groups.
+            if state.withLock({ $0.continueDraining() }) { scheduleDrain() }
+        }
+    }
+
+    private func drain(_ db: Database) {
+        let group = state.withLock { $0.takeWaiting() }
+        guard !group.isEmpty else { return }
+        do {
+            let failures = try RecordWriter.write(group.map(\.record), db)
+            noteSuccess()
+            for (index, waiting) in group.enumerated() {
+                waiting.continuation.resume(returning: failures[index])
+            }
+        } catch {
+            // Whatever it was, no record of the group is to blame for it.
+            let failure = StoreFailure("record", reporting: error, as: .unavailable)
+            noteFailure(failure)
+            for waiting in group { waiting.continuation.resume(returning: failure) }
+        }
+    }
+
+    private func noteSuccess() {
+        guard let outage = state.withLock({ $0.succeeded() }) else { return }
+        logger.notice("the store records again", metadata: ["since": "\(outage.since)"])
+    }
+
+    private func noteFailure(_ failure: StoreFailure) {
+        let isNew = state.withLock { $0.failed(failure, now: clock.now, uptime: clock.uptime) }
+        if isNew { logger.error("the store cannot record", metadata: ["failure": "\(failure)"]) }
+    }
+}
+
+extension GroupCommit {
+    fileprivate struct Waiting: Sendable {
+        let record: PendingRecord
+        let continuation: CheckedContinuation<StoreFailure?, Never>
+    }
+
+    fileprivate enum Admission {
+        case queued, first
+        case refused(String)
+    }
+
+    fileprivate struct State {
+        private(set) var waiting: [Waiting] = []
+        private(set) var isClosed = false
+        private(set) var transactionCount = 0
+        private(set) var outage: StoreOutage?
+        private var isDraining = false
+        private var lastAttempt = Duration.zero
+
+        mutating func admit(_ record: Waiting, bound: Int) -> Admission {
+            guard !isClosed else { return .refused(GroupCommit.closed) }
+            guard waiting.count < bound else { return .refused("too many records wait to be written") }
+            waiting.append(record)
+            guard !isDraining else { return .queued }
+            isDraining = true
+            return .first
+        }
+
+        /// - Returns: whether it was open.
+        mutating func close() -> Bool {
+            defer { isClosed = true }
+            return !isClosed
+        }
+
+        mutating func takeWaiting() -> [Waiting] {
+            defer { waiting.removeAll() }
+            return waiting
+        }
+
+        mutating func continueDraining() -> Bool {
+            isDraining = !waiting.isEmpty
+            return isDraining
+        }
+
+        /// - Returns: the outage that is over now.
+        mutating func succeeded() -> StoreOutage? {
+            transactionCount += 1
+            defer { outage = nil }
+            return outage
+        }
+
+        /// - Returns: whether all was well before.
+        mutating func failed(_ failure: StoreFailure, now: Date, uptime: Duration) -> Bool {
+            let isNew = outage == nil
+            outage = StoreOutage(since: outage?.since ?? now, failure: failure)
+            lastAttempt = uptime
+            return isNew
+        }
+
+        mutating func outageToProbe(at now: Duration, interval: Duration) -> (StoreOutage?, isDue: Bool) {
+            guard outage != nil, !isClosed, now - lastAttempt >= interval else { return (outage, false) }
+            lastAttempt = now
+            return (outage, true)
+        }
+    }
+}

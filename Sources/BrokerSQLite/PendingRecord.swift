@@ -1,0 +1,93 @@
+import Broker
+import FoundationEssentials
+import GRDB
+import GRDBSQLite
+import JOSE
+
+/// What waits to be written, encoded as far as the caller's own thread can do it.
+enum PendingRecord: Sendable {
+    case exchange(SessionRow, AuditRow)
+    case event(AuditRow)
+    /// Nothing but a try whether the disk takes it.
+    case probe
+}
+
+/// A row of `sessions`.
+struct SessionRow: Sendable {
+    private let session: SessionRecord
+    private let claims: [UInt8]
+
+    init(_ session: SessionRecord) {
+        self.session = session
+        claims = session.claims.encoded()
+    }
+
+    static let insertion = """
+        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims) VALUES (?, ?, ?, ?, ?, ?, ?)
+        """
+
+    func bind(_ binder: inout Binder) {
+        binder.text(session.id)
+        binder.text(session.issuer.text)
+        binder.text(session.subject)
+        binder.text(session.rule)
+        binder.integer(session.start.milliseconds)
+        binder.integer(session.end.milliseconds)
+        binder.text(utf8: claims)
+    }
+}
+
+/// A row of `audit`.
+struct AuditRow: Sendable {
+    private let event: AuditEvent
+    private let details: [UInt8]
+
+    init(_ event: AuditEvent) {
+        self.event = event
+        details = event.details.encoded()
+    }
+
+    static let insertion = """
+        INSERT INTO audit (time, trace, kind, issuer, subject, rule, session, token, reason, details) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """
+
+    func bind(_ binder: inout Binder) {
+        binder.integer(event.time.milliseconds)
+        binder.text(event.trace.description)
+        binder.text(event.kind.rawValue)
+        binder.text(event.issuer.text)
+        binder.text(event.subject)
+        binder.text(event.rule)
+        binder.text(event.sessionID)
+        binder.text(event.tokenID)
+        binder.text(event.reason)
+        binder.text(utf8: details)
+    }
+}
+
+extension Statement {
+    /// Executes it once with what `bind` binds.
+    func execute(binding bind: (inout Binder) -> Void) throws {
+        // After a failure this returns its error again, for which GRDB would end the process.
+        _ = sqlite3_reset(sqliteStatement)
+        // GRDB counts its own list of arguments; an empty one that it does not check leaves the bindings to us.
+        setUncheckedArguments(StatementArguments())
+        var binder = Binder(sqliteStatement)
+        bind(&binder)
+        guard binder.code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: binder.code)) }
+        try execute()
+    }
+}
+
+extension Date {
+    /// Since 1970, rounded; the nearest that fits where it is out of range.
+    var milliseconds: Int64 {
+        let value = (timeIntervalSince1970 * 1000).rounded()
+        return Int64(exactly: value) ?? (value > 0 ? .max : .min)
+    }
+
+    init(milliseconds: Int64) {
+        self.init(timeIntervalSince1970: Double(milliseconds) / 1000)
+    }
+}

@@ -1,0 +1,29 @@
+package import Broker
+import GRDB
+import JOSE
+
+extension SQLiteStore: AuditReader {
+    package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
+        try await perform("read audit records") { db in
+            let statement = try db.cachedStatement(
+                sql: """
+                    SELECT time, trace, kind, issuer, subject, rule, session, token, reason, details FROM audit
+                    WHERE trace = ? ORDER BY sequence
+                    """)
+            return try Row.fetchCursor(statement, arguments: [trace.description]).mapToArray(AuditEvent.init)
+        }
+    }
+}
+
+extension AuditEvent {
+    fileprivate init(_ row: Row) throws {
+        guard let trace = TraceID(parsing: try row.requiredText(1).string),
+            let kind = Kind(rawValue: try row.requiredText(2).string),
+            let issuer = IssuerName(parsing: try row.requiredText(3).string)
+        else { throw StoreFailure(.unreadable, "read audit records", cause: "an audit record has an unknown form") }
+        self.init(
+            time: row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),
+            rule: try row.text(5), sessionID: try row.text(6), tokenID: try row.text(7),
+            reason: try row.text(8)?.string, details: try row.object(9))
+    }
+}

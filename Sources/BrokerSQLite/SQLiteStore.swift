@@ -1,0 +1,87 @@
+// The embedded store: one SQLite file, one connection, one queue. What concurrent exchanges record goes through
+// `GroupCommit` and shares transactions; everything else here is rare and takes one of its own. Nothing returns before
+// SQLite has synced it to the disk.
+package import Broker
+import GRDB
+package import Logging
+
+/// The store in one SQLite file in WAL mode.
+///
+/// Its work runs on the connection's own dispatch queue, so that callers suspend and never block a thread of Swift's
+/// pool. Only one of these can have a file open at a time, in whichever process; other tools may read it meanwhile.
+package final class SQLiteStore: Sendable {
+    package enum Opening: Sendable {
+        /// The file has to be there and to be a store.
+        case existing
+        /// The file is made where there is none.
+        case creating
+    }
+
+    /// Absolute, without symbolic links.
+    package let path: String
+    let commits: GroupCommit
+    private let writer: DatabaseQueue
+    private let lock: StoreLock
+
+    /// Opens the file, and brings an older one up to date. Blocks the calling thread: for the start of a program.
+    /// - Parameters:
+    ///   - waitingBound: How many records may wait for the next transaction; more are refused at once.
+    ///   - busyTimeout: How long a transaction waits for a lock that another program holds.
+    /// - Throws: `.unavailable` where the file cannot be reached, or another `daypassd` has it; `.unreadable` where it
+    ///   is not a store that this version understands. Neither changes it.
+    package init(
+        path: String, _ opening: Opening = .existing, logger: Logger, clock: any BrokerClock = SystemClock(),
+        waitingBound: Int = 4096, busyTimeout: Duration = .seconds(1)
+    ) throws(StoreFailure) {
+        let file = try StoreFile(path: path)
+        let lock = try StoreLock(beside: file.path)
+        try file.prepare(opening)
+        let writer = try Connection.open(file.path, opening, busyTimeout: busyTimeout)
+        self.path = file.path
+        self.lock = lock
+        self.writer = writer
+        commits = GroupCommit(writer: writer, waitingBound: waitingBound, logger: logger, clock: clock)
+    }
+
+    /// Finishes what waits, moves the write-ahead log into the file and closes it. Everything asked for later is
+    /// refused with `.unavailable`. A second call returns at once.
+    package func close() async {
+        guard await commits.close() else { return }
+        lock.release()
+    }
+
+    /// Since when and why nothing can be recorded, or nil where all is well.
+    ///
+    /// Tries to write, at most once a second, while the last transaction failed: a server that is not ready gets no
+    /// requests, so nothing else would notice that the cause is gone.
+    package func check() async -> StoreOutage? {
+        await commits.check()
+    }
+
+    /// What `body` returns, run on the connection's queue.
+    func perform<Value: Sendable>(
+        _ operation: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreFailure) -> Value {
+        let result: Result<Value, StoreFailure> = await withCheckedContinuation { continuation in
+            writer.asyncWriteWithoutTransaction { [commits] db in
+                guard !commits.isClosed else {
+                    let failure = StoreFailure(.unavailable, operation, cause: GroupCommit.closed)
+                    return continuation.resume(returning: .failure(failure))
+                }
+                continuation.resume(
+                    returning: Result { try body(db) }.mapError { StoreFailure(operation, reporting: $0) })
+            }
+        }
+        return try result.get()
+    }
+}
+
+extension SQLiteStore: ExchangeStore {
+    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
+        try await commits.commit(.exchange(SessionRow(session), AuditRow(event)))
+    }
+
+    package func record(_ event: AuditEvent) async throws(StoreFailure) {
+        try await commits.commit(.event(AuditRow(event)))
+    }
+}

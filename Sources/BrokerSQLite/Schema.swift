@@ -1,0 +1,91 @@
+import Broker
+import GRDB
+
+/// The tables, and how older files get them. A file's header says what it is: `application_id` that it is a store of
+/// ours, `user_version` with which tables.
+enum Schema {
+    /// "DyPs".
+    static let applicationID = 0x4479_5073
+    /// How many of the migrations are in a file that is up to date.
+    static var version: Int { migrations.count }
+
+    /// - Throws: `.unreadable` where the file is another program's, or a newer version's.
+    static func recognise(_ db: Database, _ path: String, _ opening: SQLiteStore.Opening) throws {
+        let found = try Int.fetchOne(db, sql: "PRAGMA application_id") ?? 0
+        let foundVersion = try userVersion(db)
+        let isBlank =
+            try found == 0 && foundVersion == 0 && Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0
+        guard found == applicationID || (isBlank && opening == .creating) else {
+            throw StoreFailure(
+                .unreadable, "open the store", cause: "\(path) is an SQLite database, but not one of Daypass")
+        }
+        guard foundVersion <= version else {
+            throw StoreFailure(
+                .unreadable, "open the store",
+                cause:
+                    "\(path) was made by a newer version of Daypass (schema \(foundVersion); this one knows \(version))"
+            )
+        }
+    }
+
+    /// Runs what the file lacks, each step in a transaction.
+    static func migrate(_ db: Database) throws {
+        for step in try max(0, userVersion(db))..<version {
+            try db.inTransaction(.immediate) {
+                try db.execute(sql: migrations[step])
+                try db.execute(
+                    sql: "PRAGMA application_id = \(applicationID); PRAGMA user_version = \(step + 1)")
+                return .commit
+            }
+        }
+    }
+
+    private static func userVersion(_ db: Database) throws -> Int {
+        try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
+    }
+
+    /// Times are in milliseconds since 1970. A migration that was released is never edited.
+    private static let migrations = [
+        """
+        CREATE TABLE signing_keys (
+            key_id TEXT NOT NULL PRIMARY KEY,
+            algorithm TEXT NOT NULL,
+            state TEXT NOT NULL,
+            sealed BLOB NOT NULL,
+            master_key_id TEXT NOT NULL,
+            created INTEGER NOT NULL
+        ) STRICT;
+        CREATE UNIQUE INDEX signing_keys_active ON signing_keys (state) WHERE state = 'active';
+
+        CREATE TABLE issuers (
+            name TEXT NOT NULL PRIMARY KEY,
+            issuer TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE sessions (
+            id TEXT NOT NULL PRIMARY KEY,
+            issuer TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            rule TEXT NOT NULL,
+            start INTEGER NOT NULL,
+            "end" INTEGER NOT NULL,
+            claims TEXT NOT NULL
+        ) STRICT;
+
+        CREATE TABLE audit (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            time INTEGER NOT NULL,
+            trace TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            issuer TEXT NOT NULL,
+            subject TEXT,
+            rule TEXT,
+            session TEXT,
+            token TEXT,
+            reason TEXT,
+            details TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX audit_trace ON audit (trace);
+        """
+    ]
+}

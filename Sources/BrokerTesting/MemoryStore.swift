@@ -1,0 +1,80 @@
+package import Broker
+package import JOSE
+import Synchronization
+
+/// A store that forgets: everything the protocols of a store promise but durability.
+package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, IssuerRegistry {
+    private struct State {
+        var sessions: [SessionRecord] = []
+        var events: [AuditEvent] = []
+        var keys: [SigningKeyRecord] = []
+        var issuers: [IssuerName: ExactString] = [:]
+        var outage: StoreFailure?
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// What was recorded, oldest first.
+    package var sessions: [SessionRecord] { state.withLock { $0.sessions } }
+    package var events: [AuditEvent] { state.withLock { $0.events } }
+
+    /// Lets every call fail with `failure` from now on, or none with nil.
+    package func fail(with failure: StoreFailure?) {
+        state.withLock { $0.outage = failure }
+    }
+
+    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            guard !state.sessions.contains(where: { $0.id == session.id }) else {
+                throw StoreFailure(.conflict, "record", cause: "the session is recorded already")
+            }
+            state.sessions.append(session)
+            state.events.append(event)
+        }
+    }
+
+    package func record(_ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { $0.events.append(event) }
+    }
+
+    package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
+        try whileReachable { $0.events.filter { $0.trace == trace } }
+    }
+
+    package func signingKeys() async throws(StoreFailure) -> [SigningKeyRecord] {
+        try whileReachable { $0.keys.sorted { $0.created < $1.created } }
+    }
+
+    package func insertFirstSigningKeys(_ keys: [SigningKeyRecord]) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            let areDistinct = Set(keys.map(\.keyID)).count == keys.count
+            guard state.keys.isEmpty, areDistinct, keys.count(where: { $0.state == .active }) <= 1 else {
+                throw StoreFailure(.conflict, "insert the first signing keys", cause: "there are keys already")
+            }
+            state.keys = keys
+        }
+    }
+
+    package func bind(_ issuers: [IssuerName: ExactString]) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            for (name, issuer) in issuers.sorted(by: { $0.key.text < $1.key.text }) {
+                guard let bound = state.issuers[name], bound != issuer else { continue }
+                throw StoreFailure(
+                    .conflict, "bind issuers",
+                    cause: "the name \(name) stands for the issuer \(bound) and cannot stand for \(issuer)")
+            }
+            state.issuers.merge(issuers) { bound, _ in bound }
+        }
+    }
+
+    private func whileReachable<Value>(
+        _ body: (inout sending State) throws(StoreFailure) -> sending Value
+    ) throws(StoreFailure) -> Value {
+        try state.withLock { state throws(StoreFailure) in
+            if let outage = state.outage { throw outage }
+            return try body(&state)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+package import Broker
+package import FoundationEssentials
+package import JOSE
+
+/// Records to store in tests.
+package enum Sample {
+    /// Of whole milliseconds, which stores keep.
+    package static let time = Date(timeIntervalSince1970: 1_700_000_000.25)
+    package static let issuer = name("ci")
+
+    package static func name(_ text: String) -> IssuerName {
+        guard let name = IssuerName(parsing: text) else { preconditionFailure("\(text) is no issuer's name") }
+        return name
+    }
+
+    package static func session(
+        _ id: String, claims: JSONObject = ["sub": "repo:acme/app", "exp": 1_700_000_600]
+    ) -> SessionRecord {
+        let start = Date(timeIntervalSince1970: 1_700_000_000)
+        return SessionRecord(
+            id: ExactString(id), issuer: issuer, subject: "ci:repo:acme/app", rule: "ci-main", start: start,
+            end: start.addingTimeInterval(3600), claims: claims)
+    }
+
+    package static func grant(session: String, details: JSONObject = ["claims": ["sub": "repo:acme/app"]])
+        -> AuditEvent
+    {
+        AuditEvent(
+            time: time, trace: TraceID(), kind: .exchangeGranted, issuer: issuer, subject: "ci:repo:acme/app",
+            rule: "ci-main", sessionID: ExactString(session), tokenID: "t1", details: details)
+    }
+
+    package static func refusal(trace: TraceID = TraceID(), time: Date = time) -> AuditEvent {
+        AuditEvent(
+            time: time, trace: trace, kind: .exchangeRefused, issuer: issuer, subject: nil, reason: "no_rule",
+            details: ["explanation": ["rules": [["rule": "ci-main", "failed": [["claim": "ref", "got": "main"]]]]]])
+    }
+
+    package static func key(_ id: ExactString, _ state: SigningKeyRecord.State, created: Date = time)
+        -> SigningKeyRecord
+    {
+        SigningKeyRecord(
+            keyID: id, algorithm: .ES256, state: state, sealed: [0, 1, 0, 255], masterKeyID: "m1", created: created)
+    }
+}

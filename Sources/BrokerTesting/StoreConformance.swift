@@ -1,0 +1,222 @@
+package import Broker
+import FoundationEssentials
+import JOSE
+
+/// What every store promises, one case each. A test runs them all against each store there is, a fresh one each time.
+package enum StoreConformance: String, CaseIterable, Sendable {
+    case grantComesBack = "a granted exchange comes back by its trace, value for value"
+    case refusalComesBack = "a refusal comes back with what it leaves out still left out"
+    case tracesStayApart = "events of one trace come oldest first and without those of others"
+    case textSurvives = "text comes back to the byte: NUL, quotes, other spellings, beyond the first plane"
+    case sessionOnce = "a session is recorded once, and the second attempt leaves no event"
+    case concurrentRecords = "many concurrent records are all kept"
+    case concurrentDuplicates = "of many concurrent records of one session exactly one is kept"
+    case keysComeBack = "the first signing keys come back oldest first"
+    case keysOnce = "there are first signing keys only once"
+    case keysAllOrNone = "of signing keys that cannot be stored together none is stored"
+    case issuersBind = "an issuer's name may be bound again to the same issuer and never to another"
+    case issuersAtomic = "of names of which one is taken none is bound"
+    case issuersExact = "issuers are compared byte by byte"
+
+    package typealias Store = ExchangeStore & AuditReader & SigningKeyStore & IssuerRegistry
+
+    /// - Parameter store: One that nothing was stored in.
+    /// - Throws: where it does not keep the promise.
+    package func check(_ store: any Store) async throws {
+        switch self {
+        case .grantComesBack: try await Self.grantComesBack(store)
+        case .refusalComesBack: try await Self.refusalComesBack(store)
+        case .tracesStayApart: try await Self.tracesStayApart(store)
+        case .textSurvives: try await Self.textSurvives(store)
+        case .sessionOnce: try await Self.sessionOnce(store)
+        case .concurrentRecords: try await Self.concurrentRecords(store)
+        case .concurrentDuplicates: try await Self.concurrentDuplicates(store)
+        case .keysComeBack: try await Self.keysComeBack(store)
+        case .keysOnce: try await Self.keysOnce(store)
+        case .keysAllOrNone: try await Self.keysAllOrNone(store)
+        case .issuersBind: try await Self.issuersBind(store)
+        case .issuersAtomic: try await Self.issuersAtomic(store)
+        case .issuersExact: try await Self.issuersExact(store)
+        }
+    }
+}
+
+/// A promise that was not kept.
+package struct ConformanceFailure: Error, CustomStringConvertible {
+    package let description: String
+}
+
+extension StoreConformance {
+    private static func grantComesBack(_ store: any Store) async throws {
+        let event = Sample.grant(session: "s1")
+        try await store.record(Sample.session("s1"), event)
+        try expect(try await store.auditEvents(trace: event.trace), are: [event])
+    }
+
+    private static func refusalComesBack(_ store: any Store) async throws {
+        let event = Sample.refusal()
+        try await store.record(event)
+        try expect(try await store.auditEvents(trace: event.trace), are: [event])
+    }
+
+    private static func tracesStayApart(_ store: any Store) async throws {
+        let trace = TraceID()
+        // The order is that of recording, whatever the clock said.
+        let events = [3, 1, 2].map { Sample.refusal(trace: trace, time: Sample.time.addingTimeInterval($0)) }
+        for event in events {
+            try await store.record(event)
+            try await store.record(Sample.refusal())
+        }
+        try expect(try await store.auditEvents(trace: trace), are: events)
+        try expect(try await store.auditEvents(trace: TraceID()), are: [])
+    }
+
+    private static func textSurvives(_ store: any Store) async throws {
+        for text in ["a\0b", "\0", "", "'\"\\; --", "e\u{301}", "é", "🜁", "\u{FEFF}x"] as [ExactString] {
+            let event = AuditEvent(
+                time: Sample.time, trace: TraceID(), kind: .exchangeGranted, issuer: Sample.issuer, subject: text,
+                rule: text, sessionID: text, tokenID: text, reason: text.string,
+                details: JSONObject(uniqueMembers: [(text, .array([.string(text), .null, .bool(true), .number(-0.5)]))])
+            )
+            try await store.record(Sample.session(text.string), event)
+            try expect(try await store.auditEvents(trace: event.trace), are: [event])
+        }
+    }
+
+    private static func sessionOnce(_ store: any Store) async throws {
+        try await store.record(Sample.session("s1"), Sample.grant(session: "s1"))
+        let event = Sample.grant(session: "s1")
+        try await expect(.conflict, "the second record of a session") { () async throws(StoreFailure) in
+            try await store.record(Sample.session("s1"), event)
+        }
+        try expect(try await store.auditEvents(trace: event.trace), are: [])
+    }
+
+    private static func concurrentRecords(_ store: any Store) async throws {
+        let events = (0..<50).map { Sample.grant(session: "s\($0)") }
+        try await withThrowingTaskGroup { group in
+            for event in events {
+                group.addTask { try await store.record(Sample.session(event.sessionID?.string ?? ""), event) }
+            }
+            try await group.waitForAll()
+        }
+        for event in events { try expect(try await store.auditEvents(trace: event.trace), are: [event]) }
+    }
+
+    private static func concurrentDuplicates(_ store: any Store) async throws {
+        let events = (0..<50).map { _ in Sample.grant(session: "s1") }
+        let recorded: [TraceID] = await withTaskGroup(of: TraceID?.self) { group in
+            for event in events {
+                group.addTask { (try? await store.record(Sample.session("s1"), event)) == nil ? nil : event.trace }
+            }
+            return await group.reduce(into: []) { traces, trace in if let trace { traces.append(trace) } }
+        }
+        try expect(recorded.count == 1, "\(recorded.count) of 50 records of one session succeeded")
+        for event in events {
+            let expected = recorded.contains(event.trace) ? [event] : []
+            try expect(try await store.auditEvents(trace: event.trace), are: expected)
+        }
+    }
+}
+
+extension StoreConformance {
+    private static func keysComeBack(_ store: any Store) async throws {
+        try expect(try await store.signingKeys().isEmpty, "a new store has signing keys")
+        let staged = Sample.key("k2", .staged, created: Sample.time.addingTimeInterval(1))
+        let active = Sample.key("k1", .active)
+        try await store.insertFirstSigningKeys([staged, active])
+        try expect(try await store.signingKeys() == [active, staged], "the signing keys came back otherwise")
+    }
+
+    private static func keysOnce(_ store: any Store) async throws {
+        let first = Sample.key("k1", .active)
+        try await store.insertFirstSigningKeys([first])
+        try await expect(.conflict, "a second set of first keys") { () async throws(StoreFailure) in
+            try await store.insertFirstSigningKeys([Sample.key("k2", .staged)])
+        }
+        try expect(try await store.signingKeys() == [first], "a second set of first keys was stored")
+    }
+
+    private static func keysAllOrNone(_ store: any Store) async throws {
+        let impossible = [
+            [Sample.key("k1", .active), Sample.key("k2", .active)],
+            [Sample.key("k1", .active), Sample.key("k1", .staged)],
+        ]
+        for keys in impossible {
+            try await expect(.conflict, "two active keys, or one key twice") { () async throws(StoreFailure) in
+                try await store.insertFirstSigningKeys(keys)
+            }
+            try expect(try await store.signingKeys().isEmpty, "one of the keys was stored")
+        }
+    }
+
+    private static func issuersBind(_ store: any Store) async throws {
+        try await store.bind([Sample.issuer: "https://one.example.com"])
+        try await store.bind([Sample.issuer: "https://one.example.com", Sample.name("b"): "https://one.example.com"])
+        let failure = try await expect(.conflict, "another issuer under a bound name") {
+            () async throws(StoreFailure) in
+            try await store.bind([Sample.issuer: "https://two.example.com"])
+        }
+        for part in [Sample.issuer.description, "https://one.example.com", "https://two.example.com"] {
+            try expect(failure.cause.contains(part), "the conflict does not name \(part)")
+        }
+    }
+
+    private static func issuersAtomic(_ store: any Store) async throws {
+        try await store.bind([Sample.name("m"): "https://m.example.com"])
+        try await expect(.conflict, "a taken name among new ones") { () async throws(StoreFailure) in
+            try await store.bind([
+                Sample.name("a"): "https://a.example.com", Sample.name("m"): "https://other.example.com",
+                Sample.name("z"): "https://z.example.com",
+            ])
+        }
+        try await store.bind([
+            Sample.name("a"): "https://free.example.com", Sample.name("z"): "https://free.example.com",
+        ])
+    }
+
+    private static func issuersExact(_ store: any Store) async throws {
+        try await store.bind([Sample.issuer: "https://é.example.com"])
+        for other in ["https://e\u{301}.example.com", "https://é.example.com/", "HTTPS://é.example.com"]
+            as [ExactString]
+        {
+            try await expect(.conflict, "\(other) for another spelling") { () async throws(StoreFailure) in
+                try await store.bind([Sample.issuer: other])
+            }
+        }
+    }
+}
+
+extension StoreConformance {
+    private static func expect(_ holds: Bool, _ otherwise: String) throws {
+        guard holds else { throw ConformanceFailure(description: otherwise) }
+    }
+
+    @discardableResult
+    private static func expect(
+        _ code: StoreFailure.Code, _ what: String, _ body: () async throws(StoreFailure) -> Void
+    ) async throws -> StoreFailure {
+        do {
+            try await body()
+        } catch {
+            try expect(error.code == code, "\(what): \(error) instead of \(code)")
+            return error
+        }
+        throw ConformanceFailure(description: "\(what) was accepted")
+    }
+
+    private static func expect(_ found: [AuditEvent], are expected: [AuditEvent]) throws {
+        let isSame = found.count == expected.count && zip(found, expected).allSatisfy { $0.isSame(as: $1) }
+        try expect(isSame, "found \(found) instead of \(expected)")
+    }
+}
+
+extension AuditEvent {
+    /// Whether every part of it is the same, details in their order.
+    package func isSame(as other: AuditEvent) -> Bool {
+        time == other.time && trace == other.trace && kind == other.kind && issuer == other.issuer
+            && subject == other.subject && rule == other.rule && sessionID == other.sessionID
+            && tokenID == other.tokenID && reason.map { Array($0.utf8) } == other.reason.map { Array($0.utf8) }
+            && details.encoded() == other.details.encoded()
+    }
+}

@@ -1,0 +1,99 @@
+// How the broker is put together: every part is made here, in the order in which the parts depend on each other.
+import Broker
+import BrokerHTTP
+import BrokerSQLite
+import Foundation
+import JOSE
+import Logging
+import NIOCore
+import ServiceLifecycle
+import UnixSignals
+
+/// The whole broker over one configuration.
+struct Daemon: Sendable {
+    let store: SQLiteStore
+    private let configuration: BrokerConfiguration
+    private let issuers: [TrustedIssuer]
+    private let keyRing: KeyRing
+    private let clock: any BrokerClock
+    private let logger: Logger
+
+    /// Opens everything that serving needs.
+    /// - Throws: a `CommandFailure` that says what is missing or damaged; nothing is left open then.
+    init(_ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock(), logger: Logger) async throws {
+        self.configuration = configuration
+        self.clock = clock
+        self.logger = logger
+        let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
+        store = try Self.openStore(configuration, .existing, logger)
+        do {
+            keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
+            let names = configuration.issuers.map { ($0.name, $0.issuer) }
+            try await store.bind(Dictionary(uniqueKeysWithValues: names))
+            let fetcher = GuardedFetcher(resolver: SystemResolver())
+            issuers = try configuration.issuers.map { try TrustedIssuer($0, fetcher: fetcher, clock: clock) }
+        } catch {
+            await store.close()
+            throw CommandFailure("\(error)")
+        }
+    }
+
+    static func openStore(
+        _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger
+    ) throws -> SQLiteStore {
+        guard case .sqlite(let path) = configuration.store else { throw CommandFailure("no such store") }
+        do {
+            return try SQLiteStore(path: path, opening, logger: logger)
+        } catch {
+            throw CommandFailure("\(error)")
+        }
+    }
+
+    /// Serves until it is shut down, and returns when everything is drained and the store is closed.
+    func run(
+        stoppingOnSignals: Bool,
+        onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
+    ) async throws {
+        let ring = keyRing
+        let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
+        let exchange = TokenExchange(
+            authenticator: JWTAuthenticator(issuers), rules: configuration.rules, mint: mint, store: store,
+            keptClaims: configuration.audit.claims, clock: clock, logger: logger)
+        let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, keyRing: { ring })
+        let (store, logger) = (store, logger)
+        let server = BrokerServer(
+            configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
+            clock: clock, storeFailure: { await store.check().map { "\($0.failure), since \($0.since)" } }, logger: logger
+        ) { listener, address in
+            let place = "\(address.ipAddress ?? ""):\(address.port ?? 0)"
+            logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
+            await onListening(listener, address)
+        }
+        // They stop in the opposite order: the store last, when nobody can write to it any more.
+        let services: [any Service] = [
+            StoreService(store: store), IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
+        ] + server.services
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .notice)
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map { .init(service: $0) },
+                gracefulShutdownSignals: stoppingOnSignals ? [.sigterm, .sigint] : [], logger: quiet))
+        do {
+            try await group.run()
+        } catch {
+            await store.close()
+            throw CommandFailure("\(error)")
+        }
+    }
+}
+
+/// Keeps the store open while anything may write to it.
+private struct StoreService: Service {
+    let store: SQLiteStore
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await store.close()
+    }
+}

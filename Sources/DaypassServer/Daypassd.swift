@@ -1,0 +1,62 @@
+import ArgumentParser
+import Foundation
+
+/// The broker's daemon and what prepares, checks and shows it.
+struct Daypassd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "daypassd",
+        abstract: "Exchanges proofs of identity for short-lived gateway tokens.",
+        discussion: """
+            Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+            """,
+        version: "0.1.0",
+        subcommands: [Init.self, Check.self, Serve.self, Demo.self])
+}
+
+/// Where every command finds its configuration.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config = "config/daypass.yaml"
+
+    /// Absolute, so that messages and relative paths within mean the same wherever they are read.
+    var path: String {
+        URL(filePath: config).standardizedFileURL.path(percentEncoded: false)
+    }
+}
+
+/// A failure in words for whoever ran the command.
+struct CommandFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
+
+@main
+enum Main {
+    static func main() async {
+        Process.restrict()
+        do {
+            let command = try Daypassd.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                var command = command
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            StandardError.write("daypassd: \(failure)\n")
+            exit(1)
+        } catch {
+            let isUsage = Daypassd.exitCode(for: error) == .validationFailure
+            let text = Daypassd.fullMessage(for: error)
+            if Daypassd.exitCode(for: error) == .success {
+                print(text)
+                exit(0)
+            }
+            StandardError.write(text + "\n")
+            exit(isUsage ? 2 : 1)
+        }
+    }
+}

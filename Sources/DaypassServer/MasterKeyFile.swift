@@ -1,0 +1,52 @@
+import Broker
+import Foundation
+import OpenSSL
+
+/// The file that holds the master key.
+enum MasterKeyFile {
+    /// - Throws: also when others than its owner may read it: the key would be no secret then.
+    static func read(_ path: String) throws -> MasterKey {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            let hint = errno == ENOENT ? "; `daypassd init` makes one" : ""
+            throw CommandFailure("\(path): \(reason(errno))\(hint)")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw CommandFailure("\(path): not a regular file")
+        }
+        guard status.st_mode & 0o077 == 0 else {
+            throw CommandFailure("\(path): others than its owner have access to it; chmod 600 it")
+        }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        guard count >= 0 else { throw CommandFailure("\(path): \(reason(errno))") }
+        bytes.removeSubrange(count...)
+        do {
+            return try MasterKey(file: SecretBytes(moving: &bytes))
+        } catch {
+            throw CommandFailure("\(path): \(error)")
+        }
+    }
+
+    /// Makes a new key in a new file, mode 0600.
+    /// - Throws: when there is a file of that name already, among others.
+    static func create(_ path: String) throws -> MasterKey {
+        let (key, file) = try MasterKey.generate()
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw CommandFailure("\(path): \(reason(errno))") }
+        defer { close(descriptor) }
+        let isWritten = file.withSpan { span in
+            span.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) == $0.count }
+        }
+        guard isWritten, fsync(descriptor) == 0 else {
+            let cause = reason(errno)
+            unlink(path)
+            throw CommandFailure("\(path): \(cause)")
+        }
+        return key
+    }
+
+    private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
+}

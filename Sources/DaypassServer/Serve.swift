@@ -1,0 +1,37 @@
+import ArgumentParser
+import Broker
+import BrokerConfigurationYAML
+import Logging
+
+/// `daypassd serve`: the broker itself, until it is told to stop.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve until SIGTERM or SIGINT, then finish what is under way and exit with 0.",
+        discussion: """
+            Logs are JSON, a line each, on standard error.
+
+            Example: daypassd serve --config config/daypass.yaml
+            """)
+
+    @OptionGroup var options: ConfigurationOptions
+
+    @Option(name: .long, help: "The least level that is logged: trace, debug, info, notice, warning, error.")
+    var logLevel = LogLevel.info
+
+    mutating func run() async throws {
+        var logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
+        logger.logLevel = logLevel.level
+        let (configuration, notes) = try ConfigurationFile.read(options.path)
+        for note in notes { logger.warning("\(note)") }
+        let daemon = try await Daemon(configuration, logger: logger)
+        try await daemon.run(stoppingOnSignals: true)
+        logger.notice("stopped")
+    }
+}
+
+/// The levels of `--log-level`.
+enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error
+
+    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+}

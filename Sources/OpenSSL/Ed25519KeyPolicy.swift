@@ -1,0 +1,28 @@
+/// Which Ed25519 keys are refused, whatever they came from.
+enum Ed25519KeyPolicy {
+    /// Whether the key is a point of order 1, 2, 4 or 8, in any of its encodings: signatures that hold for any message
+    /// can be made for these without a private key (RFC 8032 leaves them in).
+    static func hasSmallOrder(_ key: [UInt8]) -> Bool {
+        guard let last = key.last else { return true }
+        // The sign of x tells apart two points of one order.
+        let unsigned = key.dropLast() + [last & 0x7F]
+        return smallOrders.contains { $0.elementsEqual(unsigned) }
+    }
+
+    /// The y coordinates of the eight points, little-endian, and p and p + 1, which spell 0 and 1 again.
+    private static let smallOrders: [[UInt8]] = [
+        [UInt8](repeating: 0x00, count: 32),
+        [0x01] + [UInt8](repeating: 0x00, count: 31),
+        [0xEC] + [UInt8](repeating: 0xFF, count: 30) + [0x7F],
+        [0xED] + [UInt8](repeating: 0xFF, count: 30) + [0x7F],
+        [0xEE] + [UInt8](repeating: 0xFF, count: 30) + [0x7F],
+        [
+            0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98, 0xF0,
+            0xD5, 0xDF, 0xAC, 0x05, 0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05,
+        ],
+        [
+            0xC7, 0x17, 0x6A, 0x70, 0x3D, 0x4D, 0xD8, 0x4F, 0xBA, 0x3C, 0x0B, 0x76, 0x0D, 0x10, 0x67, 0x0F,
+            0x2A, 0x20, 0x53, 0xFA, 0x2C, 0x39, 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC, 0x03, 0x7A,
+        ],
+    ]
+}

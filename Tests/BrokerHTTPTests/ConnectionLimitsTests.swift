@@ -1,0 +1,108 @@
+@testable import BrokerHTTP
+import HTTPTypes
+import NIOCore
+import NIOEmbedded
+import NIOHTTPTypes
+import Testing
+
+@Suite struct `The limits of a connection` {
+    private static let request = HTTPRequest(method: .post, scheme: "http", authority: "broker", path: "/oauth/token")
+
+    private func connection() throws -> (EmbeddedChannel, EmbeddedEventLoop) {
+        let loop = EmbeddedEventLoop()
+        let channel = EmbeddedChannel(handler: ConnectionLimits(.init()), loop: loop)
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        return (channel, loop)
+    }
+
+    private func respond(_ channel: EmbeddedChannel, _ headers: HTTPFields = [:]) throws {
+        try channel.writeOutbound(HTTPResponsePart.head(HTTPResponse(status: .ok, headerFields: headers)))
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+    }
+
+    @Test func `a connection that sends no request is closed after ten seconds`() throws {
+        let (channel, loop) = try connection()
+        loop.advanceTime(by: .seconds(9))
+        #expect(channel.isActive)
+        loop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `a body that trickles in is cut off ten seconds after its head`() throws {
+        let (channel, loop) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        for _ in 0..<9 {
+            loop.advanceTime(by: .seconds(1))
+            try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(string: "a")))
+        }
+        #expect(channel.isActive)
+        loop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `a body of more than a mebibyte closes the connection`() throws {
+        let (channel, _) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(repeating: 0, count: 1024 * 1024)))
+        #expect(channel.isActive)
+        try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(repeating: 0, count: 1)))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `a response may take thirty seconds, and after it the connection idles for sixty`() throws {
+        let (channel, loop) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        loop.advanceTime(by: .seconds(29))
+        #expect(channel.isActive)
+        try respond(channel)
+        loop.advanceTime(by: .seconds(59))
+        #expect(channel.isActive)
+        loop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `a response that is never taken closes the connection`() throws {
+        let (channel, loop) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        loop.advanceTime(by: .seconds(30))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `a client that waits for 100 Continue gets it`() throws {
+        let (channel, _) = try connection()
+        var request = Self.request
+        request.headerFields[.expect] = "100-continue"
+        try channel.writeInbound(HTTPRequestPart.head(request))
+        guard case .head(let head)? = try channel.readOutbound(as: HTTPResponsePart.self) else {
+            Issue.record("no informational response")
+            return
+        }
+        #expect(head.status == .continue)
+    }
+
+    @Test func `a response without a trace id gets one, and one that has it keeps it`() throws {
+        let (channel, _) = try connection()
+        for headers in [[:], [.daypassTraceID: "kept"]] as [HTTPFields] {
+            try channel.writeInbound(HTTPRequestPart.head(Self.request))
+            try channel.writeInbound(HTTPRequestPart.end(nil))
+            try respond(channel, headers)
+            guard case .head(let head)? = try channel.readOutbound(as: HTTPResponsePart.self) else {
+                Issue.record("no response")
+                return
+            }
+            let trace = try #require(head.headerFields[.daypassTraceID])
+            #expect(headers.isEmpty ? trace.utf8.count == 32 : trace == "kept")
+            _ = try channel.readOutbound(as: HTTPResponsePart.self)
+        }
+    }
+
+    @Test func `a response that says so closes the connection`() throws {
+        let (channel, _) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        try respond(channel, [.connection: "close"])
+        #expect(!channel.isActive)
+    }
+}

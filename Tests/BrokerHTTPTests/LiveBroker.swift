@@ -1,0 +1,170 @@
+import AsyncHTTPClient
+import Broker
+import BrokerHTTP
+import BrokerTesting
+import Foundation
+import JOSE
+import Logging
+import NIOCore
+import NIOHTTP1
+import ServiceLifecycle
+import Testing
+
+/// The real listeners in this process, over a store in memory and an issuer of the test's own, for as long as `body` runs.
+struct LiveBroker: Sendable {
+    static let audience = "https://daypass.example.com"
+
+    let origin: String
+    let telemetry: String
+    let issuer: TestIssuer
+    let store: any ExchangeStore
+
+    static func run(
+        store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
+        storeFailure: @escaping @Sendable () async -> String? = { nil },
+        _ body: @escaping @Sendable (LiveBroker) async throws -> Void
+    ) async throws {
+        let issuer = try TestIssuer(algorithm: .ES256)
+        let configuration = try configuration(issuer, verify, maximumConnections)
+        let clock = SystemClock()
+        let ring = try keyRing()
+        let trusted = try configuration.issuers.map {
+            TrustedIssuer(
+                configuration: $0, keys: IssuerKeys(name: $0.name, keys: try issuer.keySet, clock: clock))
+        }
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
+        let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
+        let server = BrokerServer(
+            configuration: configuration,
+            exchange: TokenExchange(
+                authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, store: store,
+                keptClaims: .matched, clock: clock, logger: logger),
+            verifier: TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring }),
+            keyRing: { ring }, issuers: trusted, clock: clock, storeFailure: storeFailure, logger: logger
+        ) { listens.yield(($0, $1.port ?? 0)) }
+        let group = ServiceGroup(configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            tasks.addTask {
+                var ports: [BrokerServer.Listener: Int] = [:]
+                for await (listener, port) in listening {
+                    ports[listener] = port
+                    if ports.count == 2 { break }
+                }
+                let broker = LiveBroker(
+                    origin: "http://127.0.0.1:\(ports[.public] ?? 0)",
+                    telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store)
+                let outcome = await Result { try await body(broker) }
+                await group.triggerGracefulShutdown()
+                try outcome.get()
+            }
+            for try await _ in tasks {}
+        }
+    }
+
+    struct Answer: Sendable {
+        let status: Int
+        let headers: HTTPHeaders
+        let body: String
+
+        var json: JSONObject { (try? JSONReader.readObject(Array(body.utf8))) ?? [:] }
+        func text(_ name: ExactString) -> String? { json[name]?.string?.string }
+    }
+
+    func send(
+        _ method: HTTPMethod = .GET, _ path: String, _ headers: [(String, String)] = [], body: String? = nil
+    ) async throws -> Answer {
+        var request = HTTPClientRequest(url: path.hasPrefix("http") ? path : origin + path)
+        request.method = method
+        request.headers = HTTPHeaders(headers)
+        if let body { request.body = .bytes(ByteBuffer(string: body)) }
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+        let collected = try await response.body.collect(upTo: 1 << 20)
+        return Answer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
+    }
+
+    /// A form to the token endpoint.
+    func token(_ parameters: [(String, String)]) async throws -> Answer {
+        let form = parameters.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
+        return try await send(
+            .POST, "/oauth/token", [("Content-Type", "application/x-www-form-urlencoded")], body: form)
+    }
+
+    /// A token exchange with the usual parameters, and more.
+    func exchange(_ subjectToken: String, _ more: [(String, String)] = []) async throws -> Answer {
+        try await token(Self.exchangeParameters(subjectToken) + more)
+    }
+
+    static func exchangeParameters(_ subjectToken: String) -> [(String, String)] {
+        [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"), ("subject_token", subjectToken),
+        ]
+    }
+
+    /// A subject token that the rule `ci` matches, with some claims replaced.
+    func subjectToken(_ changes: JSONObject = [:]) throws -> String {
+        let claims = issuer.claims(subject: "job", at: Date()).merging(["repository_id": "1", "ref": "refs/heads/main"])
+        return try issuer.token(claims.merging(changes))
+    }
+
+    /// A gateway token.
+    func gatewayToken(_ changes: JSONObject = [:]) async throws -> String {
+        let answer = try await exchange(subjectToken(changes))
+        return try #require(answer.text("access_token"), "\(answer.body)")
+    }
+
+    static func encode(_ text: String) -> String {
+        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? text
+    }
+
+    private static func configuration(
+        _ issuer: TestIssuer, _ verify: VerifyConfiguration, _ maximumConnections: Int
+    ) throws -> BrokerConfiguration {
+        let name = try #require(IssuerName(parsing: "ci"))
+        let issuers = [
+            IssuerConfiguration(
+                name: name, issuer: ExactString(issuer.issuer), audience: ExactString(audience),
+                keys: .inline(try issuer.keySet, path: "issuer.json"), algorithms: [.ES256])
+        ]
+        let scope = try ["anthropic:messages", "anthropic:count_tokens"].map { try #require(Scope(parsing: $0)) }
+        let main = ClaimMatcher(
+            claim: try #require(ClaimPath(parsing: "ref")), anyOf: [.text(try Glob(parsing: "refs/heads/main"))])
+        let repository = ClaimMatcher(
+            claim: try #require(ClaimPath(parsing: "repository_id")), anyOf: [.text(try Glob(parsing: "1"))])
+        let terms = try #require(
+            GrantTerms(
+                scope: scope, timeToLive: .seconds(900), models: [try Glob(parsing: "claude-sonnet-*")],
+                audiences: ["https://gateway.example.com", "https://other.example.com"]))
+        let rule = try #require(Rule(name: "ci", issuer: name, matchers: [repository, main], terms: terms))
+        return BrokerConfiguration(
+            server: ServerConfiguration(
+                publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: "https://broker.example.com",
+                telemetryListener: ListenAddress(host: "127.0.0.1", port: 0), maximumConnections: maximumConnections),
+            tokens: TokenConfiguration(
+                issuer: "https://broker.example.com",
+                audiences: ["https://gateway.example.com", "https://other.example.com"]),
+            verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
+            masterKeyFile: "/nonexistent", issuers: issuers, rules: try RuleSet([rule], issuers: issuers))
+    }
+
+    private static func keyRing() throws -> KeyRing {
+        let (masterKey, _) = try MasterKey.generate()
+        let records = try [SigningKeyRecord.State.active, .staged].map {
+            try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: Date())
+        }
+        return try KeyRing(opening: records, with: masterKey)
+    }
+}
+
+extension Result where Failure == any Error {
+    init(catching body: () async throws -> Success) async {
+        do {
+            self = .success(try await body())
+        } catch {
+            self = .failure(error)
+        }
+    }
+}

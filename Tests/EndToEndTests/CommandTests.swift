@@ -1,0 +1,100 @@
+import Foundation
+import Testing
+
+@Suite struct `The daemon's commands` {
+    private func daypassd(_ arguments: String..., in folder: URL? = nil) async throws -> RunningProcess.Outcome {
+        try await RunningProcess(Programs.daypassd, arguments, in: folder).outcome()
+    }
+
+    @Test func `demo turns an identity into a token and shows a wrong branch refused with its reason`() async throws {
+        let demo = try await daypassd("demo")
+        #expect(demo.status == 0, "\(demo.error)")
+        #expect(demo.output.contains("200: a gateway token"))
+        #expect(demo.output.contains("Daypass-Subject: github:repo:acme/app:ref:refs/heads/main"))
+        #expect(demo.output.contains(#"401: Bearer error="invalid_token""#))
+        #expect(demo.output.contains("400 invalid_request"))
+        #expect(demo.output.contains("ref is refs/heads/feature, wanted refs/heads/main"))
+        #expect(demo.error == "")
+    }
+
+    @Test func `init writes the shipped configuration, keys and store, says so, and serves from them`() async throws {
+        let workspace = try Workspace()
+        let made = try await daypassd("init", in: workspace.folder)
+        #expect(made.status == 0, "\(made.error)")
+        for thing in ["wrote ", "made the master key", "made the active ES256", "made the staged ES256"] {
+            #expect(made.output.contains(thing), "\(thing): \(made.output)")
+        }
+        let key = try FileManager.default.attributesOfItem(atPath: workspace.path("config/data/master.key"))
+        #expect(key[.posixPermissions] as? Int == 0o600)
+        let folder = try FileManager.default.attributesOfItem(atPath: workspace.path("config/data"))
+        #expect(folder[.posixPermissions] as? Int == 0o700)
+        let database = try FileManager.default.attributesOfItem(atPath: workspace.path("config/data/daypass.db"))
+        #expect(database[.posixPermissions] as? Int == 0o600)
+        #expect(try await daypassd("check", in: workspace.folder).status == 0)
+    }
+
+    @Test func `init a second time overwrites nothing`() async throws {
+        let workspace = try Workspace()
+        _ = try await daypassd("init", in: workspace.folder)
+        let names = ["config/daypass.yaml", "config/data/master.key", "config/issuers/github.yaml"]
+        let before = try names.map { try Data(contentsOf: workspace.folder.appending(path: $0)) }
+        let again = try await daypassd("init", in: workspace.folder)
+        #expect(again.status == 0, "\(again.error)")
+        #expect(again.output.contains("kept the master key"))
+        #expect(again.output.contains("kept 2 signing keys"))
+        #expect(!again.output.contains("wrote"))
+        let after = try names.map { try Data(contentsOf: workspace.folder.appending(path: $0)) }
+        #expect(before == after)
+    }
+
+    @Test func `check names file, line and column of an error and exits with 1`() async throws {
+        let workspace = try Workspace()
+        _ = try await daypassd("init", in: workspace.folder)
+        let path = workspace.folder.appending(path: "config/daypass.yaml")
+        let text = try String(contentsOf: path, encoding: .utf8)
+        try Data((text + "\nverfy: {require_scope: true}\n").utf8).write(to: path)
+        let checked = try await daypassd("check", in: workspace.folder)
+        #expect(checked.status == 1)
+        #expect(checked.error.contains("daypass.yaml:\(text.split(separator: "\n", omittingEmptySubsequences: false).count + 1):1"))
+        #expect(checked.error.contains("verify"))
+        #expect(checked.output == "")
+    }
+
+    @Test(arguments: [["serve", "--no-such-flag"], ["no-such-command"], ["check", "--config"]])
+    func `wrong usage exits with 2`(_ arguments: [String]) async throws {
+        let outcome = try await RunningProcess(Programs.daypassd, arguments).outcome()
+        #expect(outcome.status == 2)
+        #expect(outcome.output == "")
+        #expect(outcome.error != "")
+    }
+
+    @Test func `serve without init says what to run`() async throws {
+        let workspace = try Workspace()
+        try workspace.write(
+            "daypass.yaml",
+            """
+            server: {public: {listen: "127.0.0.1:0", url: "http://127.0.0.1:1"}}
+            tokens: {audiences: ["https://gateway.example.com"]}
+            store: {sqlite: daypass.db}
+            master_key_file: master.key
+            """)
+        let outcome = try await daypassd("serve", "--config", workspace.path("daypass.yaml"))
+        #expect(outcome.status == 1)
+        #expect(outcome.error.contains("daypassd init"), "\(outcome.error)")
+    }
+
+    @Test func `serve refuses a master key that others may read, and another master key`() async throws {
+        let workspace = try Workspace()
+        _ = try await daypassd("init", in: workspace.folder)
+        let key = workspace.path("config/data/master.key")
+        try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: key)
+        let readable = try await daypassd("serve", in: workspace.folder)
+        #expect(readable.status == 1)
+        #expect(readable.error.contains("chmod 600"), "\(readable.error)")
+
+        try FileManager.default.removeItem(atPath: key)
+        let other = try await daypassd("init", in: workspace.folder)
+        #expect(other.status == 1)
+        #expect(other.error.contains("was sealed with master key"), "\(other.error)")
+    }
+}

@@ -1,0 +1,34 @@
+import Foundation
+
+/// Where the programs are that the tests run.
+enum Programs {
+    /// The binary that was built with the tests.
+    static let daypassd: String = {
+        let folder = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+        let candidates = [folder, URL(filePath: FileManager.default.currentDirectoryPath).appending(path: ".build/debug")]
+        let found = candidates.map { $0.appending(path: "daypassd").path(percentEncoded: false) }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
+        return found ?? "/nonexistent/daypassd"
+    }()
+
+    /// From `Tests/Peers/install`, if that was run.
+    static let envoy = peer("envoy")
+    static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
+    static let curl = onPath("curl")
+    static let prlimit = onPath("prlimit")
+    static let python = onPath("python3")
+
+    static let repository = URL(filePath: #filePath).appending(path: "../../..").standardized
+
+    private static func peer(_ name: String) -> String? {
+        let environment = ProcessInfo.processInfo.environment
+        let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/root")/.cache"
+        let path = "\(environment["DAYPASS_PEERS"] ?? "\(cache)/daypass-test-peers")/bin/\(name)"
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
+
+    private static func onPath(_ name: String) -> String? {
+        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
+    }
+}

@@ -1,0 +1,121 @@
+import AsyncHTTPClient
+import BrokerTesting
+import Foundation
+import JOSE
+import NIOCore
+import NIOHTTP1
+import Testing
+
+/// A real `daypassd serve` on loopback, with a configuration and an issuer of the test's own.
+final class RunningBroker: Sendable {
+    static let audience = "https://daypass.example.com"
+    static let gatewayAudience = "https://gateway.example.com"
+
+    let workspace: Workspace
+    let origin: String
+    let telemetry: String
+    let process: RunningProcess
+
+    /// Starts over a configuration that ends with `issuersAndRules`, and waits until it listens.
+    init(
+        _ workspace: Workspace, issuersAndRules: String, through wrapper: [String] = [], seconds: Int = 120
+    ) async throws {
+        let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
+        self.workspace = workspace
+        origin = "http://127.0.0.1:\(port)"
+        telemetry = "http://127.0.0.1:\(telemetryPort)"
+        try workspace.write(
+            "daypass.yaml",
+            """
+            server:
+              public: {listen: "127.0.0.1:\(port)", url: "\(origin)"}
+              telemetry: {listen: "127.0.0.1:\(telemetryPort)"}
+            tokens: {audiences: ["\(Self.gatewayAudience)"]}
+            store: {sqlite: data/daypass.db}
+            master_key_file: data/master.key
+
+            """ + issuersAndRules)
+        let made = try await RunningProcess(
+            Programs.daypassd, ["init", "--config", workspace.path("daypass.yaml")]
+        ).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        process = try Self.serve(workspace, through: wrapper, seconds: seconds)
+        try await Self.waitUntilListening(process)
+    }
+
+    private static func serve(_ workspace: Workspace, through wrapper: [String], seconds: Int) throws -> RunningProcess {
+        let command = wrapper + [Programs.daypassd, "serve", "--config", workspace.path("daypass.yaml")]
+        return try RunningProcess(command[0], Array(command.dropFirst()), seconds: seconds)
+    }
+
+    static func waitUntilListening(_ process: RunningProcess) async throws {
+        try await waitUntil("daypassd listens") {
+            try #require(process.isRunning, "\(process.error)")
+            return process.error.contains(#""listener":"public""#)
+        }
+    }
+
+    /// The rule and the issuer that most tests need: keys in a file, one repository on main.
+    static func fileIssuer(_ issuer: TestIssuer, in workspace: Workspace) throws -> String {
+        try workspace.write("issuer.json", issuer.jwks)
+        return """
+            issuers:
+              - name: github
+                issuer: \(issuer.issuer)
+                audience: \(audience)
+                keys: {file: issuer.json}
+                algorithms: [\(issuer.algorithm.rawValue)]
+                max_lifetime: 15m
+            rules:
+              - name: ci-main
+                issuer: github
+                match: {repository_id: "123456", ref: refs/heads/main}
+                grant: {scope: ["anthropic:messages", "anthropic:count_tokens"], ttl: 15m, max_session: 6h}
+
+            """
+    }
+
+    struct Answer: Sendable {
+        let status: Int
+        let headers: HTTPHeaders
+        let body: String
+
+        var json: JSONObject { (try? JSONReader.readObject(Array(body.utf8))) ?? [:] }
+        func text(_ name: ExactString) -> String? { json[name]?.string?.string }
+    }
+
+    func send(
+        _ method: HTTPMethod = .GET, _ url: String, _ headers: [(String, String)] = [], body: String? = nil
+    ) async throws -> Answer {
+        var request = HTTPClientRequest(url: url.hasPrefix("http") ? url : origin + url)
+        request.method = method
+        request.headers = HTTPHeaders(headers)
+        if let body { request.body = .bytes(ByteBuffer(string: body)) }
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+        let collected = try await response.body.collect(upTo: 1 << 20)
+        return Answer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
+    }
+
+    /// `POST /oauth/token`, as token exchange, with `parameters` added to or in place of the usual ones.
+    func exchange(_ subjectToken: String, _ parameters: [String: String] = [:]) async throws -> Answer {
+        let usual = [
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": subjectToken,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        ]
+        return try await post(usual.merging(parameters) { $1 })
+    }
+
+    func post(_ parameters: [String: String]) async throws -> Answer {
+        let form = parameters.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
+        let type = ("Content-Type", "application/x-www-form-urlencoded")
+        return try await send(.POST, "/oauth/token", [type], body: form)
+    }
+
+    func verify(_ token: String, scope: String = "anthropic:messages") async throws -> Answer {
+        try await send(.GET, "/verify?scope=\(scope)", [("Authorization", "Bearer \(token)")])
+    }
+
+    private static func encode(_ text: String) -> String {
+        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? text
+    }
+}

@@ -1,0 +1,27 @@
+"""oidc-provider-mock with the `kid` of its key in the header of its ID tokens.
+
+The provider leaves it out, and Daypass demands it: without it a rotated key looks like a forged signature. The library
+below it takes the `kid` from the provider's own configuration of its tokens, so this only adds it there.
+Usage: openid-provider.py PORT [--without-kid]; the user is alice, in the group platform-admins.
+"""
+
+import sys
+import warnings
+
+warnings.simplefilter("ignore")
+
+import oidc_provider_mock
+from oidc_provider_mock import _app as provider
+
+if "--without-kid" not in sys.argv:
+    configured = provider.OpenIDCode.get_jwt_config
+
+    def with_key_id(self, grant, client=None):
+        return {**configured(self, grant, client), "kid": provider.storage.jwk.thumbprint()}
+
+    provider.OpenIDCode.get_jwt_config = with_key_id
+
+alice = provider.User(sub="alice", claims={"email": "alice@example.com", "groups": ["platform-admins"]})
+app = oidc_provider_mock.app(user_claims=[alice])
+app.debug = False
+app.run(host="127.0.0.1", port=int(sys.argv[1]), use_reloader=False)
