@@ -1,4 +1,5 @@
 package import Broker
+import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -27,12 +28,15 @@ package struct BrokerServer: Sendable {
             verify: VerifyRoute(verifier: verifier, clock: clock))
         let telemetryRoutes = TelemetryRoutes(issuers: issuers, storeFailure: storeFailure)
         let server = configuration.server
+        let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: UsableProcessors.count)
         services = [
-            Self.application(
-                telemetryRoutes, server.telemetryListener, maximumConnections: 100, logger
+            EventLoopService(eventLoops: eventLoops),
+            Self.listener(
+                telemetryRoutes, on: server.telemetryListener, maximumConnections: 100, eventLoops, logger
             ) { await onListening(.telemetry, $0) },
-            Self.application(
-                publicRoutes, server.publicListener, maximumConnections: server.maximumConnections, logger
+            Self.listener(
+                publicRoutes, on: server.publicListener, maximumConnections: server.maximumConnections, eventLoops,
+                logger
             ) { await onListening(.public, $0) },
         ]
     }
@@ -41,19 +45,16 @@ package struct BrokerServer: Sendable {
         case `public`, telemetry
     }
 
-    private static func application<Routes: HTTPResponder>(
-        _ routes: Routes, _ address: ListenAddress, maximumConnections: Int, _ logger: Logger,
-        onListening: @escaping @Sendable (SocketAddress) async -> Void
-    ) -> Application<Routes> where Routes.Context == BrokerRequestContext {
-        // A token of the greatest length in each of two headers, and room for what proxies add.
-        let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
-            maxHeaderFieldSize: 24 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 128)
-        var channel = HTTP1Channel.Configuration(httpDecoderConfiguration: decoder)
-        channel.additionalChannelHandlers = { [ConnectionLimits(.init())] }
+    private static func listener<Routes: HTTPResponder>(
+        _ routes: Routes, on address: ListenAddress, maximumConnections: Int, _ eventLoops: any EventLoopGroup,
+        _ logger: Logger, onListening: @escaping @Sendable (SocketAddress) async -> Void
+    ) -> any Service where Routes.Context == BrokerRequestContext {
+        let channel = Self.channel
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
-        return Application(
-            responder: routes, server: .http1(configuration: channel),
+        let application = Application(
+            responder: routes,
+            server: HTTPServerBuilder { EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel)) },
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(maximumConnections, logger: quiet)),
@@ -61,6 +62,51 @@ package struct BrokerServer: Sendable {
                 guard let address = channel.localAddress else { return }
                 await onListening(address)
             },
+            eventLoopGroupProvider: .shared(eventLoops),
             logger: quiet)
+        return ListenerService(address: address, application: application)
+    }
+
+    private static var channel: HTTP1Channel.Configuration {
+        // A token of the greatest length in each of two headers, and room for what proxies add.
+        let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
+            maxHeaderFieldSize: 24 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 128)
+        var channel = HTTP1Channel.Configuration(httpDecoderConfiguration: decoder)
+        channel.additionalChannelHandlers = { [ConnectionLimits(.init())] }
+        return channel
+    }
+}
+
+/// A listener that could not be opened, in words.
+package struct ListenerFailure: Error, CustomStringConvertible {
+    package let description: String
+}
+
+private struct ListenerService: Service {
+    let address: ListenAddress
+    let application: any Service
+
+    func run() async throws {
+        do {
+            try await application.run()
+        } catch let error as IOError {
+            throw ListenerFailure(
+                description: "cannot listen on \(address): \(String(cString: strerror(error.errnoCode)))")
+        }
+    }
+}
+
+/// Ends the event loops when nothing runs on them any more.
+private struct EventLoopService: Service {
+    let eventLoops: MultiThreadedEventLoopGroup
+
+    func run() async throws {
+        do {
+            try await gracefulShutdown()
+        } catch {
+            // Another service failed, and connections may still need their loops; the process ends anyway.
+            return
+        }
+        try await eventLoops.shutdownGracefully()
     }
 }

@@ -39,6 +39,10 @@ package struct FormBody: Sendable {
     }
 
     private static func decode(_ text: ArraySlice<UInt8>) throws(FormFailure) -> ExactString {
+        // A token, by far the longest value, has nothing to decode.
+        guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
+            return try checked(text)
+        }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var index = text.startIndex
@@ -55,8 +59,12 @@ package struct FormBody: Sendable {
             }
             index += 1
         }
-        guard let decoded = ExactString(validating: bytes[...]), !decoded.hasControlCharacters else { throw .encoding }
-        return decoded
+        return try checked(bytes[...])
+    }
+
+    private static func checked(_ bytes: ArraySlice<UInt8>) throws(FormFailure) -> ExactString {
+        guard let text = ExactString(validating: bytes), !text.hasControlCharacters else { throw .encoding }
+        return text
     }
 
     private static func hexadecimal(_ byte: UInt8) -> UInt8? {

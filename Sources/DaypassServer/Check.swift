@@ -20,6 +20,8 @@ struct Check: AsyncParsableCommand {
         for note in notes { StandardError.write("warning: \(note)\n") }
         let issuers = configuration.issuers.count
         let rules = configuration.rules.rules.count
-        print("\(options.config): valid, \(issuers) issuer\(issuers == 1 ? "" : "s"), \(rules) rule\(rules == 1 ? "" : "s")")
+        print(
+            "\(options.config): valid, \(issuers) issuer\(issuers == 1 ? "" : "s"), \(rules) rule\(rules == 1 ? "" : "s")"
+        )
     }
 }

@@ -63,16 +63,18 @@ struct Daemon: Sendable {
         let (store, logger) = (store, logger)
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
-            clock: clock, storeFailure: { await store.check().map { "\($0.failure), since \($0.since)" } }, logger: logger
+            clock: clock, storeFailure: { await store.check().map { "\($0.failure), since \($0.since)" } },
+            logger: logger
         ) { listener, address in
             let place = "\(address.ipAddress ?? ""):\(address.port ?? 0)"
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
         // They stop in the opposite order: the store last, when nobody can write to it any more.
-        let services: [any Service] = [
-            StoreService(store: store), IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
-        ] + server.services
+        let services: [any Service] =
+            [
+                StoreService(store: store), IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
+            ] + server.services
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(

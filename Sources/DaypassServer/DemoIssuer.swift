@@ -25,7 +25,8 @@ struct DemoIssuer {
         let workflow = "acme/app/.github/workflows/ci.yml@\(reference)"
         let claims: JSONObject = [
             "iss": .string(ExactString(Self.issuer)), "aud": .string(ExactString(Self.audience)),
-            "sub": .string(ExactString("repo:acme/app:ref:\(reference)")), "iat": .number(now), "nbf": .number(now - 300),
+            "sub": .string(ExactString("repo:acme/app:ref:\(reference)")), "iat": .number(now),
+            "nbf": .number(now - 300),
             "exp": .number(now + 300), "jti": .string(ExactString(UUID().uuidString)), "repository": "acme/app",
             "repository_id": "123456", "repository_owner_id": "6789", "ref": .string(ExactString(reference)),
             "job_workflow_ref": .string(ExactString(workflow)), "event_name": "push", "run_id": "4711",

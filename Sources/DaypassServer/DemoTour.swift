@@ -23,7 +23,9 @@ struct DemoTour: Sendable {
             throw CommandFailure("the exchange was refused: \(granted.status)")
         }
         let lifetime = granted.json["expires_in"]?.number ?? 0
-        say("   \(granted.status): a gateway token, good for \(Int(lifetime)) seconds, bound to nothing but what it may do")
+        say(
+            "   \(granted.status): a gateway token, good for \(Int(lifetime)) seconds, bound to nothing but what it may do"
+        )
 
         say("\n2. A gateway asks whether the token may pass:  GET /verify?scope=\(Self.scope)")
         let allowed = try await verify(token.string)
@@ -35,9 +37,13 @@ struct DemoTour: Sendable {
 
         say("\n4. The same job on another branch:  POST /oauth/token")
         let refused = try await exchange(issuer.token(branch: "feature"))
-        say("   \(refused.status) \(refused.json["error"]?.string?.string ?? ""): the caller learns no more than a trace id.")
+        say(
+            "   \(refused.status) \(refused.json["error"]?.string?.string ?? ""): the caller learns no more than a trace id."
+        )
         say("   What the broker recorded under that id:")
-        for line in try await explanation(of: refused.headers.first(name: "Daypass-Trace-Id") ?? "") { say("   \(line)") }
+        for line in try await explanation(of: refused.headers.first(name: "Daypass-Trace-Id") ?? "") {
+            say("   \(line)")
+        }
 
         guard granted.status == 200, allowed.status == 200, tampered.status == 401, refused.status == 400 else {
             throw CommandFailure("the broker did not answer as it should have")
@@ -65,7 +71,8 @@ struct DemoTour: Sendable {
         request.body = .bytes(
             ByteBuffer(
                 string: "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
-                    + "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt&subject_token=\(subjectToken)"))
+                    + "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt&subject_token=\(subjectToken)"
+            ))
         return try await send(request)
     }
 
@@ -96,8 +103,9 @@ struct DemoTour: Sendable {
             lines.append("  \(event.kind.rawValue)  \(event.subject?.string ?? "")  \(event.reason ?? "")")
             for rule in event.details["explanation"]?.object?["rules"]?.array ?? [] {
                 for miss in rule.object?["failed"]?.array ?? [] {
-                    lines.append("  rule \(Self.text(rule, "rule")): \(Self.text(miss, "claim")) is "
-                        + "\(Self.text(miss, "got")), wanted \(Self.text(miss, "wanted"))")
+                    lines.append(
+                        "  rule \(Self.text(rule, "rule")): \(Self.text(miss, "claim")) is "
+                            + "\(Self.text(miss, "got")), wanted \(Self.text(miss, "wanted"))")
                 }
             }
         }

@@ -29,7 +29,9 @@ struct Init: AsyncParsableCommand {
 enum Installation {
     /// Makes what is missing.
     /// - Returns: a line for each thing: made, or already there.
-    static func make(_ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock()) async throws -> [String] {
+    static func make(_ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock()) async throws
+        -> [String]
+    {
         guard case .sqlite(let path) = configuration.store else { throw CommandFailure("no such store") }
         var lines: [String] = []
         for file in [path, configuration.masterKeyFile] {
@@ -42,7 +44,8 @@ enum Installation {
             lines.append("kept the master key \(masterKey.id) in \(configuration.masterKeyFile)")
         } else {
             masterKey = try MasterKeyFile.create(configuration.masterKeyFile)
-            lines.append("made the master key \(masterKey.id) in \(configuration.masterKeyFile) (0600): keep a copy of it")
+            lines.append(
+                "made the master key \(masterKey.id) in \(configuration.masterKeyFile) (0600): keep a copy of it")
         }
         let logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
         let store = try Daemon.openStore(configuration, .creating, logger)

@@ -20,8 +20,10 @@ package struct ExactString: Sendable, Hashable {
     package var isEmpty: Bool { string.isEmpty }
 
     package static func == (lhs: ExactString, rhs: ExactString) -> Bool {
-        let (left, right) = (lhs.utf8, rhs.utf8)
-        return left.count == right.count && left.elementsEqual(right)
+        let (left, right) = (lhs.utf8.span, rhs.utf8.span)
+        guard left.count == right.count else { return false }
+        for index in left.indices where left[index] != right[index] { return false }
+        return true
     }
 
     package func hash(into hasher: inout Hasher) {
@@ -53,6 +55,8 @@ extension ExactString {
 
     /// Whether a C0 control character or DEL is in it. No identifier that we accept has one.
     package var hasControlCharacters: Bool {
-        utf8.contains { $0 < 0x20 || $0 == 0x7F }
+        let bytes = utf8.span
+        for index in bytes.indices where bytes[index] < 0x20 || bytes[index] == 0x7F { return true }
+        return false
     }
 }

@@ -44,7 +44,8 @@ struct LiveBroker: Sendable {
             verifier: TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring }),
             keyRing: { ring }, issuers: trusted, clock: clock, storeFailure: storeFailure, logger: logger
         ) { listens.yield(($0, $1.port ?? 0)) }
-        let group = ServiceGroup(configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
+        let group = ServiceGroup(
+            configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             tasks.addTask {

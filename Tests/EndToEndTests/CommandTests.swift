@@ -55,7 +55,9 @@ import Testing
         try Data((text + "\nverfy: {require_scope: true}\n").utf8).write(to: path)
         let checked = try await daypassd("check", in: workspace.folder)
         #expect(checked.status == 1)
-        #expect(checked.error.contains("daypass.yaml:\(text.split(separator: "\n", omittingEmptySubsequences: false).count + 1):1"))
+        #expect(
+            checked.error.contains(
+                "daypass.yaml:\(text.split(separator: "\n", omittingEmptySubsequences: false).count + 1):1"))
         #expect(checked.error.contains("verify"))
         #expect(checked.output == "")
     }

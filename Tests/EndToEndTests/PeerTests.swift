@@ -18,7 +18,8 @@ import Testing
         let port = try Workspace.freePort()
         try workspace.write("envoy.json", Self.configuration(port: port, broker: broker))
         let envoy = try RunningProcess(
-            envoyProgram, ["-c", workspace.path("envoy.json"), "--concurrency", "1", "--base-id", "\(port)", "-l", "error"])
+            envoyProgram,
+            ["-c", workspace.path("envoy.json"), "--concurrency", "1", "--base-id", "\(port)", "-l", "error"])
         let gateway = "http://127.0.0.1:\(port)/"
         // It fetches the keys from the broker by itself; until then it answers 401 or nothing.
         try await waitUntil("Envoy accepts the token", within: 30) {

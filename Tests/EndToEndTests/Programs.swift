@@ -5,7 +5,9 @@ enum Programs {
     /// The binary that was built with the tests.
     static let daypassd: String = {
         let folder = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-        let candidates = [folder, URL(filePath: FileManager.default.currentDirectoryPath).appending(path: ".build/debug")]
+        let candidates = [
+            folder, URL(filePath: FileManager.default.currentDirectoryPath).appending(path: ".build/debug"),
+        ]
         let found = candidates.map { $0.appending(path: "daypassd").path(percentEncoded: false) }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
         return found ?? "/nonexistent/daypassd"

@@ -43,7 +43,8 @@ final class RunningBroker: Sendable {
         try await Self.waitUntilListening(process)
     }
 
-    private static func serve(_ workspace: Workspace, through wrapper: [String], seconds: Int) throws -> RunningProcess {
+    private static func serve(_ workspace: Workspace, through wrapper: [String], seconds: Int) throws -> RunningProcess
+    {
         let command = wrapper + [Programs.daypassd, "serve", "--config", workspace.path("daypass.yaml")]
         return try RunningProcess(command[0], Array(command.dropFirst()), seconds: seconds)
     }

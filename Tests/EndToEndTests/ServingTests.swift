@@ -39,7 +39,9 @@ import Testing
         #expect(try await broker.verify(tampered).status == 401)
     }
 
-    @Test func `SIGTERM lets what is under way finish, refuses nothing that it accepted, and exits with 0`() async throws {
+    @Test func `SIGTERM lets what is under way finish, refuses nothing that it accepted, and exits with 0`()
+        async throws
+    {
         let (broker, issuer) = try await broker()
         let tokens = try (0..<200).map { try token(of: issuer, ["jti": .string(ExactString("\($0)"))]) }
         let statuses = try await withThrowingTaskGroup(of: Int?.self) { group in
@@ -77,7 +79,8 @@ import Testing
         #expect(!sessions.isEmpty)
 
         let python = try #require(Programs.python)
-        let script = "import sqlite3,sys;print('\\n'.join(r[0] for r in sqlite3.connect(sys.argv[1]).execute("
+        let script =
+            "import sqlite3,sys;print('\\n'.join(r[0] for r in sqlite3.connect(sys.argv[1]).execute("
             + "'select sessions.id from sessions join audit on audit.session = sessions.id')))"
         let read = try await RunningProcess(
             python, ["-c", script, broker.workspace.path("data/daypass.db")]
@@ -102,7 +105,8 @@ import Testing
         #expect(full.headers.first(name: "Retry-After") != nil)
         #expect(try await broker.send(.GET, "\(broker.telemetry)/readyz").status == 503)
 
-        _ = try await RunningProcess(prlimit, ["--pid", "\(broker.process.id)", "--fsize=unlimited:unlimited"]).outcome()
+        _ = try await RunningProcess(prlimit, ["--pid", "\(broker.process.id)", "--fsize=unlimited:unlimited"])
+            .outcome()
         #expect(try await broker.exchange(token(of: issuer)).status == 200)
         #expect(try await broker.send(.GET, "\(broker.telemetry)/readyz").status == 200)
     }
@@ -143,14 +147,17 @@ import Testing
         broker.process.signal(SIGTERM)
         let outcome = try await broker.process.outcome()
 
-        let masterKey = try String(contentsOf: broker.workspace.folder.appending(path: "data/master.key"), encoding: .utf8)
+        let masterKey = try String(
+            contentsOf: broker.workspace.folder.appending(path: "data/master.key"), encoding: .utf8)
         var haystack = Data((outcome.error + outcome.output + refusals.joined()).utf8)
         haystack.append(try Data(contentsOf: broker.workspace.folder.appending(path: "data/daypass.db")))
         var secrets = [good, wrongBranch, expired, forgedToken, gatewayToken].flatMap { token in
             let segments = TokenSegments(token)
             return [segments.payload, segments.signature]
         }
-        secrets += ["secret-marker-in-garbage", masterKey.split(separator: ":").last.map { String($0.prefix(40)) } ?? ""]
+        secrets += [
+            "secret-marker-in-garbage", masterKey.split(separator: ":").last.map { String($0.prefix(40)) } ?? "",
+        ]
         for secret in secrets {
             #expect(secret.utf8.count > 20)
             #expect(haystack.firstRange(of: Data(secret.utf8)) == nil, "a secret was written: \(secret.prefix(12))…")

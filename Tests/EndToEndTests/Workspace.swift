@@ -1,5 +1,5 @@
 import Foundation
-import Testing
+import Synchronization
 
 /// A folder of a test's own, gone when the last reference goes.
 final class Workspace: Sendable {
@@ -28,20 +28,32 @@ final class Workspace: Sendable {
         try write(name, text.utf8)
     }
 
-    /// A port of 127.0.0.1 that was free a moment ago.
+    /// A port of 127.0.0.1 that nothing listens on and that no other test is given. It is below those that the kernel
+    /// hands out by itself, so that no connection takes it meanwhile.
     static func freePort() throws -> Int {
+        for _ in 0..<2000 {
+            let port = nextPort.withLock { next in
+                next = next < 31_999 ? next + 1 : 12_000
+                return next
+            }
+            if isFree(port) { return port }
+        }
+        throw TimedOut(description: "no free port")
+    }
+
+    private static let nextPort = Mutex(12_000 + Int.random(in: 0..<19_000))
+
+    private static func isFree(_ port: Int) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
+        address.sin_port = UInt16(port).bigEndian
+        return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
-        try #require(bound)
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 }

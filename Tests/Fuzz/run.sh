@@ -21,7 +21,10 @@ for target in "$@"; do
     mkdir -p "$corpus" .build-fuzz/findings
     cp Tests/Fuzz/corpora/"$target"/* "$corpus"
     echo "fuzzing $target for $seconds s"
+    log=.build-fuzz/findings/$target.log
     .build-fuzz/release/Fuzz "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=32768 \
-        -print_final_stats=1 -verbosity=0 -artifact_prefix=.build-fuzz/findings/"$target"- "$corpus" || failed="$failed $target"
+        -print_final_stats=1 -artifact_prefix=.build-fuzz/findings/"$target"- "$corpus" >"$log" 2>&1 \
+        || { failed="$failed $target"; tail -n 40 "$log"; }
+    grep number_of_executed_units "$log" || true
 done
 [ -z "$failed" ] || { echo "findings in:$failed" >&2; exit 1; }

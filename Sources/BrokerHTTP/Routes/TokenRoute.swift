@@ -54,7 +54,8 @@ struct TokenRoute: Sendable {
             issued = try await exchange.exchange(request.exchange)
         } catch {
             if case .unavailable(let cause) = error {
-                context.logger.error("exchange unavailable", metadata: ["trace": "\(context.trace)", "cause": "\(cause)"])
+                context.logger.error(
+                    "exchange unavailable", metadata: ["trace": "\(context.trace)", "cause": "\(cause)"])
             }
             throw OAuthError(error, speaking: request.grantType)
         }

@@ -12,7 +12,8 @@ import Testing
     private static func type(_ name: String) -> String { "urn:ietf:params:oauth:token-type:\(name)" }
 
     @Test(arguments: ["jwt", "id_token"])
-    func `answers 200 with a token, its type, life, scope and session for a token exchange`(_ type: String) async throws {
+    func `answers 200 with a token, its type, life, scope and session for a token exchange`(_ type: String) async throws
+    {
         try await LiveBroker.run { broker in
             let answer = try await broker.token([
                 ("grant_type", Self.tokenExchange), ("subject_token", try broker.subjectToken()),
@@ -22,9 +23,10 @@ import Testing
             #expect(answer.headers.first(name: "Content-Type") == "application/json")
             #expect(answer.headers.first(name: "Cache-Control") == "no-store")
             #expect(answer.headers.first(name: "Daypass-Trace-Id")?.utf8.count == 32)
-            #expect(answer.json.members.map(\.name) == [
-                "access_token", "issued_token_type", "token_type", "expires_in", "scope", "session_id",
-            ])
+            #expect(
+                answer.json.members.map(\.name) == [
+                    "access_token", "issued_token_type", "token_type", "expires_in", "scope", "session_id",
+                ])
             #expect(answer.text("issued_token_type") == Self.type("access_token"))
             #expect(answer.text("token_type") == "Bearer")
             #expect(answer.json["expires_in"]?.number == 900)
@@ -56,22 +58,27 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ([("scope", "anthropic:admin")], "invalid_scope"), ([("scope", "a\"b")], "invalid_scope"),
-        ([("scope", " ")], "invalid_scope"),
-        ([("audience", "https://elsewhere.example.com")], "invalid_target"),
-        ([("resource", "https://gateway.example.com/")], "invalid_target"),
-        ([("resource", "gateway")], "invalid_target"),
-        ([("audience", "https://gateway.example.com"), ("audience", "https://other.example.com")], "invalid_target"),
-        ([("resource", "https://gateway.example.com#f")], "invalid_target"),
-        ([("rule", "no-such-rule")], "invalid_request"),
-        ([("requested_token_type", "urn:ietf:params:oauth:token-type:id_token")], "invalid_request"),
-        ([("requested_token_type", "jwt")], "invalid_request"),
-        ([("actor_token", "x")], "invalid_request"), ([("actor_token_type", "x")], "invalid_request"),
-        ([("client_secret", "x")], "invalid_client"), ([("client_assertion", "x")], "invalid_client"),
-        ([("scope", "anthropic:messages"), ("scope", "anthropic:messages")], "invalid_request"),
-    ] as [([(String, String)], String)])
-    func `refuses what goes beyond the grant or the protocol`(_ more: [(String, String)], _ error: String) async throws {
+    @Test(
+        arguments: [
+            ([("scope", "anthropic:admin")], "invalid_scope"), ([("scope", "a\"b")], "invalid_scope"),
+            ([("scope", " ")], "invalid_scope"),
+            ([("audience", "https://elsewhere.example.com")], "invalid_target"),
+            ([("resource", "https://gateway.example.com/")], "invalid_target"),
+            ([("resource", "gateway")], "invalid_target"),
+            (
+                [("audience", "https://gateway.example.com"), ("audience", "https://other.example.com")],
+                "invalid_target"
+            ),
+            ([("resource", "https://gateway.example.com#f")], "invalid_target"),
+            ([("rule", "no-such-rule")], "invalid_request"),
+            ([("requested_token_type", "urn:ietf:params:oauth:token-type:id_token")], "invalid_request"),
+            ([("requested_token_type", "jwt")], "invalid_request"),
+            ([("actor_token", "x")], "invalid_request"), ([("actor_token_type", "x")], "invalid_request"),
+            ([("client_secret", "x")], "invalid_client"), ([("client_assertion", "x")], "invalid_client"),
+            ([("scope", "anthropic:messages"), ("scope", "anthropic:messages")], "invalid_request"),
+        ] as [([(String, String)], String)])
+    func `refuses what goes beyond the grant or the protocol`(_ more: [(String, String)], _ error: String) async throws
+    {
         try await LiveBroker.run { broker in
             let answer = try await broker.exchange(broker.subjectToken(), more)
             #expect(answer.status == (error == "invalid_client" ? 401 : 400), "\(answer.body)")
@@ -80,18 +87,31 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ([], "invalid_request"), ([("grant_type", "password")], "unsupported_grant_type"),
-        ([("grant_type", "client_credentials")], "unsupported_grant_type"),
-        ([("grant_type", tokenExchange)], "invalid_request"),
-        ([("grant_type", tokenExchange), ("subject_token", "x")], "invalid_request"),
-        ([("grant_type", tokenExchange), ("subject_token", ""), ("subject_token_type", type("jwt"))], "invalid_request"),
-        ([("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("saml2"))], "invalid_request"),
-        ([("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("JWT"))], "invalid_request"),
-        ([("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("jwt"))], "invalid_request"),
-        ([("grant_type", jwtBearer)], "invalid_request"),
-        ([("grant_type", jwtBearer), ("assertion", "x")], "invalid_grant"),
-    ] as [([(String, String)], String)])
+    @Test(
+        arguments: [
+            ([], "invalid_request"), ([("grant_type", "password")], "unsupported_grant_type"),
+            ([("grant_type", "client_credentials")], "unsupported_grant_type"),
+            ([("grant_type", tokenExchange)], "invalid_request"),
+            ([("grant_type", tokenExchange), ("subject_token", "x")], "invalid_request"),
+            (
+                [("grant_type", tokenExchange), ("subject_token", ""), ("subject_token_type", type("jwt"))],
+                "invalid_request"
+            ),
+            (
+                [("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("saml2"))],
+                "invalid_request"
+            ),
+            (
+                [("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("JWT"))],
+                "invalid_request"
+            ),
+            (
+                [("grant_type", tokenExchange), ("subject_token", "x"), ("subject_token_type", type("jwt"))],
+                "invalid_request"
+            ),
+            ([("grant_type", jwtBearer)], "invalid_request"),
+            ([("grant_type", jwtBearer), ("assertion", "x")], "invalid_grant"),
+        ] as [([(String, String)], String)])
     func `answers 400 in the protocol's own words`(_ parameters: [(String, String)], _ error: String) async throws {
         try await LiveBroker.run { broker in
             let answer = try await broker.token(parameters)
@@ -118,7 +138,8 @@ import Testing
             }
             let unknownRule = try await broker.exchange(broker.subjectToken(), [("rule", "unknown")])
             texts.insert(
-                unknownRule.body.replacing(try #require(unknownRule.headers.first(name: "Daypass-Trace-Id")), with: "TRACE"))
+                unknownRule.body.replacing(
+                    try #require(unknownRule.headers.first(name: "Daypass-Trace-Id")), with: "TRACE"))
             #expect(texts.count == 1, "\(texts)")
         }
     }
@@ -134,7 +155,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [nil, "application/json", "text/plain", "application/x-www-form-urlencodedx", "multipart/form-data"])
+    @Test(arguments: [
+        nil, "application/json", "text/plain", "application/x-www-form-urlencodedx", "multipart/form-data",
+    ])
     func `answers 400 to a body that is not a form`(_ type: String?) async throws {
         try await LiveBroker.run { broker in
             let headers = type.map { [("Content-Type", $0)] } ?? []
@@ -149,7 +172,8 @@ import Testing
             let form = try LiveBroker.exchangeParameters(broker.subjectToken())
                 .map { "\($0)=\(LiveBroker.encode($1))" }.joined(separator: "&")
             let answer = try await broker.send(
-                .POST, "/oauth/token", [("Content-Type", "Application/X-WWW-Form-Urlencoded ; charset=UTF-8")], body: form)
+                .POST, "/oauth/token", [("Content-Type", "Application/X-WWW-Form-Urlencoded ; charset=UTF-8")],
+                body: form)
             #expect(answer.status == 200, "\(answer.body)")
         }
     }

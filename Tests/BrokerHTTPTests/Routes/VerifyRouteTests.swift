@@ -68,7 +68,8 @@ import Testing
         }
     }
 
-    @Test func `answers 403 insufficient_scope only when the token is good and the scope or model is not`() async throws {
+    @Test func `answers 403 insufficient_scope only when the token is good and the scope or model is not`() async throws
+    {
         try await LiveBroker.run { broker in
             let bearer = ("Authorization", "Bearer \(try await broker.gatewayToken())")
             let denied: [[(String, String)]] = [
@@ -112,7 +113,8 @@ import Testing
             #expect(try await broker.send(.GET, "/verify?scope=a&scope=b", [bearer]).status == 403)
             // Below, the query is the client's: it neither satisfies nor changes what the gateway requires.
             #expect(try await broker.send(.GET, "/verify/?scope=anthropic:messages", [bearer]).status == 403)
-            #expect(try await broker.send(.GET, "/verify/x?scope=openai:responses", [Self.scope, bearer]).status == 200)
+            #expect(
+                try await broker.send(.GET, "/verify/x?scope=openai:responses", [Self.scope, bearer]).status == 200)
         }
     }
 

@@ -76,6 +76,7 @@ import Testing
 
     @Test(arguments: [
         "none", "None", "NONE", "nOnE", "", "HS256", "HS512", "rs256", "RS1", "ES256K", "dir", "RSA-OAEP",
+        "PBES2-HS256+A128KW",
     ])
     func `no name but those of our own list is an algorithm, whatever the signature`(name: String) async throws {
         let issuer = try Fixture.issuer
