@@ -167,3 +167,15 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
         ),
     ]
 }
+
+// Present only when asked for: Tests/Benchmarks/exchange builds and runs it.
+if Context.environment["DAYPASS_BENCHMARKS"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "ExchangeSteps",
+            dependencies: [
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Benchmarks/ExchangeSteps",
+            swiftSettings: settings))
+}

@@ -1,4 +1,5 @@
 import Broker
+import Dispatch
 import GRDB
 import GRDBSQLite
 
@@ -53,6 +54,7 @@ enum Connection {
     private static func configuration(busyTimeout: Duration) -> Configuration {
         var configuration = Configuration()
         configuration.label = "daypass.store"
+        configuration.qos = .utility
         configuration.busyMode = .timeout(busyTimeout.seconds)
         configuration.foreignKeysEnabled = true
         // GRDB would end the process over a transaction that could not be rolled back; `RecordWriter` tries again.

@@ -1,0 +1,129 @@
+// What each step of an exchange costs, in one process and on one thread but for the store's own.
+import Broker
+import BrokerSQLite
+import BrokerTesting
+import Foundation
+import JOSE
+import Logging
+
+/// Prints microseconds for each step, over `count` exchanges of distinct tokens.
+@main
+struct ExchangeSteps {
+    static func main() async throws {
+        let count = CommandLine.arguments.dropFirst().first.flatMap(Int.init) ?? 5000
+        let steps = try Steps(count: count)
+        let subjects = try await measure("authenticate (RS256)", count) {
+            var subjects: [VerifiedSubject] = []
+            for token in steps.tokens {
+                subjects.append(try await steps.authenticator.authenticate(token, at: steps.now))
+            }
+            return subjects
+        }
+        let grants = try await measure("match", count) {
+            subjects.compactMap { subject -> Grant? in
+                if case .granted(let grant) = steps.rules.match(subject, naming: nil) { grant } else { nil }
+            }
+        }
+        let minted = try await measure("mint (ES256)", count) {
+            var minted: [(GatewayToken, SessionRecord)] = []
+            for (subject, grant) in zip(subjects, grants) {
+                let kept = KeptClaims.of(
+                    subject.claims, signedBy: subject.issuer, rules: steps.rules, keeping: .matched)
+                minted.append(try steps.mint.mint(subject, grant, keeping: kept, at: steps.now))
+            }
+            return minted
+        }
+        try await measure("record, 32 callers", count) { try await steps.record(minted) }
+        await steps.store.close()
+        try FileManager.default.removeItem(at: steps.folder)
+        precondition(grants.count == count, "a token was not granted anything")
+    }
+
+    @discardableResult
+    private static func measure<Value>(
+        _ name: String, _ count: Int, _ body: () async throws -> Value
+    ) async throws -> Value {
+        let start = (wall: ContinuousClock.now, processor: clock())
+        let value = try await body()
+        let wall = start.wall.duration(to: .now) / .microseconds(1)
+        let processor = Double(clock() - start.processor) / Double(CLOCKS_PER_SEC) * 1e6
+        let padded = name.padding(toLength: 24, withPad: " ", startingAt: 0)
+        print("\(padded) \(format(wall / Double(count))) µs wall  \(format(processor / Double(count))) µs processor")
+        return value
+    }
+
+    private static func format(_ number: Double) -> String {
+        String(format: "%8.2f", number)
+    }
+}
+
+/// Everything that the steps need, made before anything is measured.
+private struct Steps {
+    let now = Date()
+    let tokens: [SecretText]
+    let authenticator: JWTAuthenticator
+    let rules: RuleSet
+    let mint: TokenMint
+    let folder: URL
+    let store: SQLiteStore
+
+    init(count: Int) throws {
+        let issuer = try TestIssuer("https://issuer.example.com")
+        guard let name = IssuerName(parsing: "ci"), let scope = Scope(parsing: "anthropic:messages"),
+            let terms = GrantTerms(
+                scope: [scope], timeToLive: .seconds(900), audiences: ["https://gateway.example.com"]),
+            let path = ClaimPath(parsing: "repository_id"), let reference = ClaimPath(parsing: "ref"),
+            let rule = Rule(
+                name: "ci", issuer: name,
+                matchers: [
+                    ClaimMatcher(claim: path, anyOf: [.text(try Glob(parsing: "123456"))]),
+                    ClaimMatcher(claim: reference, anyOf: [.text(try Glob(parsing: "refs/heads/*"))]),
+                ], terms: terms)
+        else { fatalError("the benchmark's own values are sound") }
+        let configuration = IssuerConfiguration(
+            name: name, issuer: ExactString(issuer.issuer), audience: "https://daypass.example.com",
+            keys: .inline(try issuer.keySet, path: ""))
+        let clock = SystemClock()
+        authenticator = JWTAuthenticator([
+            TrustedIssuer(
+                configuration: configuration, keys: IssuerKeys(name: name, keys: try issuer.keySet, clock: clock))
+        ])
+        rules = try RuleSet([rule], issuers: [configuration])
+        let moment = now
+        tokens = try (0..<count).map { number in
+            let claims = issuer.claims(subject: "repo:acme/app\(number):ref:refs/heads/main", at: moment).merging([
+                "jti": .string(ExactString("\(number)")), "repository_id": "123456", "ref": "refs/heads/main",
+                "run_id": .string(ExactString("\(number)")), "event_name": "push", "actor": "someone",
+            ])
+            return SecretText(try issuer.token(claims))
+        }
+        let (masterKey, _) = try MasterKey.generate()
+        let key = try SigningKey.generate(.ES256, state: .active, sealedWith: masterKey, at: now)
+        let ring = try KeyRing(opening: [key], with: masterKey)
+        mint = TokenMint(issuer: "https://broker.example.com", keyRing: { ring }, random: SystemRandom())
+        folder = FileManager.default.temporaryDirectory.appending(path: "daypass-bench-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        store = try SQLiteStore(
+            path: folder.appending(path: "bench.db").path(percentEncoded: false), .creating,
+            logger: Logger(label: "benchmark"))
+    }
+
+    /// Records all sessions, 32 at a time.
+    func record(_ minted: [(GatewayToken, SessionRecord)]) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for caller in 0..<32 {
+                group.addTask {
+                    for index in stride(from: caller, to: minted.count, by: 32) {
+                        let (token, session) = minted[index]
+                        let event = AuditEvent(
+                            time: now, trace: TraceID(at: Date()), kind: .exchangeGranted, issuer: session.issuer,
+                            subject: session.subject, rule: session.rule, sessionID: session.id, tokenID: token.id,
+                            details: ["claims": .object(session.claims), "scope": ["anthropic:messages"]])
+                        try await store.record(session, event)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
