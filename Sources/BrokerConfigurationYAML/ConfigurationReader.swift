@@ -75,6 +75,9 @@ package struct ConfigurationReader: Sendable {
         guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = rules.rules else {
             return nil
         }
+        if rules.rules.isEmpty {
+            problems.note(Place(file: path), "there is no rule in it or in what it includes: every exchange is refused")
+        }
         return BrokerConfiguration(
             server: server, tokens: tokens, verify: verify, store: store, audit: audit,
             masterKeyFile: files.absolutePath(masterKey), issuers: issuers.configurations, rules: rules)

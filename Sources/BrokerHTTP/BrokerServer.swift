@@ -28,9 +28,9 @@ package struct BrokerServer: Sendable {
             verify: VerifyRoute(verifier: verifier, clock: clock))
         let telemetryRoutes = TelemetryRoutes(issuers: issuers, storeFailure: storeFailure)
         let server = configuration.server
-        let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: UsableProcessors.count)
+        // The process's own, which are never shut down: Hummingbird still uses a listener's loop after its service ended.
+        let eventLoops = MultiThreadedEventLoopGroup.singleton
         services = [
-            EventLoopService(eventLoops: eventLoops),
             Self.listener(
                 telemetryRoutes, on: server.telemetryListener, maximumConnections: 100, eventLoops, logger
             ) { await onListening(.telemetry, $0) },
@@ -93,20 +93,5 @@ private struct ListenerService: Service {
             throw ListenerFailure(
                 description: "cannot listen on \(address): \(String(cString: strerror(error.errnoCode)))")
         }
-    }
-}
-
-/// Ends the event loops when nothing runs on them any more.
-private struct EventLoopService: Service {
-    let eventLoops: MultiThreadedEventLoopGroup
-
-    func run() async throws {
-        do {
-            try await gracefulShutdown()
-        } catch {
-            // Another service failed, and connections may still need their loops; the process ends anyway.
-            return
-        }
-        try await eventLoops.shutdownGracefully()
     }
 }

@@ -32,6 +32,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     private var unanswered = 0
     private var bodyLength = 0
     private var closesAfterResponse = false
+    /// Whether the request that was read last is the last that can be read.
+    private var isLastRequest = false
 
     init(_ limits: Limits) {
         self.limits = limits
@@ -53,6 +55,9 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             isReading = true
             unanswered += 1
             bodyLength = 0
+            // We tunnel nothing and upgrade to nothing, but the decoder thinks so: it parses nothing behind such a
+            // request and keeps all that comes.
+            isLastRequest = head.method == .connect || head.headerFields.contains(.upgrade)
             deadline = context.eventLoop.now + limits.body
             if head.headerFields[.expect]?.lowercased() == "100-continue", unanswered == 1 {
                 // RFC 9110 §10.1.1: without it older clients wait a second before they send the body.
@@ -68,15 +73,21 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(data)
     }
 
+    func read(context: ChannelHandlerContext) {
+        guard isReading || !isLastRequest else { return }
+        context.read()
+    }
+
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.kind != .informational:
+            if isLastRequest, unanswered == 1 { head.headerFields[.connection] = "close" }
             closesAfterResponse = head.headerFields[.connection]?.lowercased() == "close"
             // The answer to what no parser accepted is not made by our routes.
             if head.headerFields[.daypassTraceID] == nil {
                 head.headerFields[.daypassTraceID] = TraceID().description
-                return context.write(wrapOutboundOut(.head(head)), promise: promise)
             }
+            return context.write(wrapOutboundOut(.head(head)), promise: promise)
         case .end:
             unanswered -= 1
             if closesAfterResponse {

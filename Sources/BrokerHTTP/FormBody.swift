@@ -63,7 +63,8 @@ package struct FormBody: Sendable {
     }
 
     private static func checked(_ bytes: ArraySlice<UInt8>) throws(FormFailure) -> ExactString {
-        guard let text = ExactString(validating: bytes), !text.hasControlCharacters else { throw .encoding }
+        guard let text = ExactString(validating: bytes) else { throw .encoding }
+        guard !text.hasControlCharacters else { throw .controlCharacter }
         return text
     }
 
@@ -79,7 +80,7 @@ package struct FormBody: Sendable {
 
 /// Why a body is not an acceptable form. Holds nothing of it.
 package enum FormFailure: Error, Sendable, Equatable, CustomStringConvertible {
-    case tooLong, tooManyParameters, repeated, encoding
+    case tooLong, tooManyParameters, repeated, encoding, controlCharacter
 
     package var description: String {
         switch self {
@@ -87,6 +88,7 @@ package enum FormFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case .tooManyParameters: "the body has more than \(FormBody.maximumParameters) parameters"
         case .repeated: "a parameter stands more than once"
         case .encoding: "the body is not form-encoded UTF-8 text"
+        case .controlCharacter: "a parameter has a control character, such as a line feed at its end"
         }
     }
 }

@@ -3,8 +3,8 @@ import NIOCore
 
 /// How many processors this process may run on: fewer than the machine has where it is pinned (`taskset`, or
 /// `CPUAffinity=` of systemd). More event loops than that would only take turns.
-enum UsableProcessors {
-    static let count = max(1, min(allowed() ?? System.coreCount, System.coreCount))
+package enum UsableProcessors {
+    package static let count = max(1, min(allowed() ?? System.coreCount, System.coreCount))
 
     /// From the mask that the kernel shows of the process (proc(5), `Cpus_allowed`: groups of hexadecimal digits).
     private static func allowed() -> Int? {

@@ -20,8 +20,12 @@ extension Row {
         (self[column] as Data?).map { Array($0) }
     }
 
-    func date(_ column: Int) -> Date {
-        Date(milliseconds: self[column])
+    func date(_ column: Int) throws -> Date {
+        // GRDB would end the process over a value that is no number.
+        guard case .int64(let milliseconds) = (self[column] as DatabaseValue).storage else {
+            throw Self.unreadable(column)
+        }
+        return Date(milliseconds: milliseconds)
     }
 
     func object(_ column: Int) throws -> JSONObject {

@@ -22,7 +22,7 @@ extension AuditEvent {
             let issuer = IssuerName(parsing: try row.requiredText(3).string)
         else { throw StoreFailure(.unreadable, "read audit records", cause: "an audit record has an unknown form") }
         self.init(
-            time: row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),
+            time: try row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),
             rule: try row.text(5), sessionID: try row.text(6), tokenID: try row.text(7),
             reason: try row.text(8)?.string, details: try row.object(9))
     }

@@ -19,7 +19,9 @@ extension SQLiteStore: IssuerRegistry {
                     guard bound == issuer else {
                         throw StoreFailure(
                             .conflict, "bind issuers",
-                            cause: "the name \(name) stands for the issuer \(bound) and cannot stand for \(issuer)")
+                            cause:
+                                "the name \(name) stands for the issuer \(bound) for good; \(issuer) needs another name"
+                        )
                     }
                 }
                 return .commit

@@ -40,7 +40,7 @@ extension SigningKeyRecord {
         else { throw StoreFailure(.unreadable, "read signing keys", cause: "a signing key has an unknown form") }
         self.init(
             keyID: try row.requiredText(0), algorithm: algorithm, state: state, sealed: row.bytes(3) ?? [],
-            masterKeyID: try row.requiredText(4), created: row.date(5))
+            masterKeyID: try row.requiredText(4), created: try row.date(5))
     }
 
     fileprivate func bind(_ binder: inout Binder) {

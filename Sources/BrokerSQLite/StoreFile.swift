@@ -38,7 +38,8 @@ struct StoreFile {
             guard descriptor >= 0 else { throw failure("cannot be made: \(Self.systemError)") }
             Glibc.close(descriptor)
         } else {
-            throw failure("cannot be reached: \(Self.systemError)")
+            let hint = errno == ENOENT ? "; `daypassd init` makes it" : ""
+            throw failure("cannot be reached: \(Self.systemError)\(hint)")
         }
     }
 

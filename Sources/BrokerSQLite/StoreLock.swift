@@ -29,7 +29,10 @@ final class StoreLock: Sendable {
 
     func release() {
         descriptor.withLock {
-            if let open = $0 { Glibc.close(open) }
+            guard let open = $0 else { return }
+            // Closing alone would leave it to whatever process was forked meanwhile and has not yet begun its program.
+            flock(open, LOCK_UN)
+            Glibc.close(open)
             $0 = nil
         }
     }

@@ -63,7 +63,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
                 guard let bound = state.issuers[name], bound != issuer else { continue }
                 throw StoreFailure(
                     .conflict, "bind issuers",
-                    cause: "the name \(name) stands for the issuer \(bound) and cannot stand for \(issuer)")
+                    cause: "the name \(name) stands for the issuer \(bound) for good; \(issuer) needs another name")
             }
             state.issuers.merge(issuers) { bound, _ in bound }
         }

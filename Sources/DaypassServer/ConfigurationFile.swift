@@ -9,7 +9,8 @@ enum ConfigurationFile {
         do {
             return try ConfigurationReader().read(path: path)
         } catch {
-            throw CommandFailure("the configuration is not valid\n\(error)")
+            let hint = FileManager.default.fileExists(atPath: path) ? "" : "; `daypassd init` writes one"
+            throw CommandFailure("the configuration is not valid\n\(error)\(hint)")
         }
     }
 
@@ -23,12 +24,18 @@ enum ConfigurationFile {
         for file in ShippedConfiguration.files {
             let target = file.path == "daypass.yaml" ? URL(filePath: path) : folder.appending(path: file.path)
             let parent = target.deletingLastPathComponent()
-            try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+            do {
+                try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+            } catch {
+                throw CommandFailure(making: parent.path(percentEncoded: false), error)
+            }
             do {
                 try Data(file.contents).write(to: target, options: .withoutOverwriting)
                 written.append(target.path(percentEncoded: false))
             } catch CocoaError.fileWriteFileExists {
                 continue
+            } catch {
+                throw CommandFailure(making: target.path(percentEncoded: false), error)
             }
         }
         return written

@@ -21,7 +21,7 @@ struct Daemon: Sendable {
     /// Opens everything that serving needs.
     /// - Throws: a `CommandFailure` that says what is missing or damaged; nothing is left open then.
     init(_ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock(), logger: Logger) async throws {
-        self.configuration = configuration
+        self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
@@ -37,6 +37,26 @@ struct Daemon: Sendable {
             throw CommandFailure("\(error)")
         }
     }
+
+    /// The configuration with no more connections than the process may have files open: beyond that no listener, not
+    /// even that of telemetry, could accept one, and no keys could be fetched.
+    private static func fitting(_ configuration: BrokerConfiguration, _ logger: Logger) -> BrokerConfiguration {
+        let files = Process.raiseOpenFiles()
+        let room = max(16, files - reservedFiles)
+        guard configuration.server.maximumConnections > room else { return configuration }
+        logger.warning(
+            "fewer connections than configured: the process may open too few files",
+            metadata: [
+                "connections": "\(room)", "configured": "\(configuration.server.maximumConnections)",
+                "open_files": "\(files)",
+            ])
+        var fitting = configuration
+        fitting.server.maximumConnections = room
+        return fitting
+    }
+
+    /// For the connections of the telemetry listener, the store, and fetching keys.
+    private static let reservedFiles = 200
 
     static func openStore(
         _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger
@@ -66,7 +86,7 @@ struct Daemon: Sendable {
             clock: clock, storeFailure: { await store.check().map { "\($0.failure), since \($0.since)" } },
             logger: logger
         ) { listener, address in
-            let place = "\(address.ipAddress ?? ""):\(address.port ?? 0)"
+            let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }

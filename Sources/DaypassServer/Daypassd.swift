@@ -1,5 +1,7 @@
 import ArgumentParser
+import BrokerHTTP
 import Foundation
+import NIOCore
 
 /// The broker's daemon and what prepares, checks and shows it.
 struct Daypassd: AsyncParsableCommand {
@@ -31,12 +33,20 @@ struct CommandFailure: Error, CustomStringConvertible {
     init(_ description: String) {
         self.description = description
     }
+
+    /// That a file or folder could not be made, in the operating system's words where there are any.
+    init(making path: String, _ error: any Error) {
+        let cause = (error as? CocoaError)?.underlying as? POSIXError
+        let words = cause.map { String(cString: strerror($0.code.rawValue)) } ?? error.localizedDescription
+        self.init("\(path): cannot be made: \(words)")
+    }
 }
 
 @main
 enum Main {
     static func main() async {
         Process.restrict()
+        NIOSingletons.groupLoopCountSuggestion = UsableProcessors.count
         do {
             let command = try Daypassd.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

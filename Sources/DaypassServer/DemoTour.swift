@@ -24,7 +24,7 @@ struct DemoTour: Sendable {
         }
         let lifetime = granted.json["expires_in"]?.number ?? 0
         say(
-            "   \(granted.status): a gateway token, good for \(Int(lifetime)) seconds, bound to nothing but what it may do"
+            "   \(granted.status): a gateway token, good for \(Int(lifetime)) seconds and for nothing but that scope"
         )
 
         say("\n2. A gateway asks whether the token may pass:  GET /verify?scope=\(Self.scope)")

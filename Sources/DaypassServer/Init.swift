@@ -38,19 +38,14 @@ enum Installation {
             let folder = URL(filePath: file).deletingLastPathComponent().path(percentEncoded: false)
             if try makeFolder(folder) { lines.append("made the folder \(folder) (0700)") }
         }
-        let masterKey: MasterKey
-        if FileManager.default.fileExists(atPath: configuration.masterKeyFile) {
-            masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
-            lines.append("kept the master key \(masterKey.id) in \(configuration.masterKeyFile)")
-        } else {
-            masterKey = try MasterKeyFile.create(configuration.masterKeyFile)
-            lines.append(
-                "made the master key \(masterKey.id) in \(configuration.masterKeyFile) (0600): keep a copy of it")
-        }
         let logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
         let store = try Daemon.openStore(configuration, .creating, logger)
         do {
-            lines += try await makeKeys(in: store, at: path, masterKey, configuration.tokens.signingAlgorithm, clock)
+            let existing = try await store.signingKeys()
+            let (masterKey, line) = try masterKey(in: configuration.masterKeyFile, thatSealed: existing)
+            lines.append(line)
+            lines += try await makeKeys(
+                in: store, at: path, existing, masterKey, configuration.tokens.signingAlgorithm, clock)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
@@ -59,11 +54,28 @@ enum Installation {
         return lines
     }
 
+    /// - Returns: the key, and a line on where it came from.
+    private static func masterKey(
+        in path: String, thatSealed keys: [SigningKeyRecord]
+    ) throws -> (MasterKey, line: String) {
+        if FileManager.default.fileExists(atPath: path) {
+            let key = try MasterKeyFile.read(path)
+            return (key, "kept the master key \(key.id) in \(path)")
+        }
+        // A new one could not open them, and would stand in the place of the one that can.
+        if let sealed = keys.first {
+            throw CommandFailure(
+                "\(path): there is no such file, and the store has signing keys that master key \(sealed.masterKeyID) "
+                    + "sealed: put the copy of that key there")
+        }
+        let key = try MasterKeyFile.create(path)
+        return (key, "made the master key \(key.id) in \(path) (0600): keep a copy of it")
+    }
+
     private static func makeKeys(
-        in store: SQLiteStore, at path: String, _ masterKey: MasterKey, _ algorithm: JWSAlgorithm,
-        _ clock: any BrokerClock
+        in store: SQLiteStore, at path: String, _ existing: [SigningKeyRecord], _ masterKey: MasterKey,
+        _ algorithm: JWSAlgorithm, _ clock: any BrokerClock
     ) async throws -> [String] {
-        let existing = try await store.signingKeys()
         guard existing.isEmpty else {
             _ = try KeyRing(opening: existing, with: masterKey)
             return ["kept \(existing.count) signing keys in \(path)"]
@@ -78,8 +90,12 @@ enum Installation {
     /// - Returns: false where it was there already.
     private static func makeFolder(_ path: String) throws -> Bool {
         guard !FileManager.default.fileExists(atPath: path) else { return false }
-        try FileManager.default.createDirectory(
-            atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw CommandFailure(making: path, error)
+        }
         return true
     }
 }

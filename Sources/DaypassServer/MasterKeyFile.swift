@@ -6,9 +6,9 @@ import OpenSSL
 enum MasterKeyFile {
     /// - Throws: also when others than its owner may read it: the key would be no secret then.
     static func read(_ path: String) throws -> MasterKey {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            let hint = errno == ENOENT ? "; `daypassd init` makes one" : ""
+            let hint = errno == ENOENT ? "; `daypassd init` makes one for a new store" : ""
             throw CommandFailure("\(path): \(reason(errno))\(hint)")
         }
         defer { close(descriptor) }

@@ -11,10 +11,15 @@ enum Process {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
     }
-}
 
-enum StandardError {
-    static func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
+    /// Raises the number of files and connections that the process may have open to what its limits permit.
+    /// - Returns: that number.
+    static func raiseOpenFiles() -> Int {
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0 else { return 1024 }
+        var raised = rlimit(rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max)
+        let files = setrlimit(resource, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur
+        return Int(clamping: files)
     }
 }

@@ -98,6 +98,42 @@ import Testing
         }
     }
 
+    /// Counts what is asked of the socket.
+    private final class Reads: ChannelOutboundHandler {
+        typealias OutboundIn = HTTPResponsePart
+        var count = 0
+
+        func read(context: ChannelHandlerContext) {
+            count += 1
+            context.read()
+        }
+    }
+
+    @Test(arguments: [HTTPRequest.Method.connect, .get])
+    func `nothing is read behind a request that ends HTTP, and its answer ends the connection`(
+        method: HTTPRequest.Method
+    ) throws {
+        let (channel, _) = try connection()
+        let reads = Reads()
+        try channel.pipeline.syncOperations.addHandler(reads, position: .first)
+        var last = Self.request
+        last.method = method
+        if method == .get { last.headerFields[.upgrade] = "websocket" }
+        for request in [Self.request, last] {
+            try channel.writeInbound(HTTPRequestPart.head(request))
+            channel.read()
+            try channel.writeInbound(HTTPRequestPart.end(nil))
+        }
+        // Reading the body of the last one is still asked for; what follows it is not.
+        #expect(reads.count == 2)
+        channel.read()
+        #expect(reads.count == 2)
+        try respond(channel)
+        #expect(channel.isActive, "the request before it has been answered, and the last one has not")
+        try respond(channel)
+        #expect(!channel.isActive)
+    }
+
     @Test func `a response that says so closes the connection`() throws {
         let (channel, _) = try connection()
         try channel.writeInbound(HTTPRequestPart.head(Self.request))

@@ -31,7 +31,9 @@ import Testing
     @Test func `refuses a missing file unless it is to be made`() {
         let failure = failure()
         #expect(failure?.code == .unavailable)
-        #expect(failure?.cause.hasSuffix("/daypass.db cannot be reached: No such file or directory") == true)
+        #expect(
+            failure?.cause.hasSuffix(
+                "/daypass.db cannot be reached: No such file or directory; `daypassd init` makes it") == true)
         #expect(mode(of: folder.file) == nil)
     }
 
@@ -121,6 +123,27 @@ import Testing
             _ = try await store.signingKeys()
         }
         #expect(failure?.code == .unreadable)
+    }
+
+    @Test(arguments: ["NULL", "'yesterday'", "x'00'", "1.5"])
+    func `reports a time that is no number as unreadable and does not trap`(value: String) async throws {
+        let store = try folder.open()
+        try await store.insertFirstSigningKeys([Sample.key("k1", .active)])
+        await store.close()
+        // As another program could leave it: without the types and constraints that our table has.
+        try await folder.connect().write {
+            try $0.execute(
+                sql: """
+                    CREATE TABLE loose AS SELECT * FROM signing_keys;
+                    DROP TABLE signing_keys;
+                    ALTER TABLE loose RENAME TO signing_keys;
+                    UPDATE signing_keys SET created = \(value);
+                    """)
+        }
+        let opened = try folder.open(.existing)
+        let failure = await #expect(throws: StoreFailure.self) { _ = try await opened.signingKeys() }
+        #expect(failure?.code == .unreadable)
+        await opened.close()
     }
 
     @Test func `refuses a store without one of its tables`() async throws {

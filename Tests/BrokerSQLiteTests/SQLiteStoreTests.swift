@@ -55,7 +55,7 @@ import Testing
         try await store.record(Sample.session("s\0", claims: claims), Sample.grant(session: "s\0"))
         let row = try await store.perform("read a session") { db in
             try Row.fetchCursor(db, sql: #"SELECT id, start, "end", claims FROM sessions"#).mapToArray {
-                (try $0.text(0), $0.date(1), $0.date(2), try $0.object(3))
+                (try $0.text(0), try $0.date(1), try $0.date(2), try $0.object(3))
             }.first
         }
         let session = Sample.session("s\0")

@@ -94,9 +94,63 @@ import Testing
         #expect(readable.status == 1)
         #expect(readable.error.contains("chmod 600"), "\(readable.error)")
 
+        let elsewhere = try Workspace()
+        _ = try await daypassd("init", in: elsewhere.folder)
         try FileManager.default.removeItem(atPath: key)
-        let other = try await daypassd("init", in: workspace.folder)
-        #expect(other.status == 1)
-        #expect(other.error.contains("was sealed with master key"), "\(other.error)")
+        try FileManager.default.copyItem(atPath: elsewhere.path("config/data/master.key"), toPath: key)
+        for command in ["serve", "init"] {
+            let other = try await daypassd(command, in: workspace.folder)
+            #expect(other.status == 1)
+            #expect(other.error.contains("was sealed with master key"), "\(other.error)")
+        }
+    }
+
+    @Test func `init puts no new master key in the place of a lost one`() async throws {
+        let workspace = try Workspace()
+        _ = try await daypassd("init", in: workspace.folder)
+        let key = workspace.path("config/data/master.key")
+        try FileManager.default.moveItem(atPath: key, toPath: workspace.path("copy"))
+        let refused = try await daypassd("init", in: workspace.folder)
+        #expect(refused.status == 1)
+        #expect(refused.error.contains("put the copy of that key there"), "\(refused.error)")
+        #expect(!FileManager.default.fileExists(atPath: key))
+        try FileManager.default.moveItem(atPath: workspace.path("copy"), toPath: key)
+        #expect(try await daypassd("init", in: workspace.folder).status == 0)
+    }
+
+    @Test(arguments: ["check", "serve"])
+    func `a configuration that is not there is named, and so is what writes one`(command: String) async throws {
+        let workspace = try Workspace()
+        let outcome = try await daypassd(command, in: workspace.folder)
+        #expect(outcome.status == 1)
+        #expect(outcome.error.contains("config/daypass.yaml: there is no such file; `daypassd init` writes one"))
+    }
+
+    @Test func `init says in words what it cannot make`() async throws {
+        let workspace = try Workspace()
+        try workspace.write("config", "a file in the place of the folder")
+        let outcome = try await daypassd("init", in: workspace.folder)
+        #expect(outcome.status == 1)
+        #expect(outcome.error.hasPrefix("daypassd: "), "\(outcome.error)")
+        #expect(outcome.error.contains("cannot be made: File exists"), "\(outcome.error)")
+        #expect(!outcome.error.contains("Domain="), "\(outcome.error)")
+    }
+
+    @Test func `check warns of a configuration without a rule`() async throws {
+        let workspace = try Workspace()
+        _ = try await daypassd("init", in: workspace.folder)
+        try FileManager.default.removeItem(atPath: workspace.path("config/rules/ci.yaml"))
+        let outcome = try await daypassd("check", in: workspace.folder)
+        #expect(outcome.status == 0)
+        #expect(outcome.error.contains("every exchange is refused"))
+        #expect(outcome.output.contains("0 rules"))
+    }
+
+    @Test(arguments: [["init"], ["check"], ["serve"], ["demo"], []])
+    func `help says what each command does and exits with 0`(_ command: [String]) async throws {
+        let outcome = try await RunningProcess(Programs.daypassd, command + ["--help"]).outcome()
+        #expect(outcome.status == 0)
+        #expect(outcome.output.contains("USAGE: daypassd \(command.first ?? "<subcommand>")"))
+        #expect(outcome.error == "")
     }
 }

@@ -17,8 +17,10 @@ final class RunningBroker: Sendable {
     let process: RunningProcess
 
     /// Starts over a configuration that ends with `issuersAndRules`, and waits until it listens.
+    /// - Parameter announcesItself: whether its log can be read.
     init(
-        _ workspace: Workspace, issuersAndRules: String, through wrapper: [String] = [], seconds: Int = 120
+        _ workspace: Workspace, issuersAndRules: String, through wrapper: [String] = [], seconds: Int = 120,
+        announcesItself: Bool = true
     ) async throws {
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
         self.workspace = workspace
@@ -40,7 +42,14 @@ final class RunningBroker: Sendable {
         ).outcome()
         try #require(made.status == 0, "\(made.error)")
         process = try Self.serve(workspace, through: wrapper, seconds: seconds)
-        try await Self.waitUntilListening(process)
+        if announcesItself {
+            try await Self.waitUntilListening(process)
+        } else {
+            try await waitUntil("daypassd answers") {
+                try #require(process.isRunning, "\(process.error)")
+                return await (try? send(.GET, "/healthz"))?.status == 200
+            }
+        }
     }
 
     private static func serve(_ workspace: Workspace, through wrapper: [String], seconds: Int) throws -> RunningProcess

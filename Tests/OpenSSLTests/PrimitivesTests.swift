@@ -26,19 +26,6 @@ import VectorFiles
         #expect(digest.count == hash.digestLength)
     }
 
-    @Test func `byte strings are equal only when every byte is`() {
-        func equal(_ lhs: [UInt8], _ rhs: [UInt8]) -> Bool { constantTimeEquals(lhs.span, rhs.span) }
-        #expect(equal([], []))
-        #expect(equal([1, 2, 3], [1, 2, 3]))
-        #expect(!equal([1, 2, 3], [1, 2]))
-        #expect(!equal([], [0]))
-        for index in 0..<64 {
-            var other = [UInt8](repeating: 0xAA, count: 64)
-            other[index] ^= 0x80
-            #expect(!equal([UInt8](repeating: 0xAA, count: 64), other))
-        }
-    }
-
     @Test func `random bytes have the length asked for and do not repeat`() throws {
         for count in [0, 1, 16, 33] { #expect(try SecureRandom.bytes(count).count == count) }
         let drawn = try (0..<1000).map { _ in try SecureRandom.bytes(16) }

@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// A look-up that finds its key takes a lock for a dictionary access and does not suspend. An unknown key id causes at
 /// most one fetch in 30 seconds, whoever asks and for whichever id, which bounds what invented ids can cause better than
-/// remembering them would; at most 1000 look-ups wait for a fetch, the others are answered with what is known. A fetch that fails replaces nothing; one that succeeds replaces everything, also with nothing.
+/// remembering them would; at most 1000 look-ups wait for a fetch, the others are answered with what is known. A fetch
+/// that fails replaces nothing; one that succeeds replaces everything, also with nothing.
 package final class IssuerKeys: Sendable {
     package enum LookUp: Sendable {
         case found(JWK)

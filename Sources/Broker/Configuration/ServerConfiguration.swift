@@ -4,7 +4,7 @@ package struct ServerConfiguration: Sendable {
     /// The origin that clients use, without a trailing slash.
     package var publicURL: String
     package var telemetryListener: ListenAddress
-    /// Open connections on the public listener; one more is closed at once.
+    /// Open connections on the public listener; further ones wait in the listen queue.
     package var maximumConnections: Int
 
     package init(

@@ -40,6 +40,6 @@ package enum ExchangeRefusal: Error, Sendable {
     case scope
     /// An audience that the grant does not have.
     case target
-    /// Nothing is wrong with the request; it may work later. The cause is for the log.
+    /// Nothing is wrong with the request; it may work later. The cause has been logged.
     case unavailable(String)
 }

@@ -2,14 +2,15 @@ import JOSE
 import Logging
 import Synchronization
 
-/// Log lines about refusals: every one that was recorded, and of those that anybody can cause at most ten a second; the
-/// others are counted, and the count goes out with the next line.
+/// Log lines about refusals: every one that was recorded, and at most ten a second of those that anybody can cause and of
+/// those that an outage causes; the others are counted, and the count goes out with the next line of their kind.
 final class RefusalLog: Sendable {
     private static let linesPerSecond = 10
 
     private let logger: Logger
     private let clock: any BrokerClock
-    private let state = Mutex(State())
+    private let unproved = Mutex(State())
+    private let outages = Mutex(State())
 
     init(logger: Logger, clock: any BrokerClock) {
         self.logger = logger
@@ -18,23 +19,30 @@ final class RefusalLog: Sendable {
 
     /// A refusal that is also in the audit record.
     func note(_ event: AuditEvent) {
-        logger.info(
-            "exchange refused",
-            metadata: [
-                "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
-                "reason": "\(event.reason ?? "")",
-            ])
+        var metadata: Logger.Metadata = [
+            "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
+            "reason": "\(event.reason ?? "")",
+        ]
+        if let message = event.details["message"]?.string { metadata["detail"] = "\(message)" }
+        logger.info("exchange refused", metadata: metadata)
     }
 
     /// A refusal before anything was proved.
     func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
-        guard let omitted = state.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
         logger.info(
             "subject token refused",
             metadata: [
-                "trace": "\(request.trace)", "reason": "\(failure.reason.code)", "message": "\(failure.reason)",
+                "trace": "\(request.trace)", "reason": "\(failure.reason.code)", "detail": "\(failure.reason)",
                 "omitted": "\(omitted)",
             ])
+    }
+
+    /// That an exchange could not be decided or recorded.
+    func noteOutage(_ cause: String, _ trace: TraceID) {
+        guard let omitted = outages.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        logger.error(
+            "exchange unavailable", metadata: ["trace": "\(trace)", "cause": "\(cause)", "omitted": "\(omitted)"])
     }
 
     private struct State {

@@ -105,7 +105,7 @@ package struct TokenExchange: Sendable {
                 subject: subject.identity, rule: grant.rule, sessionID: session.id, tokenID: token.id, details: details)
             return (token, session, event)
         } catch {
-            throw .unavailable(error.description)
+            throw unavailable(error.description, request.trace)
         }
     }
 
@@ -113,7 +113,7 @@ package struct TokenExchange: Sendable {
         do {
             try await store.record(session, event)
         } catch {
-            throw .unavailable(error.description)
+            throw unavailable(error.description, event.trace)
         }
     }
 
@@ -140,8 +140,13 @@ package struct TokenExchange: Sendable {
         do {
             try await store.record(event)
         } catch {
-            throw .unavailable(error.description)
+            throw unavailable(error.description, event.trace)
         }
         refusals.note(event)
+    }
+
+    private func unavailable(_ cause: String, _ trace: TraceID) -> ExchangeRefusal {
+        refusals.noteOutage(cause, trace)
+        return .unavailable(cause)
     }
 }

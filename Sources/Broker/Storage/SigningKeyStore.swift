@@ -24,7 +24,7 @@ package struct SigningKeyRecord: Sendable, Hashable {
     package let keyID: ExactString
     package let algorithm: JWSAlgorithm
     package let state: State
-    /// PKCS #8 under the master key: see `Envelope`.
+    /// PKCS #8 under the master key: see `MasterKey`.
     package let sealed: [UInt8]
     /// Which master key sealed it.
     package let masterKeyID: ExactString

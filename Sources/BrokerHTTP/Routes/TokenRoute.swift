@@ -2,7 +2,6 @@ import Broker
 import HTTPTypes
 import Hummingbird
 import JOSE
-import Logging
 
 /// `POST /oauth/token` (RFC 6749 §3.2).
 struct TokenRoute: Sendable {
@@ -14,7 +13,7 @@ struct TokenRoute: Sendable {
             let body = try await body(of: request)
             let form = try parse(body)
             let tokenRequest = try TokenRequest(form, trace: trace)
-            return try await respond(to: tokenRequest, context)
+            return try await respond(to: tokenRequest)
         } catch {
             return error.response(trace: trace)
         }
@@ -46,17 +45,11 @@ struct TokenRoute: Sendable {
         }
     }
 
-    private func respond(
-        to request: TokenRequest, _ context: BrokerRequestContext
-    ) async throws(OAuthError) -> Response {
+    private func respond(to request: TokenRequest) async throws(OAuthError) -> Response {
         let issued: ExchangeResponse
         do {
             issued = try await exchange.exchange(request.exchange)
         } catch {
-            if case .unavailable(let cause) = error {
-                context.logger.error(
-                    "exchange unavailable", metadata: ["trace": "\(context.trace)", "cause": "\(cause)"])
-            }
             throw OAuthError(error, speaking: request.grantType)
         }
         var json: JSONObject = ["access_token": .string(ExactString(issued.accessToken.reveal()))]

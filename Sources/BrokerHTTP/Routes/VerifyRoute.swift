@@ -14,7 +14,10 @@ struct VerifyRoute: Sendable {
     }
 
     func respond(to request: Request) -> Response {
-        guard let token = Self.token(request.headers) else { return Self.unauthorized(.missing) }
+        guard let token = Self.token(request.headers) else {
+            let isMissing = !request.headers.contains(.authorization) && !request.headers.contains(.apiKey)
+            return Self.unauthorized(isMissing ? .missing : .malformed)
+        }
         guard let requirement = Self.requirement(request) else { return Self.forbidden(.insufficientScope) }
         switch verifier.verdict(for: token, requiring: requirement, at: clock.now) {
         case .allow(let claims): return Self.allowed(claims)

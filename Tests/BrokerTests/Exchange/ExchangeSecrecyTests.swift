@@ -53,6 +53,16 @@ import Testing
         #expect(!left.contains("kid-of-an-attacker"))
     }
 
+    @Test func `an outage is logged ten times a second, however many it refuses`() async throws {
+        let bench = try ExchangeBench()
+        bench.store.fail(with: StoreFailure(.unavailable, "record", cause: "disk full"))
+        for _ in 0..<100 { _ = await bench.refusal(try bench.request(bench.token())) }
+        #expect(bench.log.lines.filter { $0.contains("exchange unavailable") }.count == 10)
+        bench.clock.advance(by: .seconds(1))
+        _ = await bench.refusal(try bench.request(bench.token()))
+        #expect(bench.log.lines.last?.contains("omitted=90") == true)
+    }
+
     @Test func `what anybody can send is logged ten times a second, and the rest is counted`() async throws {
         let bench = try ExchangeBench()
         for _ in 0..<1000 { _ = await bench.refusal(try bench.request("garbage")) }
