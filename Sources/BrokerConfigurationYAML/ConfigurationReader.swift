@@ -69,14 +69,18 @@ package struct ConfigurationReader: Sendable {
         else { return nil }
         let issuers = IssuerSection(
             issuerNodes, tokenIssuer: tokens?.issuer, shared: shared, files: files, problems: problems)
-        let rules = RuleSection(
+        let ruleSection = RuleSection(
             ruleNodes, issuers: issuers, shared: shared, audiences: tokens?.audiences, problems: problems)
 
-        guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = rules.rules else {
+        guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
+        else {
             return nil
         }
         if rules.rules.isEmpty {
             problems.note(Place(file: path), "there is no rule in it or in what it includes: every exchange is refused")
+        }
+        for note in ConfigurationLint(rules: ruleSection.entries, issuers: issuers, shared: shared).notes() {
+            problems.note(note.place, note.text)
         }
         return BrokerConfiguration(
             server: server, tokens: tokens, verify: verify, store: store, audit: audit,

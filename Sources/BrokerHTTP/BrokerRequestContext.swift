@@ -6,8 +6,14 @@ import Logging
 struct BrokerRequestContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let trace = TraceID()
+    /// Who is at the other end of the connection.
+    let peer: ClientAddress
+    /// For whom the request counts: the peer, or where that is a trusted proxy, whoever it forwards for.
+    var client: ClientAddress
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
+        peer = source.channel.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown
+        client = peer
     }
 }

@@ -15,55 +15,75 @@ package struct BrokerServer: Sendable {
     package let services: [any Service]
 
     /// - Parameters:
-    ///   - storeFailure: why the store does not record, if it does not; callable from any thread.
+    ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
+    ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
+    ///     after its service ended.
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
         keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], clock: any BrokerClock,
-        storeFailure: @escaping @Sendable () async -> String?, logger: Logger,
+        storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics, logger: Logger,
+        eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
-        let publicRoutes = PublicRoutes(
-            token: TokenRoute(exchange: exchange), keys: KeyRoutes(configuration: configuration, keyRing: keyRing),
-            verify: VerifyRoute(verifier: verifier, clock: clock))
-        let telemetryRoutes = TelemetryRoutes(issuers: issuers, storeFailure: storeFailure)
         let server = configuration.server
-        // The process's own, which are never shut down: Hummingbird still uses a listener's loop after its service ended.
-        let eventLoops = MultiThreadedEventLoopGroup.singleton
+        let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
+        let token = TokenRoute(
+            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals))
+        let publicRoutes = PublicRoutes(
+            token: token, federation: FederationRoute(token: token),
+            keys: KeyRoutes(configuration: configuration, keyRing: keyRing),
+            verify: VerifyRoute(verifier: verifier, clock: clock, metrics: metrics.verify))
+        let telemetryRoutes = TelemetryRoutes(
+            readiness: Readiness(issuers: issuers, storeOutage: storeOutage), metrics: metrics)
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .notice)
         services = [
             Self.listener(
-                telemetryRoutes, on: server.telemetryListener, maximumConnections: 100, eventLoops, logger
+                telemetryRoutes, on: server.telemetryListener,
+                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, Self.telemetryLoop, quiet
             ) { await onListening(.telemetry, $0) },
             Self.listener(
-                publicRoutes, on: server.publicListener, maximumConnections: server.maximumConnections, eventLoops,
-                logger
+                CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,
+                CountedConnections(
+                    bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
+                    metrics: metrics.requests),
+                ConnectionShares(server, refusals: refusals), eventLoops, quiet
             ) { await onListening(.public, $0) },
         ]
     }
+
+    /// A scraper or two and an orchestrator.
+    private static let telemetryConnections = 100
 
     package enum Listener: String, Sendable {
         case `public`, telemetry
     }
 
+    /// A thread of its own, for as long as the process lives: whatever the public listener is busy with, the kernel gives
+    /// this one its turn; and a long scrape holds up nobody.
+    private static let telemetryLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     private static func listener<Routes: HTTPResponder>(
-        _ routes: Routes, on address: ListenAddress, maximumConnections: Int, _ eventLoops: any EventLoopGroup,
-        _ logger: Logger, onListening: @escaping @Sendable (SocketAddress) async -> Void
+        _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
+        _ shares: ConnectionShares?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
+        onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         let channel = Self.channel
-        var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .notice)
         let application = Application(
             responder: routes,
-            server: HTTPServerBuilder { EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel)) },
+            server: HTTPServerBuilder {
+                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares)
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), backlog: 1024,
-                availableConnectionsDelegate: MaximumAvailableConnections(maximumConnections, logger: quiet)),
+                availableConnectionsDelegate: connections),
             onServerRunning: { channel in
                 guard let address = channel.localAddress else { return }
                 await onListening(address)
             },
             eventLoopGroupProvider: .shared(eventLoops),
-            logger: quiet)
+            logger: logger)
         return ListenerService(address: address, application: application)
     }
 

@@ -11,9 +11,13 @@ struct EventLoopChannel: ServerChildChannel {
     typealias Value = HTTP1Channel.Value
 
     let base: HTTP1Channel
+    /// Nil where no address is limited.
+    let shares: ConnectionShares?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        base.setup(channel: channel, logger: logger)
+        let value = base.setup(channel: channel, logger: logger)
+        shares?.admit(channel)
+        return value
     }
 
     func handle(value: Value, logger: Logger) async {

@@ -27,7 +27,10 @@ extension HTTPField.Name {
         return name
     }
 
+    static let forwardedFor = known("X-Forwarded-For")
     static let apiKey = known("x-api-key")
+    /// What Anthropic's SDKs show as the id of a request that failed.
+    static let requestID = known("request-id")
     static let requireScope = known("Daypass-Require-Scope")
     static let requireModel = known("Daypass-Require-Model")
     static let daypassTraceID = known("Daypass-Trace-Id")

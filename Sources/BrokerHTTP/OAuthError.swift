@@ -20,10 +20,22 @@ package struct OAuthError: Error, Sendable {
     /// Words of ours; never text of the request.
     package let description: String
 
+    /// Where it is not the usual one of the code.
+    private let ownStatus: HTTPResponse.Status?
+
     package init(_ code: Code, _ description: String) {
+        self.init(code, description, status: nil)
+    }
+
+    private init(_ code: Code, _ description: String, status: HTTPResponse.Status?) {
         self.code = code
         self.description = description
+        ownStatus = status
     }
+
+    static let tooManyExchanges = OAuthError(
+        .temporarilyUnavailable, "too many exchanges from this address; try again", status: .tooManyRequests)
+    static let overloaded = OAuthError(.temporarilyUnavailable, "too many exchanges are under way; try again")
 
     /// What a refusal is called depends on the protocol that the caller speaks.
     package init(_ refusal: ExchangeRefusal, speaking grantType: GrantType) {
@@ -39,16 +51,18 @@ package struct OAuthError: Error, Sendable {
     }
 
     var status: HTTPResponse.Status {
-        switch code {
+        if let ownStatus { return ownStatus }
+        return switch code {
         case .invalidClient: .unauthorized
         case .temporarilyUnavailable: .serviceUnavailable
         default: .badRequest
         }
     }
 
-    func response(trace: TraceID) -> Response {
+    /// - Parameter invalidGrant: the status of `invalid_grant`, for which RFC 6749 §5.2 and Anthropic's SDKs differ.
+    func response(trace: TraceID, invalidGrant: HTTPResponse.Status = .badRequest) -> Response {
         var response = Response.json(
-            status,
+            code == .invalidGrant ? invalidGrant : status,
             [
                 "error": .string(ExactString(code.rawValue)),
                 "error_description": .string(ExactString("\(description) (trace \(trace))")),
@@ -57,6 +71,9 @@ package struct OAuthError: Error, Sendable {
         switch code {
         case .temporarilyUnavailable: response.headers[.retryAfter] = "1"
         case .invalidClient: response.headers[.wwwAuthenticate] = #"Basic realm="daypass""#
+        case .invalidGrant where invalidGrant == .unauthorized:
+            // RFC 9110 §15.5.2: no 401 without a challenge.
+            response.headers[.wwwAuthenticate] = #"Bearer realm="daypass""#
         default: break
         }
         return response

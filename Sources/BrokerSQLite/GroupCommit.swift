@@ -19,9 +19,13 @@ final class GroupCommit: Sendable {
     private let waitingBound: Int
     private let logger: Logger
     private let clock: any BrokerClock
+    private let metrics: StoreMetrics
     private let state = Mutex(State())
 
-    init(writer: DatabaseQueue, waitingBound: Int, logger: Logger, clock: any BrokerClock) {
+    init(
+        writer: DatabaseQueue, waitingBound: Int, logger: Logger, clock: any BrokerClock, metrics: StoreMetrics
+    ) {
+        self.metrics = metrics
         self.writer = writer
         self.waitingBound = waitingBound
         self.logger = logger
@@ -30,18 +34,19 @@ final class GroupCommit: Sendable {
 
     /// Makes the record durable before it returns.
     /// - Throws: `.conflict` where the record itself was at fault, otherwise `.unavailable`. Nothing of it is recorded.
-    func commit(_ record: PendingRecord) async throws(StoreFailure) {
-        let failure = await withCheckedContinuation { continuation in
+    @discardableResult
+    func commit(_ record: PendingRecord) async throws(StoreFailure) -> UseOutcome {
+        let outcome = await withCheckedContinuation { continuation in
             enqueue(Waiting(record: record, continuation: continuation))
         }
-        if let failure { throw failure }
+        return try outcome.get()
     }
 
     /// See `SQLiteStore.check`.
     func check() async -> StoreOutage? {
         let (outage, isDue) = state.withLock { $0.outageToProbe(at: clock.uptime, interval: Self.probeInterval) }
         guard isDue else { return outage }
-        try? await commit(.probe)
+        _ = try? await commit(.probe)
         return state.withLock { $0.outage }
     }
 
@@ -74,10 +79,11 @@ final class GroupCommit: Sendable {
 
     private func enqueue(_ waiting: Waiting) {
         switch state.withLock({ $0.admit(waiting, bound: waitingBound) }) {
-        case .queued: break
+        case .queued: metrics.waiting(waitingCount)
         case .first: scheduleDrain()
         case .refused(let cause):
-            waiting.continuation.resume(returning: StoreFailure(.unavailable, "record", cause: cause))
+            metrics.refusedRecord()
+            waiting.continuation.resume(returning: .failure(StoreFailure(.unavailable, "record", cause: cause)))
         }
     }
 
@@ -92,27 +98,33 @@ final class GroupCommit: Sendable {
     private func drain(_ db: Database) {
         let group = state.withLock { $0.takeWaiting() }
         guard !group.isEmpty else { return }
+        metrics.waiting(0)
+        let start = clock.uptime
         do {
-            let failures = try RecordWriter.write(group.map(\.record), db)
+            let outcomes = try RecordWriter.write(group.map(\.record), db)
+            metrics.committed(records: group.count, took: clock.uptime - start)
             noteSuccess()
             for (index, waiting) in group.enumerated() {
-                waiting.continuation.resume(returning: failures[index])
+                waiting.continuation.resume(returning: outcomes[index])
             }
         } catch {
             // Whatever it was, no record of the group is to blame for it.
             let failure = StoreFailure("record", reporting: error, as: .unavailable)
             noteFailure(failure)
-            for waiting in group { waiting.continuation.resume(returning: failure) }
+            for waiting in group { waiting.continuation.resume(returning: .failure(failure)) }
         }
     }
 
     private func noteSuccess() {
         guard let outage = state.withLock({ $0.succeeded() }) else { return }
+        metrics.outage(since: nil)
         logger.notice("the store records again", metadata: ["since": "\(outage.since)"])
     }
 
     private func noteFailure(_ failure: StoreFailure) {
         let isNew = state.withLock { $0.failed(failure, now: clock.now, uptime: clock.uptime) }
+        metrics.failed()
+        metrics.outage(since: state.withLock { $0.outage?.since })
         if isNew { logger.error("the store cannot record", metadata: ["failure": "\(failure)"]) }
     }
 }
@@ -120,7 +132,7 @@ final class GroupCommit: Sendable {
 extension GroupCommit {
     fileprivate struct Waiting: Sendable {
         let record: PendingRecord
-        let continuation: CheckedContinuation<StoreFailure?, Never>
+        let continuation: CheckedContinuation<Result<UseOutcome, StoreFailure>, Never>
     }
 
     fileprivate enum Admission {

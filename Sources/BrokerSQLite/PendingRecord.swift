@@ -7,6 +7,8 @@ import JOSE
 /// What waits to be written, encoded as far as the caller's own thread can do it.
 enum PendingRecord: Sendable {
     case exchange(SessionRow, AuditRow)
+    /// An exchange that uses up a presentation of its subject token.
+    case use(SubjectTokenUse, SessionRow, AuditRow)
     case event(AuditRow)
     /// Nothing but a try whether the disk takes it.
     case probe
@@ -14,16 +16,22 @@ enum PendingRecord: Sendable {
 
 /// A row of `sessions`.
 struct SessionRow: Sendable {
-    private let session: SessionRecord
+    let session: SessionRecord
+    private let lineage: String
+    private let actor: [UInt8]?
     private let claims: [UInt8]
 
     init(_ session: SessionRecord) {
         self.session = session
+        // Ids are base64url: none has a space in it.
+        lineage = session.lineage.map(\.string).joined(separator: " ")
+        actor = session.actor?.encoded()
         claims = session.claims.encoded()
     }
 
     static let insertion = """
-        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims) VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims, lineage, actor) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """
 
     func bind(_ binder: inout Binder) {
@@ -34,6 +42,8 @@ struct SessionRow: Sendable {
         binder.integer(session.start.milliseconds)
         binder.integer(session.end.milliseconds)
         binder.text(utf8: claims)
+        binder.text(lineage)
+        if let actor { binder.text(utf8: actor) } else { binder.text(nil as String?) }
     }
 }
 

@@ -9,19 +9,22 @@ struct RecordWriter {
     private let rollBackToSavepoint: Statement
     private let insertSession: Statement
     private let insertEvent: Statement
+    private let uses: UseCounter
     private let probe: Statement
 
     /// Writes and commits the group.
-    /// - Returns: for each record nil, or why it is missing although the others were committed.
+    /// - Returns: for each record what became of it, or why it is missing although the others were committed.
     /// - Throws: what failed all of them. None was recorded.
-    static func write(_ records: [PendingRecord], _ db: Database) throws -> [StoreFailure?] {
+    static func write(
+        _ records: [PendingRecord], _ db: Database
+    ) throws -> [Result<UseOutcome, StoreFailure>] {
         if db.isInsideTransaction { try db.rollback() }
         let writer = try RecordWriter(db)
         try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
         do {
-            let failures = try records.map(writer.writeAlone)
+            let outcomes = try records.map(writer.writeAlone)
             try db.cachedStatement(sql: "COMMIT").execute()
-            return failures
+            return outcomes
         } catch {
             // Some errors have rolled it back already.
             if db.isInsideTransaction { try? db.rollback() }
@@ -36,33 +39,48 @@ struct RecordWriter {
         rollBackToSavepoint = try db.cachedStatement(sql: "ROLLBACK TO record")
         insertSession = try db.cachedStatement(sql: SessionRow.insertion)
         insertEvent = try db.cachedStatement(sql: AuditRow.insertion)
+        uses = try UseCounter(db)
         // Writes the file's first page as it is: a transaction without changes would not reach the disk.
         probe = try db.cachedStatement(sql: "PRAGMA user_version = \(Schema.version)")
     }
 
     /// - Returns: why the record was left out, where it was at fault itself.
     /// - Throws: what is not the record's fault. SQLite may have rolled back the transaction.
-    private func writeAlone(_ record: PendingRecord) throws -> StoreFailure? {
+    private func writeAlone(_ record: PendingRecord) throws -> Result<UseOutcome, StoreFailure> {
         try savepoint.execute()
+        let outcome: UseOutcome
         do {
-            try insert(record)
+            outcome = try insert(record)
         } catch let error as DatabaseError where error.isFaultOfRow {
             try rollBackToSavepoint.execute()
             try release.execute()
-            return StoreFailure("record", reporting: error)
+            return .failure(StoreFailure("record", reporting: error))
+        } catch let failure as StoreFailure {
+            try rollBackToSavepoint.execute()
+            try release.execute()
+            return .failure(failure)
         }
         try release.execute()
-        return nil
+        return .success(outcome)
     }
 
-    private func insert(_ record: PendingRecord) throws {
+    /// - Returns: `.recorded`, or why nothing was inserted.
+    private func insert(_ record: PendingRecord) throws -> UseOutcome {
         switch record {
         case .exchange(let session, let event):
             try insertSession.execute(binding: session.bind)
             try insertEvent.execute(binding: event.bind)
+        case .use(let use, let session, let event):
+            switch try uses.count(use, for: session.session) {
+            case .first: try insertSession.execute(binding: session.bind)
+            case .further: break
+            case .refused(let outcome): return outcome
+            }
+            try insertEvent.execute(binding: event.bind)
         case .event(let event): try insertEvent.execute(binding: event.bind)
         case .probe: try probe.execute()
         }
+        return .recorded
     }
 }
 

@@ -31,7 +31,7 @@ package final class SQLiteStore: Sendable {
     ///   is not a store that this version understands. Neither changes it.
     package init(
         path: String, _ opening: Opening = .existing, logger: Logger, clock: any BrokerClock = SystemClock(),
-        waitingBound: Int = 4096, busyTimeout: Duration = .seconds(1)
+        waitingBound: Int = 4096, busyTimeout: Duration = .seconds(1), metrics: StoreMetrics = .disabled
     ) throws(StoreFailure) {
         let file = try StoreFile(path: path)
         let lock = try StoreLock(beside: file.path)
@@ -40,7 +40,8 @@ package final class SQLiteStore: Sendable {
         self.path = file.path
         self.lock = lock
         self.writer = writer
-        commits = GroupCommit(writer: writer, waitingBound: waitingBound, logger: logger, clock: clock)
+        commits = GroupCommit(
+            writer: writer, waitingBound: waitingBound, logger: logger, clock: clock, metrics: metrics)
     }
 
     /// Finishes what waits, moves the write-ahead log into the file and closes it. Everything asked for later is
@@ -79,6 +80,12 @@ package final class SQLiteStore: Sendable {
 extension SQLiteStore: ExchangeStore {
     package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
         try await commits.commit(.exchange(SessionRow(session), AuditRow(event)))
+    }
+
+    package func record(
+        _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
+    ) async throws(StoreFailure) -> UseOutcome {
+        try await commits.commit(.use(use, SessionRow(session), AuditRow(event)))
     }
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {

@@ -29,8 +29,9 @@ enum Schema {
     }
 
     /// Runs what the file lacks, each step in a transaction.
-    static func migrate(_ db: Database) throws {
-        for step in try max(0, userVersion(db))..<version {
+    /// - Parameter target: the version at which it stops.
+    static func migrate(_ db: Database, to target: Int = version) throws {
+        for step in try max(0, userVersion(db))..<target {
             try db.inTransaction(.immediate) {
                 try db.execute(sql: migrations[step])
                 try db.execute(
@@ -86,6 +87,21 @@ enum Schema {
             details TEXT NOT NULL
         ) STRICT;
         CREATE INDEX audit_trace ON audit (trace);
+        """,
+        // The key of `uses` begins with a time: rows that are written together stand together.
         """
+        ALTER TABLE sessions ADD COLUMN lineage TEXT NOT NULL DEFAULT '';
+        UPDATE sessions SET lineage = id;
+        ALTER TABLE sessions ADD COLUMN actor TEXT;
+
+        CREATE TABLE uses (
+            expires INTEGER NOT NULL,
+            token BLOB NOT NULL,
+            joining TEXT NOT NULL,
+            session TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            PRIMARY KEY (expires, token, joining)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 }

@@ -7,9 +7,16 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
     private struct State {
         var sessions: [SessionRecord] = []
         var events: [AuditEvent] = []
+        var uses: [[UInt8]: [Use]] = [:]
         var keys: [SigningKeyRecord] = []
         var issuers: [IssuerName: ExactString] = [:]
         var outage: StoreFailure?
+    }
+
+    private struct Use {
+        let joining: ExactString
+        let session: ExactString
+        var count = 1
     }
 
     private let state = Mutex(State())
@@ -27,12 +34,36 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
 
     package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
         try whileReachable { state throws(StoreFailure) in
-            guard !state.sessions.contains(where: { $0.id == session.id }) else {
-                throw StoreFailure(.conflict, "record", cause: "the session is recorded already")
-            }
+            guard !state.sessions.contains(where: { $0.id == session.id }) else { throw Self.taken }
             state.sessions.append(session)
             state.events.append(event)
         }
+    }
+
+    package func record(
+        _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
+    ) async throws(StoreFailure) -> UseOutcome {
+        try whileReachable { state throws(StoreFailure) in
+            var uses = state.uses[use.key] ?? []
+            guard uses.reduce(0, { $0 + $1.count }) < use.maximumUses else { return .exhausted }
+            if let index = uses.firstIndex(where: { $0.joining == session.joining }) {
+                guard uses[index].session == session.id else {
+                    return state.sessions.first { $0.id == uses[index].session }.map(UseOutcome.joins) ?? .exhausted
+                }
+                uses[index].count += 1
+            } else {
+                guard !state.sessions.contains(where: { $0.id == session.id }) else { throw Self.taken }
+                uses.append(Use(joining: session.joining, session: session.id))
+                state.sessions.append(session)
+            }
+            state.uses[use.key] = uses
+            state.events.append(event)
+            return .recorded
+        }
+    }
+
+    package func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? {
+        try whileReachable { $0.sessions.first { $0.id == id } }
     }
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {
@@ -67,6 +98,10 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
             }
             state.issuers.merge(issuers) { bound, _ in bound }
         }
+    }
+
+    private static var taken: StoreFailure {
+        StoreFailure(.conflict, "record", cause: "the session is recorded already")
     }
 
     private func whileReachable<Value>(

@@ -14,12 +14,20 @@ package enum Sample {
     }
 
     package static func session(
-        _ id: String, claims: JSONObject = ["sub": "repo:acme/app", "exp": 1_700_000_600]
+        _ id: String, below ancestors: [ExactString] = [], rule: ExactString = "ci-main", actor: JSONObject? = nil,
+        claims: JSONObject = ["sub": "repo:acme/app", "exp": 1_700_000_600]
     ) -> SessionRecord {
         let start = Date(timeIntervalSince1970: 1_700_000_000)
         return SessionRecord(
-            id: ExactString(id), issuer: issuer, subject: "ci:repo:acme/app", rule: "ci-main", start: start,
-            end: start.addingTimeInterval(3600), claims: claims)
+            id: ExactString(id), ancestors: ancestors, issuer: issuer, subject: "ci:repo:acme/app", rule: rule,
+            actor: actor, start: start, end: start.addingTimeInterval(3600), claims: claims)
+    }
+
+    /// A presentation of one subject token, the same for the same `token`.
+    package static func use(
+        of token: UInt8 = 1, atMost maximumUses: Int, expires: Date = time.addingTimeInterval(330)
+    ) -> SubjectTokenUse {
+        SubjectTokenUse(key: [UInt8](repeating: token, count: 32), expires: expires, maximumUses: maximumUses)
     }
 
     package static func grant(session: String, details: JSONObject = ["claims": ["sub": "repo:acme/app"]])

@@ -11,6 +11,14 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case sessionOnce = "a session is recorded once, and the second attempt leaves no event"
     case concurrentRecords = "many concurrent records are all kept"
     case concurrentDuplicates = "of many concurrent records of one session exactly one is kept"
+    case sessionComesBack = "a session comes back by its id, value for value, and no other does"
+    case usesAreCounted = "uses are recorded up to their limit, and what is beyond it leaves nothing"
+    case usesJoin = "a further use joins the session of the first, and nothing is recorded before it does"
+    case usesOfAnother = "with another rule or another actor a use opens a session of its own, and all count together"
+    case usesApart = "uses of another token are counted apart"
+    case usesOfFailures = "a use whose record fails is not counted"
+    case usesTogether = "of fifty concurrent uses as many are recorded as may be, all of one session"
+    case usesTogetherOfTwo = "of fifty concurrent uses with two rules as many are recorded as may be, of two sessions"
     case keysComeBack = "the first signing keys come back oldest first"
     case keysOnce = "there are first signing keys only once"
     case keysAllOrNone = "of signing keys that cannot be stored together none is stored"
@@ -31,6 +39,14 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .sessionOnce: try await Self.sessionOnce(store)
         case .concurrentRecords: try await Self.concurrentRecords(store)
         case .concurrentDuplicates: try await Self.concurrentDuplicates(store)
+        case .sessionComesBack: try await Self.sessionComesBack(store)
+        case .usesAreCounted: try await Self.usesAreCounted(store)
+        case .usesJoin: try await Self.usesJoin(store)
+        case .usesOfAnother: try await Self.usesOfAnother(store)
+        case .usesApart: try await Self.usesApart(store)
+        case .usesOfFailures: try await Self.usesOfFailures(store)
+        case .usesTogether: try await Self.usesTogether(store)
+        case .usesTogetherOfTwo: try await Self.usesTogetherOfTwo(store)
         case .keysComeBack: try await Self.keysComeBack(store)
         case .keysOnce: try await Self.keysOnce(store)
         case .keysAllOrNone: try await Self.keysAllOrNone(store)
@@ -188,12 +204,12 @@ extension StoreConformance {
 }
 
 extension StoreConformance {
-    private static func expect(_ holds: Bool, _ otherwise: String) throws {
+    static func expect(_ holds: Bool, _ otherwise: String) throws {
         guard holds else { throw ConformanceFailure(description: otherwise) }
     }
 
     @discardableResult
-    private static func expect(
+    static func expect(
         _ code: StoreFailure.Code, _ what: String, _ body: () async throws(StoreFailure) -> Void
     ) async throws -> StoreFailure {
         do {
@@ -205,7 +221,7 @@ extension StoreConformance {
         throw ConformanceFailure(description: "\(what) was accepted")
     }
 
-    private static func expect(_ found: [AuditEvent], are expected: [AuditEvent]) throws {
+    static func expect(_ found: [AuditEvent], are expected: [AuditEvent]) throws {
         let isSame = found.count == expected.count && zip(found, expected).allSatisfy { $0.isSame(as: $1) }
         try expect(isSame, "found \(found) instead of \(expected)")
     }

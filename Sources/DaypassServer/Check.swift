@@ -8,15 +8,23 @@ struct Check: AsyncParsableCommand {
         abstract: "Check a configuration, and every file that it includes.",
         discussion: """
             Errors go to standard error, each with file, line, column and what was expected; then it exits with 1. \
-            Nothing is contacted and nothing is written.
+            Warnings are for what is valid and most likely not meant: rules that test too little, can never match or \
+            are never reached, names where an id exists. Nothing is contacted and nothing is written.
 
-            Example: daypassd check --config config/daypass.yaml
+            Example: daypassd check --strict --config config/daypass.yaml
             """)
 
     @OptionGroup var options: ConfigurationOptions
 
+    @Flag(name: .long, help: "Take every warning for an error: for CI.")
+    var strict = false
+
     mutating func run() async throws {
         let (configuration, notes) = try ConfigurationFile.read(options.path)
+        guard !strict || notes.isEmpty else {
+            let lines = notes.map(\.description).joined(separator: "\n")
+            throw CommandFailure("the configuration has warnings, and --strict takes them for errors\n\(lines)")
+        }
         for note in notes { StandardError.write("warning: \(note)\n") }
         let issuers = configuration.issuers.count
         let rules = configuration.rules.rules.count

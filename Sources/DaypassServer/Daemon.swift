@@ -16,6 +16,7 @@ struct Daemon: Sendable {
     private let issuers: [TrustedIssuer]
     private let keyRing: KeyRing
     private let clock: any BrokerClock
+    private let storeMetrics = StoreMetrics()
     private let logger: Logger
 
     /// Opens everything that serving needs.
@@ -25,7 +26,7 @@ struct Daemon: Sendable {
         self.clock = clock
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
-        store = try Self.openStore(configuration, .existing, logger)
+        store = try Self.openStore(configuration, .existing, logger, storeMetrics)
         do {
             keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
@@ -43,15 +44,15 @@ struct Daemon: Sendable {
     private static func fitting(_ configuration: BrokerConfiguration, _ logger: Logger) -> BrokerConfiguration {
         let files = Process.raiseOpenFiles()
         let room = max(16, files - reservedFiles)
-        guard configuration.server.maximumConnections > room else { return configuration }
+        guard configuration.server.limits.connections > room else { return configuration }
         logger.warning(
             "fewer connections than configured: the process may open too few files",
             metadata: [
-                "connections": "\(room)", "configured": "\(configuration.server.maximumConnections)",
+                "connections": "\(room)", "configured": "\(configuration.server.limits.connections)",
                 "open_files": "\(files)",
             ])
         var fitting = configuration
-        fitting.server.maximumConnections = room
+        fitting.server.limits.connections = room
         return fitting
     }
 
@@ -59,11 +60,12 @@ struct Daemon: Sendable {
     private static let reservedFiles = 200
 
     static func openStore(
-        _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger
+        _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger,
+        _ metrics: StoreMetrics = .disabled
     ) throws -> SQLiteStore {
         guard case .sqlite(let path) = configuration.store else { throw CommandFailure("no such store") }
         do {
-            return try SQLiteStore(path: path, opening, logger: logger)
+            return try SQLiteStore(path: path, opening, logger: logger, metrics: metrics)
         } catch {
             throw CommandFailure("\(error)")
         }
@@ -75,16 +77,18 @@ struct Daemon: Sendable {
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
         let ring = keyRing
+        let metrics = BrokerMetrics(configuration, issuers: issuers, store: storeMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
-        let exchange = TokenExchange(
-            authenticator: JWTAuthenticator(issuers), rules: configuration.rules, mint: mint, store: store,
-            keptClaims: configuration.audit.claims, clock: clock, logger: logger)
         let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, keyRing: { ring })
+        let exchange = TokenExchange(
+            authenticator: JWTAuthenticator(issuers), rules: configuration.rules, mint: mint, verifier: verifier,
+            store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
+            metrics: metrics.exchange)
         let (store, logger) = (store, logger)
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
-            clock: clock, storeFailure: { await store.check().map { "\($0.failure), since \($0.since)" } },
-            logger: logger
+            clock: clock, storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
+            metrics: metrics, logger: logger
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
@@ -93,7 +97,8 @@ struct Daemon: Sendable {
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
-                StoreService(store: store), IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
+                StoreService(store: store), StoreKeeping(store: store, clock: clock, logger: logger),
+                IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
             ] + server.services
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)

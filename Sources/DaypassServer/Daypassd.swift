@@ -1,4 +1,5 @@
 import ArgumentParser
+import Broker
 import BrokerHTTP
 import Foundation
 import NIOCore
@@ -11,7 +12,7 @@ struct Daypassd: AsyncParsableCommand {
         discussion: """
             Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
             """,
-        version: "0.1.0",
+        version: BuildVersion.text,
         subcommands: [Init.self, Check.self, Serve.self, Demo.self])
 }
 

@@ -67,8 +67,9 @@ struct DemoIssuer {
               ref: refs/heads/main
               job_workflow_ref: "acme/app/.github/workflows/*.yml@refs/heads/main"
             grant:
-              scope: [anthropic:messages]
+              scope: [anthropic:messages, anthropic:count_tokens]
               ttl: 15m
+              max_session: 6h
 
         """
     }

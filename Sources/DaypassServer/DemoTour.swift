@@ -15,37 +15,47 @@ struct DemoTour: Sendable {
 
     func run() async throws {
         say("A broker is listening on \(origin). It trusts one issuer, shaped like GitHub Actions, and has one rule:")
-        say("  ci-main: repository_id 123456 on refs/heads/main gets the scope \(Self.scope) for 15 minutes")
+        say("  ci-main: repository_id 123456 on refs/heads/main gets tokens of 15 minutes in a session of 6 hours")
 
         say("\n1. A CI job on main exchanges its identity token:  POST /oauth/token")
-        let granted = try await exchange(issuer.token(branch: "main"))
-        guard granted.status == 200, let token = granted.json["access_token"]?.string else {
-            throw CommandFailure("the exchange was refused: \(granted.status)")
-        }
-        let lifetime = granted.json["expires_in"]?.number ?? 0
-        say(
-            "   \(granted.status): a gateway token, good for \(Int(lifetime)) seconds and for nothing but that scope"
-        )
+        let identity = try issuer.token(branch: "main")
+        let granted = try await exchange(identity)
+        let (token, session) = try Self.issued(granted)
+        say("   \(granted.status): a gateway token for \(Self.text(granted.json, "scope")), in session \(session)")
 
         say("\n2. A gateway asks whether the token may pass:  GET /verify?scope=\(Self.scope)")
-        let allowed = try await verify(token.string)
+        let allowed = try await verify(token)
         say("   \(allowed.status): Daypass-Subject: \(allowed.headers.first(name: "Daypass-Subject") ?? "")")
 
         say("\n3. The same token with one character changed:")
-        let tampered = try await verify(Self.tampered(token.string))
+        let tampered = try await verify(Self.tampered(token))
         say("   \(tampered.status): \(tampered.headers.first(name: "WWW-Authenticate") ?? "")")
 
-        say("\n4. The same job on another branch:  POST /oauth/token")
-        let refused = try await exchange(issuer.token(branch: "feature"))
+        say("\n4. A second process of the job exchanges the same identity token:")
+        let again = try await exchange(identity)
         say(
-            "   \(refused.status) \(refused.json["error"]?.string?.string ?? ""): the caller learns no more than a trace id."
+            "   \(again.status): another token, in session \(try Self.issued(again).session): the same one, and counted"
         )
+
+        say("\n5. The token is renewed before it ends, with itself as the proof:")
+        let renewed = try await exchange(token, type: "access_token")
+        say("   \(renewed.status): still session \(try Self.issued(renewed).session)")
+
+        say("\n6. The job hands a sub-agent less than it has:  scope=\(Self.scope)")
+        let narrowed = try await exchange(token, type: "access_token", scope: Self.scope)
+        say(
+            "   \(narrowed.status): \(Self.text(narrowed.json, "scope")), in session \(try Self.issued(narrowed).session) below it"
+        )
+
+        say("\n7. The same job on another branch:  POST /oauth/token")
+        let refused = try await exchange(issuer.token(branch: "feature"))
+        say("   \(refused.status) \(Self.text(refused.json, "error")): the caller learns no more than a trace id.")
         say("   What the broker recorded under that id:")
         for line in try await explanation(of: refused.headers.first(name: "Daypass-Trace-Id") ?? "") {
             say("   \(line)")
         }
 
-        guard granted.status == 200, allowed.status == 200, tampered.status == 401, refused.status == 400 else {
+        guard allowed.status == 200, tampered.status == 401, refused.status == 400 else {
             throw CommandFailure("the broker did not answer as it should have")
         }
         say(
@@ -64,15 +74,22 @@ struct DemoTour: Sendable {
         let json: JSONObject
     }
 
-    private func exchange(_ subjectToken: String) async throws -> Answer {
+    /// The token and the session of an answer that has them.
+    private static func issued(_ answer: Answer) throws -> (token: String, session: String) {
+        guard answer.status == 200, let token = answer.json["access_token"]?.string,
+            let session = answer.json["session_id"]?.string
+        else { throw CommandFailure("the broker refused: \(answer.status)") }
+        return (token.string, session.string)
+    }
+
+    private func exchange(_ subjectToken: String, type: String = "jwt", scope: String? = nil) async throws -> Answer {
         var request = HTTPClientRequest(url: "\(origin)/oauth/token")
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
-        request.body = .bytes(
-            ByteBuffer(
-                string: "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
-                    + "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt&subject_token=\(subjectToken)"
-            ))
+        var form = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
+        form += "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3A\(type)&subject_token=\(subjectToken)"
+        if let scope { form += "&scope=\(scope)" }
+        request.body = .bytes(ByteBuffer(string: form))
         return try await send(request)
     }
 
@@ -113,7 +130,11 @@ struct DemoTour: Sendable {
     }
 
     private static func text(_ value: JSONValue, _ name: ExactString) -> String {
-        switch value.object?[name] {
+        value.object.map { text($0, name) } ?? ""
+    }
+
+    private static func text(_ object: JSONObject, _ name: ExactString) -> String {
+        switch object[name] {
         case .string(let text): text.string
         case .array(let elements): elements.compactMap(\.string?.string).joined(separator: " or ")
         case nil: "missing"

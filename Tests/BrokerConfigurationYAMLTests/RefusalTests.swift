@@ -31,7 +31,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         Refusal(2, #"  public: {listen: "127.0.0.1:8080"}"#, #"2:11: expected the key "url" in server.public"#),
         Refusal(
             2, #"  public: "127.0.0.1:8080""#,
-            "2:11: expected server.public, a mapping with the keys listen, url"),
+            "2:11: expected server.public, a mapping with the keys listen, url, trusted_proxies"),
         Refusal(
             2,
             #"  public: {listen: "127.0.0.1:9464", url: "https://a.b"}"#
@@ -214,6 +214,32 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         #expect(SampleConfiguration.errors(refusal.lines) == [refusal.error])
     }
 
+    @Test(arguments: [
+        ("127.0.0.0/8/8", ""), ("10.0.0.0/33", ""), ("10.0.0.0/08", ""), ("10.0.0.0/", ""), ("10/8", ""), ("[::1]", ""),
+        ("localhost", ""), ("10.0.0.1:80", ""), ("10.0.0.0/-1", ""), ("fe80::1%eth0", ""),
+        ("10.0.0.1/8", ", which has no bits set behind its prefix"),
+        ("2001:db8::1/32", ", which has no bits set behind its prefix"),
+        ("::ffff:10.0.0.0/104", "; write the IPv4 address itself"),
+        ("0.0.0.0/0", "; a prefix of 0 bits would let everybody name any address as his"),
+        ("::/0", "; a prefix of 0 bits would let everybody name any address as his"),
+    ])
+    func `a trusted proxy that is not exactly a block of addresses is refused`(written: String, reason: String) {
+        let line = "  public: {listen: \"127.0.0.1:80\", url: \"https://a.b\", trusted_proxies: [\"\(written)\"]}"
+        let expected = #"an address or a block such as "127.0.0.1", "10.2.0.0/16" or "2001:db8::/32""#
+        #expect(SampleConfiguration.errors([2: line]) == ["2:74: expected \(expected)\(reason)"])
+    }
+
+    @Test(arguments: ["0", "1000001", "-1", "\"20\"", "2.5", "[20]"])
+    func `the rate of an address is a whole number of exchanges`(written: String) {
+        let lines =
+            #"  public: {listen: "127.0.0.1:80", url: "https://a.b"}"#
+            + "\n  limits: {exchanges_per_second_per_address: \(written)}"
+        #expect(
+            SampleConfiguration.errors([2: lines]) == [
+                "3:46: expected a whole number from 1 to 1000000, without quotes"
+            ])
+    }
+
     @Test(arguments: ["15", "0s", "15M", "1.5h", "-5m", "15 m", "1_5m", "'15m '", "m", "12345678s", "1w", "~", "[15m]"])
     func `durations of another form`(written: String) {
         let line = "    grant: {scope: [a], ttl: \(written)}"
@@ -225,8 +251,8 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
-        ("server: {public: {trusted_proxies: []}}", 19), ("server: {public: {tls: {}}}", 19),
-        ("server: {admin: {group: wheel}}", 18), ("issuers: [{replay: {mode: once}}]", 12),
+        ("server: {public: {tls: {}}}", 19),
+        ("server: {admin: {group: wheel}}", 18),
         ("rules: [{trust_domain: prod}]", 10), ("rules: [{match: {trust_domain: prod}}]", 18),
         ("rules: [{match: {spiffe_id: 'spiffe://a/b'}}]", 18),
         ("rules: [{grant: {bind: true}}]", 18), ("rules: [{grant: {limits: {}}}]", 18),

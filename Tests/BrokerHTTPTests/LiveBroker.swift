@@ -7,6 +7,7 @@ import JOSE
 import Logging
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import ServiceLifecycle
 import Testing
 
@@ -21,11 +22,16 @@ struct LiveBroker: Sendable {
 
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
-        storeFailure: @escaping @Sendable () async -> String? = { nil },
+        exchangesPerSecond: Int = 1_000_000, exchangesUnderWay: Int = 1024, trustedProxies: [String] = [],
+        storeOutage: @escaping @Sendable () async -> Outage? = { nil },
+        eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
     ) async throws {
         let issuer = try TestIssuer(algorithm: .ES256)
-        let configuration = try configuration(issuer, verify, maximumConnections)
+        let limits = ServerConfiguration.Limits(
+            connections: maximumConnections, exchangesPerSecondPerAddress: exchangesPerSecond,
+            exchangesUnderWay: exchangesUnderWay)
+        let configuration = try configuration(issuer, verify, limits, trustedProxies)
         let clock = SystemClock()
         let ring = try keyRing()
         let trusted = try configuration.issuers.map {
@@ -36,13 +42,15 @@ struct LiveBroker: Sendable {
         logger.logLevel = .critical
         let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
+        let verifier = TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring })
         let server = BrokerServer(
             configuration: configuration,
             exchange: TokenExchange(
-                authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, store: store,
-                keptClaims: .matched, clock: clock, logger: logger),
-            verifier: TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring }),
-            keyRing: { ring }, issuers: trusted, clock: clock, storeFailure: storeFailure, logger: logger
+                authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
+                store: store, keptClaims: .matched, clock: clock, logger: logger),
+            verifier: verifier,
+            keyRing: { ring }, issuers: trusted, clock: clock, storeOutage: storeOutage,
+            metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops
         ) { listens.yield(($0, $1.port ?? 0)) }
         let group = ServiceGroup(
             configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
@@ -122,7 +130,8 @@ struct LiveBroker: Sendable {
     }
 
     private static func configuration(
-        _ issuer: TestIssuer, _ verify: VerifyConfiguration, _ maximumConnections: Int
+        _ issuer: TestIssuer, _ verify: VerifyConfiguration, _ limits: ServerConfiguration.Limits,
+        _ trustedProxies: [String]
     ) throws -> BrokerConfiguration {
         let name = try #require(IssuerName(parsing: "ci"))
         let issuers = [
@@ -140,15 +149,24 @@ struct LiveBroker: Sendable {
                 scope: scope, timeToLive: .seconds(900), models: [try Glob(parsing: "claude-sonnet-*")],
                 audiences: ["https://gateway.example.com", "https://other.example.com"]))
         let rule = try #require(Rule(name: "ci", issuer: name, matchers: [repository, main], terms: terms))
+        var ids = FederationIDs()
+        ids[.organization] = "3e8f0a52-6b0f-4f0e-9a51-5b1c7d3a9e10"
+        ids[.serviceAccount] = "svac_01"
+        let federated = try #require(
+            GrantTerms(
+                scope: [scope[0]], timeToLive: .seconds(900), audiences: ["https://gateway.example.com"]))
+        let sdk = try #require(
+            Rule(name: "sdk", issuer: name, matchers: [repository, main], federation: ids, terms: federated))
         return BrokerConfiguration(
             server: ServerConfiguration(
                 publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: "https://broker.example.com",
-                telemetryListener: ListenAddress(host: "127.0.0.1", port: 0), maximumConnections: maximumConnections),
+                telemetryListener: ListenAddress(host: "127.0.0.1", port: 0),
+                trustedProxies: try trustedProxies.map { try AddressBlock(parsing: $0) }, limits: limits),
             tokens: TokenConfiguration(
                 issuer: "https://broker.example.com",
                 audiences: ["https://gateway.example.com", "https://other.example.com"]),
             verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
-            masterKeyFile: "/nonexistent", issuers: issuers, rules: try RuleSet([rule], issuers: issuers))
+            masterKeyFile: "/nonexistent", issuers: issuers, rules: try RuleSet([rule, sdk], issuers: issuers))
     }
 
     private static func keyRing() throws -> KeyRing {

@@ -14,6 +14,7 @@ enum Fixture {
     private static let rsaIssuer = Result { try TestIssuer() }
     private static let otherRSAIssuer = Result { try TestIssuer("https://other.example.com") }
     private static let quickIssuer = Result { try TestIssuer(algorithm: .EdDSA) }
+    private static let agentIssuer = Result { try TestIssuer("https://agents.example.com", algorithm: .EdDSA) }
 
     /// RS256
     static var issuer: TestIssuer { get throws { try rsaIssuer.get() } }
@@ -22,6 +23,9 @@ enum Fixture {
     /// EdDSA: signs and verifies quickly.
     static var quick: TestIssuer { get throws { try quickIssuer.get() } }
 
+    /// EdDSA, another name: vouches for those who act for others.
+    static var agents: TestIssuer { get throws { try agentIssuer.get() } }
+
     static func name(_ text: String = "corp") throws -> IssuerName {
         try #require(IssuerName(parsing: text))
     }
@@ -29,12 +33,12 @@ enum Fixture {
     static func configuration(
         _ issuer: TestIssuer, name: String = "corp", audience: String = audience,
         algorithms: Set<JWSAlgorithm>? = nil, maximumLifetime: Duration = .seconds(3600),
-        requiredClaims: [ExactString] = []
+        requiredClaims: [ExactString] = [], replay: ReplayPolicy = .standard
     ) throws -> IssuerConfiguration {
         IssuerConfiguration(
             name: try Self.name(name), issuer: ExactString(issuer.issuer), audience: ExactString(audience),
             algorithms: algorithms ?? [issuer.algorithm], maximumLifetime: maximumLifetime,
-            requiredClaims: requiredClaims)
+            requiredClaims: requiredClaims, replay: replay)
     }
 
     static func trusted(_ issuer: TestIssuer, _ configuration: IssuerConfiguration? = nil) throws -> TrustedIssuer {
@@ -133,4 +137,14 @@ extension RuleSet.Outcome {
 
 extension ClaimMatcher.Pattern {
     static func glob(_ pattern: String) throws -> Self { .text(try Glob(parsing: pattern)) }
+}
+
+extension TokenMint {
+    /// A session of `subject`, and its first token.
+    func mint(
+        _ subject: VerifiedSubject, _ grant: Grant, keeping claims: JSONObject, at now: Date
+    ) throws -> (GatewayToken, SessionRecord) {
+        let session = try session(for: subject, grant, actor: nil, keeping: claims, at: now)
+        return (try token(of: session, grant, at: now), session)
+    }
 }

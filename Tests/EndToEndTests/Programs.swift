@@ -16,9 +16,12 @@ enum Programs {
     /// From `Tests/Peers/install`, if that was run.
     static let envoy = peer("envoy")
     static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
+    static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
     static let curl = onPath("curl")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    /// From the package prometheus.
+    static let promtool = onPath("promtool")
 
     static let repository = URL(filePath: #filePath).appending(path: "../../..").standardized
 
@@ -27,6 +30,16 @@ enum Programs {
         let cache = environment["XDG_CACHE_HOME"] ?? "\(environment["HOME"] ?? "/root")/.cache"
         let path = "\(environment["DAYPASS_PEERS"] ?? "\(cache)/daypass-test-peers")/bin/\(name)"
         return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
+
+    /// Whether the virtual environment of this interpreter has a package.
+    private static func hasPackage(_ name: String, _ python: String) -> Bool {
+        let library = URL(filePath: python).appending(path: "../../lib").standardized
+        let versions = (try? FileManager.default.contentsOfDirectory(atPath: library.path(percentEncoded: false))) ?? []
+        return versions.contains {
+            FileManager.default.fileExists(
+                atPath: library.appending(path: "\($0)/site-packages/\(name)").path(percentEncoded: false))
+        }
     }
 
     private static func onPath(_ name: String) -> String? {

@@ -32,6 +32,7 @@ final class RunningBroker: Sendable {
             server:
               public: {listen: "127.0.0.1:\(port)", url: "\(origin)"}
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}
+              limits: {exchanges_per_second_per_address: 1000000}
             tokens: {audiences: ["\(Self.gatewayAudience)"]}
             store: {sqlite: data/daypass.db}
             master_key_file: data/master.key
@@ -50,6 +51,13 @@ final class RunningBroker: Sendable {
                 return await (try? send(.GET, "/healthz"))?.status == 200
             }
         }
+    }
+
+    /// Starts once more what has ended, over the same files and at the same addresses.
+    init(restarting ended: RunningBroker, seconds: Int = 120) async throws {
+        (workspace, origin, telemetry) = (ended.workspace, ended.origin, ended.telemetry)
+        process = try Self.serve(workspace, through: [], seconds: seconds)
+        try await Self.waitUntilListening(process)
     }
 
     private static func serve(_ workspace: Workspace, through wrapper: [String], seconds: Int) throws -> RunningProcess

@@ -6,6 +6,10 @@ package struct AuditEvent: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
         /// A gateway token was minted.
         case exchangeGranted = "exchange.granted"
+        /// A gateway token was minted into a session that was there already, for one of its own.
+        case sessionRenewed = "session.renewed"
+        /// The same, into a new session below it, with less scope or for an actor.
+        case sessionNarrowed = "session.narrowed"
         /// A subject whose signature was good got none.
         case exchangeRefused = "exchange.refused"
     }

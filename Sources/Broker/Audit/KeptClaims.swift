@@ -6,17 +6,17 @@ package enum KeptClaims {
     /// In bytes; a longer text is kept as its digest.
     package static let maximumTextLength = 256
 
-    private static let registered: [ExactString] = ["iss", "sub", "aud", "iat", "exp", "jti"]
+    private static let always: [ExactString] = ["iss", "sub", "aud", "iat", "exp", "jti", "may_act"]
 
-    /// Those of `claims`, which `issuer` signed, that the configuration wants kept: the registered ones and those that
-    /// rules of the issuer read, or all of them; long texts by their digests.
+    /// Those of `claims`, which `issuer` signed, that the configuration wants kept: the registered ones, who may act, and
+    /// those that rules of the issuer read, or all of them; long texts by their digests.
     package static func of(
         _ claims: JSONObject, signedBy issuer: IssuerName, rules: RuleSet, keeping which: AuditConfiguration.Claims
     ) -> JSONObject {
         let read = rules.claimsRead(of: issuer)
         var kept = JSONObject()
         for member in claims.members
-        where which == .all || registered.contains(member.name) || read.contains(member.name) {
+        where which == .all || always.contains(member.name) || read.contains(member.name) {
             _ = kept.append(member.name, shortened(member.value))
         }
         return kept
@@ -31,6 +31,11 @@ package enum KeptClaims {
             return .object(JSONObject(uniqueMembers: object.members.map { ($0.name, shortened($0.value)) }))
         default: return value
         }
+    }
+
+    /// Whether `kept` is what stands for `text` among kept claims.
+    static func isDigest(_ kept: JSONObject, of text: ExactString) -> Bool {
+        text.utf8.count > maximumTextLength && .object(kept) == digest(of: Array(text.utf8))
     }
 
     /// What stands for something too long: `{"sha256": …, "bytes": …}`.

@@ -1,4 +1,4 @@
-import FoundationEssentials
+package import FoundationEssentials
 package import JOSE
 import Synchronization
 
@@ -42,7 +42,7 @@ package final class IssuerKeys: Sendable {
         self.fetcher = fetcher
         self.policy = policy
         self.clock = clock
-        state = Mutex(State())
+        state = Mutex(State(created: clock.now))
     }
 
     /// Keys that never change.
@@ -51,7 +51,7 @@ package final class IssuerKeys: Sendable {
         fetcher = nil
         policy = Policy()
         self.clock = clock
-        state = Mutex(State(keys: keys))
+        state = Mutex(State(keys: keys, created: clock.now))
     }
 
     package func key(_ id: ExactString) async -> LookUp {
@@ -98,6 +98,15 @@ package final class IssuerKeys: Sendable {
         package let age: Duration?
         /// Of the last fetch, if it failed.
         package let lastError: String?
+        /// Since when no token of the issuer can be verified, by the wall clock; nil while they can.
+        package let unusableSince: Date?
+        /// When the first fetch failed of those that did since one succeeded.
+        package let failingSince: Date?
+        /// When the last fetch ended.
+        package let lastFetch: Date?
+        package let fetchCount: UInt64
+        /// Of those, how many failed.
+        package let failureCount: UInt64
     }
 
     /// Single-flight: the caller has begun the fetch and ends it, also when it is cancelled meanwhile.
@@ -109,7 +118,7 @@ package final class IssuerKeys: Sendable {
         } catch {
             outcome = .failure((error as? KeySetFetchFailure) ?? KeySetFetchFailure("\(type(of: error))"))
         }
-        let waiting = state.withLock { $0.endFetch(outcome, at: clock.uptime, policy) }
+        let waiting = state.withLock { $0.endFetch(outcome, at: clock.uptime, clock.now, policy) }
         for continuation in waiting { continuation.resume() }
     }
 
@@ -129,12 +138,21 @@ extension IssuerKeys {
         private var life: Duration = .zero
         private var attemptedAt: Duration?
         private var lastError: String?
+        /// By the wall clock, for operators; nothing is decided by these.
+        private let created: Date
+        private var fetchedDate: Date?
+        private var emptySince: Date?
+        private var failingSince: Date?
+        private var lastFetch: Date?
+        private var fetchCount: UInt64 = 0
+        private var failureCount: UInt64 = 0
         private var unknownFetchAt: Duration?
         private var isFetching = false
         private var waiting: [CheckedContinuation<Void, Never>] = []
 
-        init(keys: JWKSet? = nil) {
+        init(keys: JWKSet? = nil, created: Date) {
             self.keys = keys
+            self.created = created
         }
 
         enum Step {
@@ -175,18 +193,24 @@ extension IssuerKeys {
         }
 
         mutating func endFetch(
-            _ outcome: Result<FetchedKeySet, KeySetFetchFailure>, at now: Duration, _ policy: Policy
+            _ outcome: Result<FetchedKeySet, KeySetFetchFailure>, at now: Duration, _ date: Date, _ policy: Policy
         ) -> [CheckedContinuation<Void, Never>] {
             isFetching = false
+            lastFetch = date
+            fetchCount += 1
             switch outcome {
             case .success(let fetched):
+                emptySince = fetched.keys.keys.isEmpty ? unusableSince(at: now, isFixed: false, policy) ?? date : nil
                 keys = fetched.keys
                 fetchedAt = now
-                lastError = nil
+                fetchedDate = date
+                (lastError, failingSince) = (nil, nil)
                 let said = fetched.maximumAge ?? policy.defaultLife
                 life = min(max(said, policy.shortestLife), policy.longestLife)
             case .failure(let failure):
                 lastError = failure.description
+                failingSince = failingSince ?? date
+                failureCount += 1
             }
             defer { waiting = [] }
             return waiting
@@ -209,7 +233,18 @@ extension IssuerKeys {
             let usable = isFixed ? keys : usableKeys(at: now, policy)
             return Status(
                 isUsable: usable?.keys.isEmpty == false, keyCount: usable?.keys.count ?? 0,
-                age: fetchedAt.map { now - $0 }, lastError: lastError)
+                age: fetchedAt.map { now - $0 }, lastError: lastError,
+                unusableSince: unusableSince(at: now, isFixed: isFixed, policy), failingSince: failingSince,
+                lastFetch: lastFetch, fetchCount: fetchCount, failureCount: failureCount)
+        }
+
+        private func unusableSince(at now: Duration, isFixed: Bool, _ policy: Policy) -> Date? {
+            if isFixed { return keys?.keys.isEmpty == false ? nil : created }
+            guard let fetchedDate else { return created }
+            guard let usable = usableKeys(at: now, policy) else {
+                return emptySince ?? fetchedDate.addingTimeInterval((life + policy.maximumStale).seconds)
+            }
+            return usable.keys.isEmpty ? emptySince : nil
         }
 
         /// The last good set, until it is too old to be trusted.

@@ -1,5 +1,6 @@
 package import FoundationEssentials
 import JOSE
+import OpenSSL
 
 /// Turns an OIDC token into a verified subject (RFC 7519 §7.2, OpenID Connect Core §3.1.3.7, RFC 8725 §3).
 ///
@@ -28,13 +29,14 @@ package struct JWTAuthenticator: Sendable {
         let issuer = try issuer(of: claims)
         try checkHeader(jws.header, issuer.configuration)
         let key = try await key(for: jws.header, of: issuer)
+        let verified: VerifiedJWS
         do {
-            _ = try jws.verified(with: key)
+            verified = try jws.verified(with: key)
         } catch {
             throw AuthenticationFailure(.jws(error))
         }
         // From here on the issuer is speaking.
-        return VerifiedSubject(try Proof(claims, issuer.configuration, at: now))
+        return VerifiedSubject(try Proof(verified, claims, issuer.configuration, at: now))
     }
 
     private func parse(_ token: SecretText) throws(AuthenticationFailure) -> CompactJWS {
@@ -99,9 +101,10 @@ package struct JWTAuthenticator: Sendable {
         let identity: ExactString
         let claims: JSONObject
         let expiry: Date
+        let use: SubjectTokenUse?
 
         fileprivate init(
-            _ claims: JSONObject, _ issuer: IssuerConfiguration, at now: Date
+            _ verified: VerifiedJWS, _ claims: JSONObject, _ issuer: IssuerConfiguration, at now: Date
         ) throws(AuthenticationFailure) {
             let subject = Self.subject(of: claims)
             let identity = subject.map { ExactString("\(issuer.name):\($0)") }
@@ -119,6 +122,11 @@ package struct JWTAuthenticator: Sendable {
             }
             self.issuer = issuer.name
             self.claims = claims
+            use = issuer.replay.maximumUses.map { [expiry] uses in
+                SubjectTokenUse(
+                    key: HashAlgorithm.sha256.digest(Array(issuer.name.text.utf8) + [0] + verified.signingInputDigest),
+                    expires: expiry.addingTimeInterval(leeway), maximumUses: uses)
+            }
         }
 
         private static func subject(of claims: JSONObject) -> ExactString? {

@@ -11,11 +11,14 @@ package struct VerifiedSubject: Sendable {
     package let claims: JSONObject
     /// When the proof stops being one.
     package let expiry: Date
+    /// What presenting the proof uses up; nil where that is not limited.
+    package let use: SubjectTokenUse?
 
     init(_ proof: JWTAuthenticator.Proof) {
         issuer = proof.issuer
         identity = proof.identity
         claims = proof.claims
         expiry = proof.expiry
+        use = proof.use
     }
 }

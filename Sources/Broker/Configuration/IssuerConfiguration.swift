@@ -17,6 +17,8 @@ package struct IssuerConfiguration: Sendable {
     package var requiredClaims: [ExactString]
     /// Whether keys may come from private addresses, and over plain HTTP from loopback.
     package var allowsPrivateAddresses: Bool
+    /// How often one token may be presented.
+    package var replay: ReplayPolicy
 
     package enum KeySource: Sendable {
         /// OpenID Connect Discovery 1.0 §4 at the issuer.
@@ -29,7 +31,7 @@ package struct IssuerConfiguration: Sendable {
     package init(
         name: IssuerName, issuer: ExactString, audience: ExactString, keys: KeySource = .discovery,
         algorithms: Set<JWSAlgorithm> = [.RS256], maximumLifetime: Duration = .seconds(3600),
-        requiredClaims: [ExactString] = [], allowsPrivateAddresses: Bool = false
+        requiredClaims: [ExactString] = [], allowsPrivateAddresses: Bool = false, replay: ReplayPolicy = .standard
     ) {
         self.name = name
         self.issuer = issuer
@@ -39,6 +41,28 @@ package struct IssuerConfiguration: Sendable {
         self.maximumLifetime = maximumLifetime
         self.requiredClaims = requiredClaims
         self.allowsPrivateAddresses = allowsPrivateAddresses
+        self.replay = replay
+    }
+}
+
+/// How often one subject token may be presented before it expires.
+package enum ReplayPolicy: Sendable, Hashable {
+    /// As often as its holder likes, each time for a session of its own: for tokens that are files, read again and again.
+    case off
+    /// A single time.
+    case once
+    /// At most so often, and each time for the session of the first: a job that starts several processes.
+    case window(maximumUses: Int)
+
+    package static let standard = window(maximumUses: 32)
+
+    /// How often; nil without a limit.
+    package var maximumUses: Int? {
+        switch self {
+        case .off: nil
+        case .once: 1
+        case .window(let uses): uses
+        }
     }
 }
 

@@ -4,17 +4,37 @@ package struct ServerConfiguration: Sendable {
     /// The origin that clients use, without a trailing slash.
     package var publicURL: String
     package var telemetryListener: ListenAddress
-    /// Open connections on the public listener; further ones wait in the listen queue.
-    package var maximumConnections: Int
+    /// The proxies that are believed when they say for whom they forward a request.
+    package var trustedProxies: [AddressBlock]
+    package var limits: Limits
+
+    package struct Limits: Sendable {
+        /// Open connections on the public listener; further ones wait.
+        package var connections: Int
+        /// At least 1.
+        package var exchangesPerSecondPerAddress: Int
+        /// Exchanges under way at once; one more is refused. A quarter of the records that may wait for the store, so that
+        /// no exchange gets as far as that and has to fail there.
+        package var exchangesUnderWay: Int
+
+        package init(
+            connections: Int = 10_000, exchangesPerSecondPerAddress: Int = 20, exchangesUnderWay: Int = 1024
+        ) {
+            self.connections = connections
+            self.exchangesPerSecondPerAddress = exchangesPerSecondPerAddress
+            self.exchangesUnderWay = exchangesUnderWay
+        }
+    }
 
     package init(
         publicListener: ListenAddress, publicURL: String, telemetryListener: ListenAddress,
-        maximumConnections: Int = 10_000
+        trustedProxies: [AddressBlock] = [], limits: Limits = Limits()
     ) {
         self.publicListener = publicListener
         self.publicURL = publicURL
         self.telemetryListener = telemetryListener
-        self.maximumConnections = maximumConnections
+        self.trustedProxies = trustedProxies
+        self.limits = limits
     }
 }
 

@@ -2,24 +2,48 @@ package import JOSE
 
 /// What a caller asks for, already parsed, whichever protocol it came by.
 package struct ExchangeRequest: Sendable {
+    /// What a caller shows to get a token.
+    package enum Subject: Sendable {
+        /// A proof of identity of a configured issuer.
+        case proof(SecretText)
+        /// A gateway token, to be renewed or narrowed.
+        case gatewayToken(SecretText)
+    }
+
     package let trace: TraceID
-    package let subjectToken: SecretText
+    package let subject: Subject
+    /// A proof of who will act for the subject (RFC 8693 §2.1).
+    package let actorToken: SecretText?
     /// Nil asks for the whole scope of the grant.
     package let scope: [Scope]?
     /// `audience` and `resource` (RFC 8693 §2.1) together.
     package let targets: [ExactString]
-    /// The rule that the caller names.
+    /// The rule that the caller names; never with a gateway token, whose session keeps its own.
     package let rule: ExactString?
+    /// What the caller says of itself in a provider's own federation call.
+    package let federation: FederationIDs
 
+    package init(
+        trace: TraceID, subject: Subject, actorToken: SecretText? = nil, scope: [Scope]? = nil,
+        targets: [ExactString] = [], rule: ExactString? = nil, federation: FederationIDs = FederationIDs()
+    ) {
+        self.trace = trace
+        self.subject = subject
+        self.actorToken = actorToken
+        self.scope = scope
+        self.targets = targets
+        self.rule = rule
+        self.federation = federation
+    }
+}
+
+extension ExchangeRequest {
+    /// A request with a proof of identity.
     package init(
         trace: TraceID, subjectToken: SecretText, scope: [Scope]? = nil, targets: [ExactString] = [],
         rule: ExactString? = nil
     ) {
-        self.trace = trace
-        self.subjectToken = subjectToken
-        self.scope = scope
-        self.targets = targets
-        self.rule = rule
+        self.init(trace: trace, subject: .proof(subjectToken), scope: scope, targets: targets, rule: rule)
     }
 }
 
@@ -30,6 +54,13 @@ package struct ExchangeResponse: Sendable {
     package let lifetime: Int
     package let scope: [Scope]
     package let sessionID: ExactString
+
+    init(_ token: GatewayToken, _ session: SessionRecord, _ grant: Grant) {
+        accessToken = token.text
+        lifetime = token.lifetime
+        scope = grant.scope
+        sessionID = session.id
+    }
 }
 
 /// Why there is no token, as coarse as the caller may know it.

@@ -9,16 +9,21 @@ final class RefusalLog: Sendable {
 
     private let logger: Logger
     private let clock: any BrokerClock
+    let metrics: ExchangeMetrics
     private let unproved = Mutex(State())
     private let outages = Mutex(State())
 
-    init(logger: Logger, clock: any BrokerClock) {
+    init(logger: Logger, clock: any BrokerClock, metrics: ExchangeMetrics = .disabled) {
         self.logger = logger
         self.clock = clock
+        self.metrics = metrics
     }
 
     /// A refusal that is also in the audit record.
     func note(_ event: AuditEvent) {
+        if let reason = event.reason.flatMap(RefusalReason.init(text:)) {
+            metrics.refused(issuer: event.issuer, rule: event.rule, reason: reason)
+        }
         var metadata: Logger.Metadata = [
             "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
             "reason": "\(event.reason ?? "")",
@@ -29,6 +34,7 @@ final class RefusalLog: Sendable {
 
     /// A refusal before anything was proved.
     func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
+        metrics.refused(reason: RefusalReason(failure.reason))
         guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
         logger.info(
             "subject token refused",
@@ -43,6 +49,15 @@ final class RefusalLog: Sendable {
         guard let omitted = outages.withLock({ $0.admit(at: clock.uptime) }) else { return }
         logger.error(
             "exchange unavailable", metadata: ["trace": "\(trace)", "cause": "\(cause)", "omitted": "\(omitted)"])
+    }
+
+    /// A gateway token that was no good.
+    func note(_ fault: Denial.TokenFault, _ request: ExchangeRequest) {
+        metrics.refused(reason: RefusalReason(fault))
+        guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        logger.info(
+            "gateway token refused",
+            metadata: ["trace": "\(request.trace)", "reason": "\(fault.rawValue)", "omitted": "\(omitted)"])
     }
 
     private struct State {

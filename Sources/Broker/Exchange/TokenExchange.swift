@@ -1,63 +1,118 @@
 // The exchange path, and the file to read first: a subject token comes in, a gateway token goes out, and between them
 // stand five steps, each of which needs what only the one before it can make: `VerifiedSubject` comes from an
 // authenticator alone, `Grant` from the rules, `GatewayToken` from the mint, and nothing leaves before it is recorded.
+// A gateway token that is to be renewed or narrowed takes the same steps in SessionRenewal.swift.
 import FoundationEssentials
 import JOSE
-import OpenSSL
 package import Logging
+import OpenSSL
 
 /// Exchanges a proof of identity for a gateway token (RFC 8693 §2).
 package struct TokenExchange: Sendable {
     private let authenticator: JWTAuthenticator
+    private let actors: ActorAuthenticator
     private let rules: RuleSet
     private let mint: TokenMint
     private let store: any ExchangeStore
     private let keptClaims: AuditConfiguration.Claims
     private let clock: any BrokerClock
-    private let refusals: RefusalLog
+    private let log: RefusalLog
+    private let renewal: SessionRenewal
 
     package init(
-        authenticator: JWTAuthenticator, rules: RuleSet, mint: TokenMint, store: any ExchangeStore,
-        keptClaims: AuditConfiguration.Claims, clock: any BrokerClock, logger: Logger
+        authenticator: JWTAuthenticator, rules: RuleSet, mint: TokenMint, verifier: TokenVerifier,
+        store: any ExchangeStore, keptClaims: AuditConfiguration.Claims, clock: any BrokerClock, logger: Logger,
+        metrics: ExchangeMetrics = .disabled
     ) {
         self.authenticator = authenticator
+        actors = ActorAuthenticator(authenticator: authenticator)
         self.rules = rules
         self.mint = mint
         self.store = store
         self.keptClaims = keptClaims
         self.clock = clock
-        refusals = RefusalLog(logger: logger, clock: clock)
+        log = RefusalLog(logger: logger, clock: clock, metrics: metrics)
+        renewal = SessionRenewal(
+            verifier: verifier, actors: actors, rules: rules, mint: mint, store: store,
+            refusals: RefusalRecorder(store: store, log: log))
     }
 
     /// A gateway token for the subject that the request proves, durable on return.
     /// - Throws: why there is none. A subject whose signature was good is refused on the record, or with `.unavailable`
     ///   where that record could not be made.
     package func exchange(_ request: ExchangeRequest) async throws(ExchangeRefusal) -> ExchangeResponse {
-        let now = clock.now
-        let subject = try await authenticate(request, at: now)
-        let grant = try await match(subject, request, at: now)
-        let (token, session, event) = try mint(subject, grant, request, at: now)
-        try await record(session, event)
-        return respond(token, session, grant)
+        var timer = ExchangeTimer(log.metrics, clock)
+        do {
+            let response = try await decide(request, at: clock.now, &timer)
+            timer.granted()
+            return response
+        } catch {
+            timer.refused(error)
+            if case .unavailable(let cause) = error { log.noteOutage(cause, request.trace) }
+            throw error
+        }
+    }
+
+    private func decide(
+        _ request: ExchangeRequest, at now: Date, _ timer: inout ExchangeTimer
+    ) async throws(ExchangeRefusal) -> ExchangeResponse {
+        let proof: SecretText
+        switch request.subject {
+        case .gatewayToken(let token): return try await renewal.renew(token, request, at: now)
+        case .proof(let token): proof = token
+        }
+        let parties = try await authenticate(proof, request, at: now)
+        timer.ended(.authenticate)
+        let grant = try await match(parties, request, at: now)
+        timer.ended(.match)
+        let opened = try await mint(parties, grant, request, at: now)
+        timer.ended(.mint)
+        let (token, session) = try await record(opened, parties, grant, request, at: now)
+        timer.ended(.record)
+        return ExchangeResponse(token, session, grant)
+    }
+
+    /// The subject, and who acts for it.
+    private struct Parties {
+        let subject: VerifiedSubject
+        let actor: JSONObject?
     }
 
     private func authenticate(
-        _ request: ExchangeRequest, at now: Date
+        _ proof: SecretText, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> Parties {
+        let subject = try await verified(proof, request, at: now)
+        guard let actorToken = request.actorToken else { return Parties(subject: subject, actor: nil) }
+        let failure: ActorFailure
+        do {
+            let act = try await actors.act(
+                actorToken, for: subject.claims, of: subject.issuer, around: nil, at: now)
+            return Parties(subject: subject, actor: act)
+        } catch {
+            failure = error
+        }
+        switch failure {
+        case .unavailable(let cause): throw .unavailable(cause)
+        case .refused(let actor, let reason):
+            try await refuse(subject, request, .actor, ActorFailure.details(actor, reason), at: now)
+            throw .subjectToken
+        }
+    }
+
+    private func verified(
+        _ token: SecretText, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> VerifiedSubject {
         do {
-            return try await authenticator.authenticate(request.subjectToken, at: now)
+            return try await authenticator.authenticate(token, at: now)
         } catch {
-            if case .keysUnavailable(let cause) = error.reason {
-                refusals.note(error, request)
-                throw .unavailable(cause)
-            }
             guard let signer = error.signer else {
                 // Anybody can send this, so it must not fill the store.
-                refusals.note(error, request)
+                log.note(error, request)
+                if case .keysUnavailable(let cause) = error.reason { throw .unavailable(cause) }
                 throw .subjectToken
             }
             let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
-            try await recordRefusal(
+            try await refusals.record(
                 AuditEvent(
                     time: now, trace: request.trace, kind: .exchangeRefused, issuer: signer.issuer,
                     subject: signer.identity, reason: error.reason.code,
@@ -69,12 +124,12 @@ package struct TokenExchange: Sendable {
     }
 
     private func match(
-        _ subject: VerifiedSubject, _ request: ExchangeRequest, at now: Date
+        _ parties: Parties, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Grant {
-        switch rules.match(subject, naming: request.rule) {
+        switch rules.match(parties.subject, naming: request.rule, presenting: request.federation) {
         case .refused(let explanation):
-            try await recordRefusal(
-                refusal(of: subject, request, "no_rule", ["explanation": .object(explanation.json)], at: now))
+            try await refuse(
+                parties.subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
             throw .subjectToken
         case .granted(let grant):
             let failure: Grant.NarrowingFailure
@@ -83,70 +138,100 @@ package struct TokenExchange: Sendable {
             } catch {
                 failure = error
             }
-            let details: JSONObject = ["rule": .string(grant.rule)]
-            let reason = failure == .scope ? "scope" : "target"
-            try await recordRefusal(refusal(of: subject, request, reason, details, at: now))
+            try await refuse(
+                parties.subject, request, failure == .scope ? .scope : .target, ["rule": .string(grant.rule)], at: now)
             throw failure == .scope ? .scope : .target
         }
     }
 
+    /// A session, and its first token.
     private func mint(
-        _ subject: VerifiedSubject, _ grant: Grant, _ request: ExchangeRequest, at now: Date
-    ) throws(ExchangeRefusal) -> (GatewayToken, SessionRecord, AuditEvent) {
-        let claims = kept(subject)
+        _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
+        let session: SessionRecord
         do {
-            let (token, session) = try mint.mint(subject, grant, keeping: claims, at: now)
-            let details: JSONObject = [
-                "claims": .object(claims), "scope": .array(grant.scope.map { .string($0.text) }),
-                "audience": .string(grant.audience), "expires": .number(token.expiry.timeIntervalSince1970),
-            ]
-            let event = AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeGranted, issuer: subject.issuer,
-                subject: subject.identity, rule: grant.rule, sessionID: session.id, tokenID: token.id, details: details)
-            return (token, session, event)
+            session = try mint.session(
+                for: parties.subject, grant, actor: parties.actor, keeping: kept(parties.subject), at: now)
         } catch {
-            throw unavailable(error.description, request.trace)
+            log.metrics.refused(issuer: parties.subject.issuer, rule: grant.rule, reason: .mint)
+            throw .unavailable("\(error)")
         }
+        return (try await token(of: session, parties, grant, request, at: now), session)
     }
 
-    private func record(_ session: SessionRecord, _ event: AuditEvent) async throws(ExchangeRefusal) {
+    private func token(
+        of session: SessionRecord, _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> GatewayToken {
+        let failure: MintingFailure
         do {
+            return try mint.token(of: session, grant, at: now)
+        } catch {
+            failure = error
+        }
+        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
+        let details: JSONObject = ["rule": .string(grant.rule), "session": .string(session.id)]
+        try await refuse(parties.subject, request, reason, details, at: now)
+        throw .subjectToken
+    }
+
+    /// Makes the token's record durable. A subject token that was presented before, and may be again, gets a token of the
+    /// session that it opened then.
+    private func record(
+        _ opened: (GatewayToken, SessionRecord), _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest,
+        at now: Date
+    ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
+        var (token, session) = opened
+        let use = parties.subject.use
+        var outcome = try await store(session, granted(token, session, grant, request, at: now), use)
+        if case .joins(let first) = outcome {
+            (token, session) = (try await self.token(of: first, parties, grant, request, at: now), first)
+            outcome = try await store(session, granted(token, session, grant, request, at: now), use)
+        }
+        if case .recorded = outcome {
+            let event: ExchangeMetrics.SessionEvent = session.id == opened.1.id ? .opened : .joined
+            log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: event)
+            return (token, session)
+        }
+        try await refuse(parties.subject, request, .replayed, ["rule": .string(grant.rule)], at: now)
+        throw .subjectToken
+    }
+
+    private func store(
+        _ session: SessionRecord, _ event: AuditEvent, _ use: SubjectTokenUse?
+    ) async throws(ExchangeRefusal) -> UseOutcome {
+        do {
+            if let use { return try await store.record(session, event, using: use) }
             try await store.record(session, event)
+            return .recorded
         } catch {
-            throw unavailable(error.description, event.trace)
+            log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .store)
+            throw .unavailable(error.description)
         }
     }
 
-    private func respond(_ token: GatewayToken, _ session: SessionRecord, _ grant: Grant) -> ExchangeResponse {
-        ExchangeResponse(
-            accessToken: token.text, lifetime: token.lifetime, scope: grant.scope, sessionID: session.id)
+    private func granted(
+        _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+    ) -> AuditEvent {
+        AuditEvent(
+            granted: .exchangeGranted, token, session, grant, trace: request.trace, at: now,
+            adding: ["claims": .object(session.claims)])
     }
 
-    private func refusal(
-        of subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: String, _ details: JSONObject, at now: Date
-    ) -> AuditEvent {
+    private func refuse(
+        _ subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: RefusalReason, _ details: JSONObject,
+        at now: Date
+    ) async throws(ExchangeRefusal) {
         var details = details
         _ = details.append("claims", .object(kept(subject)))
-        return AuditEvent(
-            time: now, trace: request.trace, kind: .exchangeRefused, issuer: subject.issuer, subject: subject.identity,
-            reason: reason, details: details)
+        try await refusals.record(
+            AuditEvent(
+                time: now, trace: request.trace, kind: .exchangeRefused, issuer: subject.issuer,
+                subject: subject.identity, reason: reason.text, details: details))
     }
+
+    private var refusals: RefusalRecorder { RefusalRecorder(store: store, log: log) }
 
     private func kept(_ subject: VerifiedSubject) -> JSONObject {
         KeptClaims.of(subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)
-    }
-
-    private func recordRefusal(_ event: AuditEvent) async throws(ExchangeRefusal) {
-        do {
-            try await store.record(event)
-        } catch {
-            throw unavailable(error.description, event.trace)
-        }
-        refusals.note(event)
-    }
-
-    private func unavailable(_ cause: String, _ trace: TraceID) -> ExchangeRefusal {
-        refusals.noteOutage(cause, trace)
-        return .unavailable(cause)
     }
 }

@@ -15,44 +15,73 @@ package struct TokenMint: Sendable {
         self.random = random
     }
 
-    /// A first token of a new session for `subject`, with exactly what `grant` allows.
-    package func mint(
-        _ subject: VerifiedSubject, _ grant: Grant, keeping claims: JSONObject, at now: Date
-    ) throws(OpenSSLError) -> (GatewayToken, SessionRecord) {
-        let sessionID = try random.identifier(at: now)
-        let tokenID = try random.identifier()
-        let issuedAt = Int(now.timeIntervalSince1970.rounded(.down))
-        let lifetime = min(grant.timeToLive, grant.maximumSession).components.seconds
-        let start = Date(timeIntervalSince1970: Double(issuedAt))
-        let session = SessionRecord(
-            id: sessionID, issuer: subject.issuer, subject: subject.identity, rule: grant.rule, start: start,
-            end: start.addingTimeInterval(grant.maximumSession.seconds.rounded(.down)), claims: claims)
-        let payload = payload(subject, grant, tokenID: tokenID, sessionID: sessionID, issuedAt, Int(lifetime))
-        let text = try keyRing().active.signer.sign(payload.encoded())
-        let minted = Minted(text: SecretText(text), id: tokenID, issuedAt: issuedAt, lifetime: Int(lifetime))
-        return (GatewayToken(minted), session)
+    /// A new session for `subject`, not yet recorded anywhere.
+    /// - Parameter actor: who acts for the subject, as `act` will say it.
+    package func session(
+        for subject: VerifiedSubject, _ grant: Grant, actor: JSONObject?, keeping claims: JSONObject, at now: Date
+    ) throws(OpenSSLError) -> SessionRecord {
+        let start = wholeSeconds(now)
+        return SessionRecord(
+            id: try random.identifier(at: now), issuer: subject.issuer, subject: subject.identity, rule: grant.rule,
+            actor: actor, start: start, end: start.addingTimeInterval(grant.maximumSession.seconds.rounded(.down)),
+            claims: claims)
+    }
+
+    /// A new session that descends from `parent` and ends at `end` at the latest.
+    package func session(
+        below parent: SessionRecord, actor: JSONObject?, endingAt end: Date, at now: Date
+    ) throws(OpenSSLError) -> SessionRecord {
+        SessionRecord(
+            id: try random.identifier(at: now), ancestors: parent.lineage, issuer: parent.issuer,
+            subject: parent.subject, rule: parent.rule, actor: actor, start: wholeSeconds(now),
+            end: min(end, parent.end), claims: parent.claims)
+    }
+
+    /// A token of `session` with exactly what `grant` allows, for as long as the grant and the session last.
+    package func token(
+        of session: SessionRecord, _ grant: Grant, at now: Date
+    ) throws(MintingFailure) -> GatewayToken {
+        let issuedAt = Int(wholeSeconds(now).timeIntervalSince1970)
+        let end = Int(session.end.timeIntervalSince1970.rounded(.down))
+        let lifetime = min(Int(grant.timeToLive.components.seconds), end - issuedAt)
+        guard lifetime > 0 else { throw .sessionOver }
+        let (tokenID, text): (ExactString, String)
+        do {
+            tokenID = try random.identifier()
+            let payload = payload(session, grant, tokenID: tokenID, issuedAt, lifetime)
+            text = try keyRing().active.signer.sign(payload.encoded())
+        } catch {
+            throw .cryptography(error)
+        }
+        // Nobody would accept it, ourselves included.
+        guard text.utf8.count <= CompactJWS.maximumLength else { throw .tokenTooLong }
+        return GatewayToken(Minted(text: SecretText(text), id: tokenID, issuedAt: issuedAt, lifetime: lifetime))
+    }
+
+    private func wholeSeconds(_ moment: Date) -> Date {
+        Date(timeIntervalSince1970: moment.timeIntervalSince1970.rounded(.down))
     }
 
     private func payload(
-        _ subject: VerifiedSubject, _ grant: Grant, tokenID: ExactString, sessionID: ExactString, _ issuedAt: Int,
-        _ lifetime: Int
+        _ session: SessionRecord, _ grant: Grant, tokenID: ExactString, _ issuedAt: Int, _ lifetime: Int
     ) -> JSONObject {
         var claims: JSONObject = [
             "iss": .string(issuer),
-            "sub": .string(subject.identity),
+            "sub": .string(session.subject),
             "aud": .string(grant.audience),
             "iat": .number(Double(issuedAt)),
             "nbf": .number(Double(issuedAt)),
             "exp": .number(Double(issuedAt + lifetime)),
             "jti": .string(tokenID),
-            "sid": .string(sessionID),
-            "lin": .array([.string(sessionID)]),
+            "sid": .string(session.id),
+            "lin": .array(session.lineage.map { .string($0) }),
             // The revocation sequence at authentication. Nothing can be revoked yet, so it stands at its start.
             "rev": 0,
             "client_id": .string(ExactString("rule:\(grant.rule)")),
             "scope": .string(ExactString(grant.scope.map(\.text.string).joined(separator: " "))),
             "rule": .string(grant.rule),
         ]
+        if let actor = session.actor { _ = claims.append("act", .object(actor)) }
         if let models = grant.models {
             // RFC 9396 §2
             let detail: JSONObject = [
@@ -77,4 +106,12 @@ package struct TokenMint: Sendable {
             self.lifetime = lifetime
         }
     }
+}
+
+/// Why there is no token.
+package enum MintingFailure: Error, Sendable {
+    case sessionOver
+    /// The subject, those who act for it and the grant are too much for one token together.
+    case tokenTooLong
+    case cryptography(OpenSSLError)
 }

@@ -25,6 +25,16 @@ package struct IPAddress: Sendable, Hashable {
         isIPv6 ? bytes == [UInt8](repeating: 0, count: 15) + [1] : bytes[0] == 127
     }
 
+    /// ::ffff:0:0/96 (RFC 4291 §2.5.5.2): how a socket for both families shows an IPv4 address.
+    package var isIPv4Mapped: Bool {
+        bytes.count == 16 && bytes[10] == 0xFF && bytes[11] == 0xFF && bytes[..<10].allSatisfy { $0 == 0 }
+    }
+
+    /// The IPv4 address of a mapped one; any other as it is.
+    package var unmapped: IPAddress {
+        isIPv4Mapped ? IPAddress(bytes: Array(bytes[12...])) ?? self : self
+    }
+
     /// Whether the address belongs to the public internet: none of the private, shared, loopback, link-local,
     /// documentation, multicast and reserved ranges (RFC 6890 and its registry), and no IPv6 form that leads to an
     /// IPv4 address of another kind (mapped, compatible, NAT64, 6to4, Teredo).

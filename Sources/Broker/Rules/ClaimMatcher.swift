@@ -26,6 +26,18 @@ package struct ClaimMatcher: Sendable {
         return matchesOne(value)
     }
 
+    /// Whether claims that were kept of a token still match. Long text was kept as its digest, which only a pattern
+    /// without a wildcard can be compared with.
+    package func matchesKept(_ claims: JSONObject) -> Bool {
+        if matches(claims) { return true }
+        let value = claim.value(in: claims)
+        let kept = value?.array ?? [value].compactMap(\.self)
+        return anyOf.contains { pattern in
+            guard case .text(let glob) = pattern, let text = glob.literal else { return false }
+            return kept.contains { $0.object.map { KeptClaims.isDigest($0, of: text) } ?? false }
+        }
+    }
+
     /// Whether the claim is pinned: no value of it is a pattern.
     package var isExact: Bool {
         anyOf.allSatisfy { if case .text(let glob) = $0 { !glob.hasWildcard } else { true } }

@@ -24,6 +24,17 @@ package struct ClaimPath: Sendable, Hashable, CustomStringConvertible {
     /// The member at the top of the claims that the path starts from.
     package var topLevelName: ExactString { steps[0] }
 
+    /// Whether it leads into a claim instead of to one.
+    package var isNested: Bool { steps.count > 1 }
+
+    /// The same for every spelling of one path: its steps, each behind a slash, escaped as in a JSON Pointer.
+    package var canonical: ExactString {
+        ExactString(
+            steps.map { "/" + $0.string.replacing("~", with: "~0").replacing("/", with: "~1") }.joined())
+    }
+
+    package func isSame(as other: ClaimPath) -> Bool { steps == other.steps }
+
     /// Whether it leads where `text` leads, however either is spelt: `/iss` is `iss`.
     package func isSame(as text: ExactString) -> Bool {
         ClaimPath(parsing: text.string)?.steps == steps

@@ -1,6 +1,6 @@
 package import JOSE
 
-/// Why no rule matched: for each rule that was tried, the claims that failed. For the audit record, never for the caller.
+/// Why no rule matched: for each rule that was tried, the claims and ids that failed. For the audit record, never for the caller.
 package struct Explanation: Sendable, Hashable {
     /// More rules than these are counted, not listed.
     package static let maximumRules = 50
@@ -16,6 +16,7 @@ package struct Explanation: Sendable, Hashable {
     package struct RuleMiss: Sendable, Hashable {
         package let rule: ExactString
         package let claims: [ClaimMiss]
+        package let ids: [IDMiss]
     }
 
     package struct ClaimMiss: Sendable, Hashable {
@@ -25,13 +26,27 @@ package struct Explanation: Sendable, Hashable {
         package let got: JSONValue?
     }
 
-    init(of subject: VerifiedSubject, named: ExactString?, candidates: [Rule]) {
+    /// An id that the rule lists under `federation`.
+    package struct IDMiss: Sendable, Hashable {
+        package let parameter: FederationIDs.Parameter
+        package let wanted: ExactString
+        /// Nil where the request has none; by its digest where it is long.
+        package let got: JSONValue?
+    }
+
+    init(of subject: VerifiedSubject, presenting ids: FederationIDs, named: ExactString?, candidates: [Rule]) {
         // The nearest miss first: what an operator looks for.
-        let misses = candidates.map { rule in (rule.name, rule.matchers.filter { !$0.matches(subject.claims) }) }
-            .sorted { $0.1.count < $1.1.count }
+        let misses = candidates.map { rule in
+            (
+                rule: rule, matchers: rule.matchers.filter { !$0.matches(subject.claims) },
+                ids: rule.federation.mismatches(with: ids)
+            )
+        }.sorted { $0.matchers.count + $0.ids.count < $1.matchers.count + $1.ids.count }
         self.named = named.map { KeptClaims.shortened(.string($0)) }
-        rules = misses.prefix(Self.maximumRules).map { rule, matchers in
-            RuleMiss(rule: rule, claims: matchers.map { ClaimMiss($0, in: subject.claims) })
+        rules = misses.prefix(Self.maximumRules).map { rule, matchers, mismatches in
+            RuleMiss(
+                rule: rule.name, claims: matchers.map { ClaimMiss($0, in: subject.claims) },
+                ids: mismatches.compactMap { IDMiss($0, of: rule, presented: ids) })
         }
         omittedRules = misses.count - rules.count
     }
@@ -48,7 +63,7 @@ package struct Explanation: Sendable, Hashable {
 
 extension Explanation.RuleMiss {
     fileprivate var json: JSONObject {
-        ["rule": .string(rule), "failed": .array(claims.map { .object($0.json) })]
+        ["rule": .string(rule), "failed": .array((claims.map(\.json) + ids.map(\.json)).map { .object($0) })]
     }
 }
 
@@ -65,6 +80,23 @@ extension Explanation.ClaimMiss {
     fileprivate var json: JSONObject {
         var json: JSONObject = [
             "claim": .string(claim), "wanted": .array(wanted.map { .string(ExactString($0)) }),
+        ]
+        if let got { _ = json.append("got", got) }
+        return json
+    }
+}
+
+extension Explanation.IDMiss {
+    fileprivate init?(_ parameter: FederationIDs.Parameter, of rule: Rule, presented: FederationIDs) {
+        guard let wanted = rule.federation[parameter] else { return nil }
+        self.parameter = parameter
+        self.wanted = wanted
+        got = presented[parameter].map { KeptClaims.shortened(.string($0)) }
+    }
+
+    fileprivate var json: JSONObject {
+        var json: JSONObject = [
+            "parameter": .string(ExactString(parameter.rawValue)), "wanted": .array([.string(wanted)]),
         ]
         if let got { _ = json.append("got", got) }
         return json

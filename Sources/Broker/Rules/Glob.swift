@@ -8,7 +8,7 @@ package struct Glob: Sendable, Hashable {
     /// Longer text matches no pattern that has a wildcard: bounds the time that a hostile claim can take.
     package static let maximumTextLength = 4096
 
-    private enum Token: Sendable, Hashable {
+    enum Token: Sendable, Hashable {
         case byte(UInt8)
         /// `*`
         case segment
@@ -18,8 +18,9 @@ package struct Glob: Sendable, Hashable {
 
     /// As it was written.
     package let pattern: ExactString
-    private let tokens: [Token]
-    private let literal: ExactString?
+    let tokens: [Token]
+    /// The only text that matches, where there is no wildcard.
+    let literal: ExactString?
 
     /// - Throws: for a pattern that is empty or too long, a backslash before anything but `*` and `\`, and three stars
     ///   in a row.
@@ -56,35 +57,47 @@ package struct Glob: Sendable, Hashable {
     package func matches(_ text: ExactString) -> Bool {
         if let literal { return literal == text }
         guard text.utf8.count <= Self.maximumTextLength else { return false }
-        // The positions in `tokens` that are reachable after the text so far; `tokens.count` is the end.
-        var reachable = [Bool](repeating: false, count: tokens.count + 1)
-        reachable[0] = true
-        skipWildcards(&reachable)
+        var reachable = start
         for byte in text.utf8 {
-            let isSeparator = byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":")
-            var isAlive = false
-            // From the end, so that a position is read before its own successor overwrites it.
-            for index in stride(from: tokens.count, through: 0, by: -1) {
-                var next = false
-                if index > 0, reachable[index - 1], tokens[index - 1] == .byte(byte) { next = true }
-                if index < tokens.count, reachable[index] {
-                    switch tokens[index] {
-                    case .byte: break
-                    case .segment: next = next || !isSeparator
-                    case .anything: next = true
-                    }
-                }
-                reachable[index] = next
-                isAlive = isAlive || next
-            }
-            guard isAlive else { return false }
-            skipWildcards(&reachable)
+            guard advance(&reachable, over: byte) else { return false }
         }
         return reachable[tokens.count]
     }
 
+    /// The positions in `tokens` that are reachable before any text; `tokens.count` is the end.
+    var start: [Bool] {
+        var reachable = [Bool](repeating: false, count: tokens.count + 1)
+        reachable[0] = true
+        skipWildcards(&reachable)
+        return reachable
+    }
+
+    /// Steps to the positions that are reachable after one more byte of text.
+    /// - Returns: whether there are any.
+    func advance(_ reachable: inout [Bool], over byte: UInt8) -> Bool {
+        let isSeparator = byte == UInt8(ascii: "/") || byte == UInt8(ascii: ":")
+        var isAlive = false
+        // From the end, so that a position is read before its own successor overwrites it.
+        for index in stride(from: tokens.count, through: 0, by: -1) {
+            var next = false
+            if index > 0, reachable[index - 1], tokens[index - 1] == .byte(byte) { next = true }
+            if index < tokens.count, reachable[index] {
+                switch tokens[index] {
+                case .byte: break
+                case .segment: next = next || !isSeparator
+                case .anything: next = true
+                }
+            }
+            reachable[index] = next
+            isAlive = isAlive || next
+        }
+        guard isAlive else { return false }
+        skipWildcards(&reachable)
+        return true
+    }
+
     /// A wildcard may also match nothing: what stands behind it is reachable with it.
-    private func skipWildcards(_ reachable: inout [Bool]) {
+    func skipWildcards(_ reachable: inout [Bool]) {
         for (index, token) in tokens.enumerated() where reachable[index] {
             if case .byte = token { continue }
             reachable[index + 1] = true

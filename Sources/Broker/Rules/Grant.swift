@@ -5,15 +5,17 @@ package struct Grant: Sendable {
     package let rule: ExactString
     package private(set) var scope: [Scope]
     package private(set) var audience: ExactString
-    package let models: [Glob]?
+    package private(set) var models: [Glob]?
     package let timeToLive: Duration
     package let maximumSession: Duration
-    private let audiences: [ExactString]
+    private var audiences: [ExactString]
+    private var wholeScope: [Scope]
 
     init(_ match: RuleSet.Match) {
         let terms = match.rule.terms
         rule = match.rule.name
         scope = terms.scope
+        wholeScope = terms.scope
         audience = terms.audiences[0]
         audiences = terms.audiences
         models = terms.models
@@ -36,6 +38,34 @@ package struct Grant: Sendable {
             grant.audience = target
         }
         return grant
+    }
+
+    /// Whether nothing less than all was asked for.
+    package var isWhole: Bool { scope == wholeScope }
+
+    /// What both the grant and a token that was minted before allow; nil where that is nothing.
+    ///
+    /// Of two lists of model patterns it keeps those of one that a pattern of the other covers: at most what both allow,
+    /// and less where two patterns only overlap.
+    package func intersected(with token: GatewayClaims) -> Grant? {
+        guard audiences.contains(token.audience) else { return nil }
+        var grant = self
+        grant.scope = token.scope.filter(scope.contains)
+        grant.wholeScope = grant.scope
+        grant.audience = token.audience
+        grant.audiences = [token.audience]
+        if let theirs = token.models, theirs != models {
+            grant.models = models.map { Self.intersection(of: $0, theirs) } ?? theirs
+        }
+        return grant.scope.isEmpty || grant.models?.isEmpty == true ? nil : grant
+    }
+
+    private static func intersection(of ours: [Glob], _ theirs: [Glob]) -> [Glob] {
+        func covered(_ globs: [Glob], by others: [Glob]) -> [Glob] {
+            globs.filter { glob in others.contains { $0.covers(glob) } }
+        }
+        let kept = covered(theirs, by: ours)
+        return kept + covered(ours, by: theirs).filter { !kept.contains($0) }
     }
 
     package enum NarrowingFailure: Error, Sendable {

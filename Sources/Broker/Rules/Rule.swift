@@ -7,16 +7,22 @@ package struct Rule: Sendable {
     package let issuer: IssuerName
     /// All have to hold.
     package let matchers: [ClaimMatcher]
+    /// Ids that a request has to name as well; those that it lists have to be equal.
+    package let federation: FederationIDs
     package let terms: GrantTerms
 
     /// - Returns: nil for a name of another form.
-    package init?(name: String, issuer: IssuerName, matchers: [ClaimMatcher], terms: GrantTerms) {
+    package init?(
+        name: String, issuer: IssuerName, matchers: [ClaimMatcher], federation: FederationIDs = FederationIDs(),
+        terms: GrantTerms
+    ) {
         guard (1...128).contains(name.utf8.count), name.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             return nil
         }
         self.name = ExactString(name)
         self.issuer = issuer
         self.matchers = matchers
+        self.federation = federation
         self.terms = terms
     }
 }

@@ -27,13 +27,29 @@ package struct RuleSet: Sendable {
     ///
     /// An unknown name, the name of another issuer's rule and a name that does not match are all refused; only the
     /// explanation, which no caller sees, tells them apart.
-    package func match(_ subject: VerifiedSubject, naming name: ExactString?) -> Outcome {
+    ///
+    /// - Parameter ids: what the request says of itself; a rule that lists ids matches only where they are equal.
+    package func match(
+        _ subject: VerifiedSubject, naming name: ExactString?, presenting ids: FederationIDs = FederationIDs()
+    ) -> Outcome {
         var candidates = byIssuer[subject.issuer] ?? []
         if let name { candidates = candidates.filter { $0.name == name } }
-        if let rule = candidates.first(where: { rule in rule.matchers.allSatisfy { $0.matches(subject.claims) } }) {
+        let match = candidates.first { rule in
+            rule.matchers.allSatisfy { $0.matches(subject.claims) } && rule.federation.areAll(in: ids)
+        }
+        if let rule = match {
             return .granted(Grant(Match(rule: rule)))
         }
-        return .refused(Explanation(of: subject, named: name, candidates: candidates))
+        return .refused(Explanation(of: subject, presenting: ids, named: name, candidates: candidates))
+    }
+
+    /// What the session's own rule grants by now, if it is still there and matches the claims that were kept.
+    ///
+    /// The ids that a rule lists belong to the request that opened the session: they are not asked for again.
+    package func matchAgain(_ session: SessionRecord) -> Grant? {
+        let rule = byIssuer[session.issuer]?.first { $0.name == session.rule }
+        guard let rule, rule.matchers.allSatisfy({ $0.matchesKept(session.claims) }) else { return nil }
+        return Grant(Match(rule: rule))
     }
 
     /// The claims that rules of this issuer read, by their names at the top level.

@@ -9,8 +9,17 @@ package protocol ExchangeStore: Sendable {
     /// - Throws: `.unavailable` when nothing was recorded; the caller then must not let its token out.
     func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure)
 
-    /// Makes an audit record that belongs to no session durable before it returns.
+    /// Counts a use of the subject token and makes the audit record durable, and the session where it is new; all of
+    /// it, or nothing where the outcome is not `.recorded`.
+    func record(
+        _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
+    ) async throws(StoreFailure) -> UseOutcome
+
+    /// Makes an audit record that opens no session durable before it returns.
     func record(_ event: AuditEvent) async throws(StoreFailure)
+
+    /// The session of that id, or nil where there is none.
+    func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord?
 }
 
 /// Where audit records are read.
@@ -19,28 +28,27 @@ package protocol AuditReader: Sendable {
     func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent]
 }
 
-/// A session: all gateway tokens that descend from one authentication.
-package struct SessionRecord: Sendable, Hashable {
-    package let id: ExactString
-    package let issuer: IssuerName
-    package let subject: ExactString
-    package let rule: ExactString
-    package let start: Date
-    /// No gateway token of the session outlives it.
-    package let end: Date
-    /// The claims that are kept for matching the rule again.
-    package let claims: JSONObject
+/// That a subject token is presented, of which there may only be so many.
+package struct SubjectTokenUse: Sendable, Hashable {
+    /// SHA-256 over the issuer and the token's signing input: the same for every signature over it.
+    package let key: [UInt8]
+    /// The uses are remembered until then: the token's expiry and the leeway.
+    package let expires: Date
+    /// At least 1.
+    package let maximumUses: Int
 
-    package init(
-        id: ExactString, issuer: IssuerName, subject: ExactString, rule: ExactString, start: Date, end: Date,
-        claims: JSONObject
-    ) {
-        self.id = id
-        self.issuer = issuer
-        self.subject = subject
-        self.rule = rule
-        self.start = start
-        self.end = end
-        self.claims = claims
+    package init(key: [UInt8], expires: Date, maximumUses: Int) {
+        self.key = key
+        self.expires = expires
+        self.maximumUses = maximumUses
     }
+}
+
+/// What became of a use.
+package enum UseOutcome: Sendable, Hashable {
+    case recorded
+    /// The token has opened this session before, with the same `joining`: a token has to be minted into it.
+    case joins(SessionRecord)
+    /// It was presented as often as it may be.
+    case exhausted
 }

@@ -3,9 +3,14 @@ package import JOSE
 /// The claims of a gateway token whose signature was good, as far as verdicts and answers need them.
 package struct GatewayClaims: Sendable {
     static let modelsDetailType: ExactString = "daypass_models"
+    /// How many objects stand in one another at most: the claims, and all that acts.
+    static let maximumDepth = 1 + ActorAuthenticator.maximumDepth
 
     package let subject: ExactString
     package let sessionID: ExactString
+    /// The session ids from the first one to this token's own.
+    package let lineage: [ExactString]
+    package let audience: ExactString
     package let rule: ExactString
     package let tokenID: ExactString
     package let scope: [Scope]
@@ -20,7 +25,9 @@ package struct GatewayClaims: Sendable {
         guard let subject = claims["sub"]?.string, let sessionID = claims["sid"]?.string,
             let rule = claims["rule"]?.string, let tokenID = claims["jti"]?.string,
             let scopeText = claims["scope"]?.string, let scope = Scope.list(parsing: scopeText.string),
-            let notBefore = claims["nbf"]?.number, let expiry = claims["exp"]?.number
+            let notBefore = claims["nbf"]?.number, let expiry = claims["exp"]?.number,
+            let audience = claims["aud"]?.string, let lineage = claims["lin"]?.array?.map(\.string),
+            !lineage.contains(nil), lineage.last == sessionID
         else { return nil }
         var models: [Glob]?
         if let details = claims["authorization_details"] {
@@ -29,12 +36,19 @@ package struct GatewayClaims: Sendable {
         }
         self.subject = subject
         self.sessionID = sessionID
+        self.lineage = lineage.compactMap(\.self)
+        self.audience = audience
         self.rule = rule
         self.tokenID = tokenID
         self.scope = scope
         self.models = models
         self.notBefore = notBefore
         self.expiry = expiry
+    }
+
+    /// The name of the issuer that vouches for the subject, with which its identity begins.
+    var issuer: IssuerName? {
+        subject.string.split(separator: ":", maxSplits: 1).first.flatMap { IssuerName(parsing: String($0)) }
     }
 
     private static func models(_ details: JSONValue) -> [Glob]? {

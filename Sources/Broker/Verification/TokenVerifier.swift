@@ -21,34 +21,42 @@ package struct TokenVerifier: Sendable {
 
     package func verdict(for token: SecretText, requiring requirement: Requirement, at now: Date) -> Verdict {
         let claims: GatewayClaims
-        do throws(Fault) {
-            claims = try verified(token, keyRing())
+        do {
+            claims = try self.claims(of: token, at: now)
         } catch {
-            return .deny(.token(error.fault))
+            return .deny(.token(error))
         }
-        // No leeway: they are our own clocks and our own tokens.
-        let seconds = now.timeIntervalSince1970
-        guard seconds < claims.expiry else { return .deny(.token(.expired)) }
-        guard seconds >= claims.notBefore else { return .deny(.token(.notYetValid)) }
         if let denial = denial(of: requirement, claims) { return .deny(denial) }
         return .allow(claims)
     }
 
-    private func verified(_ token: SecretText, _ keyRing: KeyRing) throws(Fault) -> GatewayClaims {
-        guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { throw .init(.malformed) }
+    /// What a gateway token says, if it is one of ours and good at the moment `now`.
+    package func claims(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
+        let claims = try verified(token, keyRing())
+        // No leeway: they are our own clocks and our own tokens.
+        let seconds = now.timeIntervalSince1970
+        guard seconds < claims.expiry else { throw .expired }
+        guard seconds >= claims.notBefore else { throw .notYetValid }
+        return claims
+    }
+
+    private func verified(_ token: SecretText, _ keyRing: KeyRing) throws(Denial.TokenFault) -> GatewayClaims {
+        guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { throw .malformed }
         // RFC 9068 §4: other kinds of tokens are not access tokens, whoever signed them.
         let isAccessToken = jws.header.type.map { type in
             type.equalsIgnoringASCIICase("at+jwt") || type.equalsIgnoringASCIICase("application/at+jwt")
         }
-        guard isAccessToken == true else { throw .init(.type) }
+        guard isAccessToken == true else { throw .type }
         // Foreign tokens are told apart before any cryptography.
-        guard let claims = try? JSONReader.readObject(jws.payload) else { throw .init(.malformed) }
-        guard claims["iss"]?.string == issuer else { throw .init(.issuer) }
-        guard let audience = claims["aud"]?.string, audiences.contains(audience) else { throw .init(.audience) }
-        guard let keyID = jws.header.keyID, let key = keyRing.published[keyID] else { throw .init(.key) }
-        guard key.algorithm == jws.header.algorithm else { throw .init(.algorithm) }
-        guard (try? jws.verified(with: key)) != nil else { throw .init(.signature) }
-        guard let parsed = GatewayClaims(claims) else { throw .init(.claims) }
+        guard let claims = try? JSONReader.readObject(jws.payload, depth: GatewayClaims.maximumDepth) else {
+            throw .malformed
+        }
+        guard claims["iss"]?.string == issuer else { throw .issuer }
+        guard let audience = claims["aud"]?.string, audiences.contains(audience) else { throw .audience }
+        guard let keyID = jws.header.keyID, let key = keyRing.published[keyID] else { throw .key }
+        guard key.algorithm == jws.header.algorithm else { throw .algorithm }
+        guard (try? jws.verified(with: key)) != nil else { throw .signature }
+        guard let parsed = GatewayClaims(claims) else { throw .claims }
         return parsed
     }
 
@@ -59,13 +67,5 @@ package struct TokenVerifier: Sendable {
         if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
         return areAllowed ? nil : .insufficientModel
-    }
-
-    private struct Fault: Error {
-        let fault: Denial.TokenFault
-
-        init(_ fault: Denial.TokenFault) {
-            self.fault = fault
-        }
     }
 }

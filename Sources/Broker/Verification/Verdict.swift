@@ -16,7 +16,7 @@ package enum Denial: Sendable, Equatable {
     /// The gateway requires nothing, so its configuration is most likely wrong: 403.
     case nothingRequired
 
-    package enum TokenFault: String, Sendable, Equatable {
+    package enum TokenFault: String, Error, Sendable, Equatable {
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired
         case notYetValid = "not_yet_valid"
         case claims

@@ -2,7 +2,7 @@
 final class Problems {
     private var errors: [ConfigurationError] = []
     private var omitted = 0
-    private(set) var notes: [ConfigurationNote] = []
+    private var foundNotes: [ConfigurationNote] = []
     private var fileOrder: [String: Int] = [:]
 
     /// Errors are listed in the order in which their files were begun.
@@ -20,15 +20,26 @@ final class Problems {
     }
 
     func note(_ place: Place, _ text: String) {
-        guard notes.count < ConfigurationErrors.maximumCount else { return }
-        notes.append(ConfigurationNote(place: place, text: text))
+        foundNotes.append(ConfigurationNote(place: place, text: text))
+    }
+
+    /// In the order of their files and lines; more than 50 are counted, not listed.
+    var notes: [ConfigurationNote] {
+        let sorted = foundNotes.sorted { position($0.place) < position($1.place) }
+        guard sorted.count > ConfigurationErrors.maximumCount else { return sorted }
+        let rest = sorted.count - ConfigurationErrors.maximumCount
+        return sorted.prefix(ConfigurationErrors.maximumCount)
+            + [ConfigurationNote(place: Place(file: sorted[0].place.file), text: "and \(rest) more warnings")]
     }
 
     /// Nil while there is no error.
     var failure: ConfigurationErrors? {
         guard !errors.isEmpty else { return nil }
-        let position = { (place: Place) in (self.fileOrder[place.file] ?? .max, place.line, place.column) }
         return ConfigurationErrors(
             errors: errors.sorted { position($0.place) < position($1.place) }, omitted: omitted)
+    }
+
+    private func position(_ place: Place) -> (Int, Int, Int) {
+        (fileOrder[place.file] ?? .max, place.line, place.column)
     }
 }

@@ -54,7 +54,7 @@ private struct IssuerEntry {
     var configuration: IssuerConfiguration?
 
     static let keys = [
-        "name", "issuer", "audience", "keys", "algorithms", "max_lifetime", "require_one_of", "allow_private",
+        "name", "issuer", "audience", "keys", "algorithms", "max_lifetime", "replay", "require_one_of", "allow_private",
     ]
 
     init(
@@ -62,7 +62,7 @@ private struct IssuerEntry {
         problems: Problems
     ) {
         audiencePlace = node.place
-        let fields = Fields(node, "an issuer", known: Self.keys, later: ["replay"], problems: problems)
+        let fields = Fields(node, "an issuer", known: Self.keys, problems: problems)
         guard let fields else { return }
         namePlace = fields["name"]?.place
         name = fields.required("name").flatMap { Self.name($0, problems) }
@@ -77,6 +77,7 @@ private struct IssuerEntry {
         let algorithms = fields["algorithms"].map { Self.algorithms($0, problems) } ?? [.RS256]
         let lifetime =
             fields["max_lifetime"].map { $0.duration(problems, atMost: .seconds(86_400)) } ?? .seconds(3600)
+        let replay = fields["replay"].map { ReplaySection.policy($0, problems: problems) } ?? .standard
         let claims = fields["require_one_of"].map {
             Self.requiredClaims($0, shared: issuer.flatMap { shared.requirement(of: $0) }, problems)
         }
@@ -84,12 +85,12 @@ private struct IssuerEntry {
         let keys = KeySection.source(
             fields["keys"], algorithms: algorithms, allowsHTTP: allowsHTTP, files: files, problems: problems)
         self.issuer = issuer
-        guard let name, let issuer, let audience, let keys, let algorithms, let lifetime, let required,
-            let allowsPrivate
+        guard let name, let issuer, let audience, let keys, let algorithms, let lifetime, let replay,
+            let required, let allowsPrivate
         else { return }
         configuration = IssuerConfiguration(
             name: name, issuer: issuer, audience: audience, keys: keys, algorithms: Set(algorithms),
-            maximumLifetime: lifetime, requiredClaims: required, allowsPrivateAddresses: allowsPrivate)
+            maximumLifetime: lifetime, requiredClaims: required, allowsPrivateAddresses: allowsPrivate, replay: replay)
     }
 
     private static func name(_ node: YAMLNode, _ problems: Problems) -> IssuerName? {

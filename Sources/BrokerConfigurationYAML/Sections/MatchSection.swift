@@ -17,13 +17,19 @@ enum MatchSection {
                 return keyNode.refused(problems, "\(claim.text.string.quoted) is not supported by this version")
             }
             guard let patterns = patterns(entry.value, problems) else { return nil }
-            return Matcher(place: entry.value.place, matcher: ClaimMatcher(claim: claim, anyOf: patterns))
+            return Matcher(
+                claimPlace: entry.place, place: entry.value.place, patternPlaces: entry.value.elementPlaces,
+                matcher: ClaimMatcher(claim: claim, anyOf: patterns))
         }
         return matchers.contains { $0 == nil } ? nil : matchers.compactMap(\.self)
     }
 
     struct Matcher {
+        let claimPlace: Place
+        /// Of the value, or of the list of them.
         let place: Place
+        /// Of each of the matcher's patterns.
+        let patternPlaces: [Place]
         let matcher: ClaimMatcher
     }
 
@@ -63,5 +69,11 @@ enum MatchSection {
                 return node.refused(problems, "\(error)")
             }
         }
+    }
+}
+
+extension YAMLNode {
+    fileprivate var elementPlaces: [Place] {
+        if case .list(let nodes) = content { nodes.map(\.place) } else { [place] }
     }
 }

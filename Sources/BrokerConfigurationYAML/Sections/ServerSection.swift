@@ -11,24 +11,24 @@ struct ServerSection {
         let listener = server.required("public").flatMap { Self.publicListener($0, problems) }
         let telemetry = server["telemetry"].map { Self.telemetry($0, problems) } ?? Self.defaultTelemetry
         server["admin"].map { Self.admin($0, problems) }
-        let connections = server["limits"].map { Self.limits($0, problems) } ?? 10_000
-        guard let listener, let telemetry, let connections else { return nil }
+        let limits = server["limits"].map { Self.limits($0, problems) } ?? ServerConfiguration.Limits()
+        guard let listener, let telemetry, let limits else { return nil }
         guard listener.address != telemetry || listener.address.port == 0 else {
             problems.add(server["telemetry"]?.place ?? node.place, "expected another address than server.public.listen")
             return nil
         }
         configuration = ServerConfiguration(
             publicListener: listener.address, publicURL: listener.url, telemetryListener: telemetry,
-            maximumConnections: connections)
+            trustedProxies: listener.trustedProxies, limits: limits)
     }
 
     private static let defaultTelemetry: ListenAddress? = ListenAddress(host: "127.0.0.1", port: 9464)
 
     private static func publicListener(
         _ node: YAMLNode, _ problems: Problems
-    ) -> (address: ListenAddress, url: String)? {
+    ) -> (address: ListenAddress, url: String, trustedProxies: [AddressBlock])? {
         let fields = Fields(
-            node, "server.public", known: ["listen", "url"], later: ["trusted_proxies", "tls"], problems: problems)
+            node, "server.public", known: ["listen", "url", "trusted_proxies"], later: ["tls"], problems: problems)
         guard let fields else { return nil }
         let address = fields.required("listen").flatMap { node -> ListenAddress? in
             guard let address = listenAddress(node, problems) else { return nil }
@@ -41,8 +41,33 @@ struct ServerSection {
             return address
         }
         let url = fields.required("url").flatMap { origin($0, problems) }
-        guard let address, let url else { return nil }
-        return (address, url)
+        let proxies = fields["trusted_proxies"].map { trustedProxies($0, problems) } ?? []
+        guard let address, let url, let proxies else { return nil }
+        return (address, url, proxies)
+    }
+
+    private static func trustedProxies(_ node: YAMLNode, _ problems: Problems) -> [AddressBlock]? {
+        let nodes = node.list(problems, of: "addresses and blocks of them", allowsNone: true)
+        guard let nodes else { return nil }
+        let blocks = nodes.map { addressBlock($0, problems) }
+        return blocks.contains { $0 == nil } ? nil : blocks.compactMap { $0 }
+    }
+
+    private static func addressBlock(_ node: YAMLNode, _ problems: Problems) -> AddressBlock? {
+        let expected = "an address or a block such as \"127.0.0.1\", \"10.2.0.0/16\" or \"2001:db8::/32\""
+        guard let text = node.text(problems, expected: expected) else { return nil }
+        do {
+            return try AddressBlock(parsing: text)
+        } catch {
+            let reason =
+                switch error {
+                case .form: ""
+                case .hostBits: ", which has no bits set behind its prefix"
+                case .mapped: "; write the IPv4 address itself"
+                case .everything: "; a prefix of 0 bits would let everybody name any address as his"
+                }
+            return node.refused(problems, "expected \(expected)\(reason)")
+        }
     }
 
     private static func telemetry(_ node: YAMLNode, _ problems: Problems) -> ListenAddress? {
@@ -59,20 +84,18 @@ struct ServerSection {
             socket.place, "server.admin.socket has no effect yet: this version opens no administration socket")
     }
 
-    private static func limits(_ node: YAMLNode, _ problems: Problems) -> Int? {
+    private static func limits(_ node: YAMLNode, _ problems: Problems) -> ServerConfiguration.Limits? {
         let fields = Fields(
             node, "server.limits", known: ["connections", "exchanges_per_second_per_address"], problems: problems)
         guard let fields else { return nil }
-        if let rate = fields["exchanges_per_second_per_address"],
-            rate.integer(problems, in: 1...1_000_000) != nil
-        {
-            problems.note(
-                rate.place,
-                "server.limits.exchanges_per_second_per_address has no effect yet: "
-                    + "this version does not limit exchanges per address")
+        let standard = ServerConfiguration.Limits()
+        let number = { (key: String, otherwise: Int) in
+            fields[key].map { $0.integer(problems, in: 1...1_000_000) } ?? otherwise
         }
-        guard let connections = fields["connections"] else { return 10_000 }
-        return connections.integer(problems, in: 1...1_000_000)
+        guard let connections = number("connections", standard.connections),
+            let rate = number("exchanges_per_second_per_address", standard.exchangesPerSecondPerAddress)
+        else { return nil }
+        return ServerConfiguration.Limits(connections: connections, exchangesPerSecondPerAddress: rate)
     }
 
     private static func listenAddress(_ node: YAMLNode, _ problems: Problems) -> ListenAddress? {

@@ -1,3 +1,5 @@
+internal import JOSE
+
 /// A value of a YAML file and where it stands.
 struct YAMLNode {
     indirect enum Content {
@@ -17,4 +19,10 @@ struct YAMLNode {
 
     let place: Place
     let content: Content
+
+    /// What stands under `key` in a mapping.
+    func value(of key: String) -> YAMLNode? {
+        guard case .mapping(let entries) = content else { return nil }
+        return entries.first { ExactString($0.key) == ExactString(key) }?.value
+    }
 }

@@ -8,12 +8,14 @@ struct PublicRoutes: HTTPResponder {
     typealias Context = BrokerRequestContext
 
     let token: TokenRoute
+    let federation: FederationRoute
     let keys: KeyRoutes
     let verify: VerifyRoute
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         var response = try await route(request, context)
         response.headers[.daypassTraceID] = context.trace.description
+        if request.uri.path == FederationRoute.path { response.headers[.requestID] = context.trace.description }
         return request.method == .head ? response.createHeadResponse() : response
     }
 
@@ -21,18 +23,27 @@ struct PublicRoutes: HTTPResponder {
         let path = request.uri.path
         if VerifyRoute.serves(path) { return verify.respond(to: request) }
         switch (path, request.method) {
-        case ("/oauth/token", .post): return try await token.respond(to: request, context)
+        case ("/oauth/token", .post): return try await token.respond(to: request, withClient(request, context))
+        case (FederationRoute.path, .post):
+            return try await federation.respond(to: request, withClient(request, context))
         case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(request)
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request)
         case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
-        case ("/oauth/token", _): return Self.methodNotAllowed("POST")
+        case ("/oauth/token", _), (FederationRoute.path, _): return Self.methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):
             return Self.methodNotAllowed("GET, HEAD")
         default: return .json(.notFound, ["error": "not_found"])
         }
+    }
+
+    /// The routes that are limited by address need to know it.
+    private func withClient(_ request: Request, _ context: BrokerRequestContext) -> BrokerRequestContext {
+        var context = context
+        context.client = token.limits.client(of: context.peer, request.headers)
+        return context
     }
 
     private static func methodNotAllowed(_ allowed: String) -> Response {

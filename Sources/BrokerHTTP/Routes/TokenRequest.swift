@@ -31,38 +31,59 @@ package struct TokenRequest: Sendable {
         for credential: ExactString in ["client_secret", "client_assertion"] where form[credential] != nil {
             throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
         }
-        let subjectToken: ExactString
+        let subject: ExchangeRequest.Subject
+        var actorToken: SecretText?
         switch grantType {
         case .tokenExchange:
-            (subjectToken, issuedTokenType) = try Self.tokenExchange(form)
+            subject = try Self.subject(form)
+            actorToken = try Self.actorToken(form)
+            issuedTokenType = try Self.issuedTokenType(form)
         case .jwtBearer:
             guard let assertion = form["assertion"] else { throw .missing("assertion") }
-            (subjectToken, issuedTokenType) = (assertion, nil)
+            subject = .proof(SecretText(assertion.string))
+            issuedTokenType = nil
+        }
+        if case .gatewayToken = subject, form["rule"] != nil {
+            throw OAuthError(.invalidRequest, "a gateway token keeps the rule of its session: none can be named")
         }
         self.grantType = grantType
         exchange = ExchangeRequest(
-            trace: trace, subjectToken: SecretText(subjectToken.string), scope: try Self.scope(form),
+            trace: trace, subject: subject, actorToken: actorToken, scope: try Self.scope(form),
             targets: try Self.targets(form), rule: form["rule"])
     }
 
-    private static func tokenExchange(_ form: FormBody) throws(OAuthError) -> (ExactString, TokenType) {
+    private static func subject(_ form: FormBody) throws(OAuthError) -> ExchangeRequest.Subject {
         guard let subjectToken = form["subject_token"] else { throw .missing("subject_token") }
         guard let typeName = form["subject_token_type"] else { throw .missing("subject_token_type") }
         switch TokenType(exactly: typeName) {
-        case .jwt, .idToken: break
+        case .jwt, .idToken: return .proof(SecretText(subjectToken.string))
+        case .accessToken: return .gatewayToken(SecretText(subjectToken.string))
+        case nil:
+            throw OAuthError(
+                .invalidRequest, "subject_token_type has to be that of a jwt, an id_token or an access_token")
+        }
+    }
+
+    /// RFC 8693 §2.1: neither of the two parameters may stand without the other.
+    private static func actorToken(_ form: FormBody) throws(OAuthError) -> SecretText? {
+        guard let actorToken = form["actor_token"] else {
+            guard form["actor_token_type"] == nil else { throw .missing("actor_token") }
+            return nil
+        }
+        guard let typeName = form["actor_token_type"] else { throw .missing("actor_token_type") }
+        switch TokenType(exactly: typeName) {
+        case .jwt, .idToken: return SecretText(actorToken.string)
         case .accessToken, nil:
-            throw OAuthError(.invalidRequest, "subject_token_type has to be that of a jwt or an id_token")
+            throw OAuthError(.invalidRequest, "actor_token_type has to be that of a jwt or an id_token")
         }
-        // RFC 8693 §2.1: neither may stand without the other. Actors come with a later version; a token for the
-        // subject alone would not be what was asked for.
-        guard form["actor_token"] == nil, form["actor_token_type"] == nil else {
-            throw OAuthError(.invalidRequest, "actor tokens are not supported")
-        }
-        guard let requested = form["requested_token_type"] else { return (subjectToken, .accessToken) }
+    }
+
+    private static func issuedTokenType(_ form: FormBody) throws(OAuthError) -> TokenType {
+        guard let requested = form["requested_token_type"] else { return .accessToken }
         guard let issued = TokenType(exactly: requested), issued != .idToken else {
             throw OAuthError(.invalidRequest, "requested_token_type has to be that of an access_token or a jwt")
         }
-        return (subjectToken, issued)
+        return issued
     }
 
     private static func scope(_ form: FormBody) throws(OAuthError) -> [Scope]? {

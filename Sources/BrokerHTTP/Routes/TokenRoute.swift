@@ -6,27 +6,34 @@ import JOSE
 /// `POST /oauth/token` (RFC 6749 §3.2).
 struct TokenRoute: Sendable {
     let exchange: TokenExchange
+    let limits: ExchangeLimits
 
     func respond(to request: Request, _ context: BrokerRequestContext) async throws -> Response {
         let trace = context.trace
         do throws(OAuthError) {
-            let body = try await body(of: request)
+            let body = try await body(of: request, type: "application/x-www-form-urlencoded", context)
             let form = try parse(body)
             let tokenRequest = try TokenRequest(form, trace: trace)
-            return try await respond(to: tokenRequest)
+            return try await issue(
+                tokenRequest.exchange, as: tokenRequest.grantType, typed: tokenRequest.issuedTokenType, context)
         } catch {
             return error.response(trace: trace)
         }
     }
 
-    private func body(of request: Request) async throws(OAuthError) -> [UInt8] {
+    /// The body of a request to any of the token endpoints, when it has the media type that the endpoint reads. Limits are
+    /// checked before it is read.
+    func body(
+        of request: Request, type expected: String, _ context: BrokerRequestContext
+    ) async throws(OAuthError) -> [UInt8] {
+        try limits.admit(context.client)
         // RFC 6749 §2.3: whoever sends a credential expects it to be checked.
         guard request.headers[.authorization] == nil else {
             throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
         }
         let type = request.headers[.contentType].map { $0.prefix { $0 != ";" }.trimmingSuffix(while: { $0 == " " }) }
-        guard let type, ExactString(String(type)).equalsIgnoringASCIICase("application/x-www-form-urlencoded") else {
-            throw OAuthError(.invalidRequest, "the body has to be application/x-www-form-urlencoded")
+        guard let type, ExactString(String(type)).equalsIgnoringASCIICase(expected) else {
+            throw OAuthError(.invalidRequest, "the body has to be \(expected)")
         }
         do {
             var request = request
@@ -45,15 +52,21 @@ struct TokenRoute: Sendable {
         }
     }
 
-    private func respond(to request: TokenRequest) async throws(OAuthError) -> Response {
-        let issued: ExchangeResponse
-        do {
-            issued = try await exchange.exchange(request.exchange)
-        } catch {
-            throw OAuthError(error, speaking: request.grantType)
+    /// The answer with the token that the request gets.
+    /// - Parameter issuedType: what `issued_token_type` says; nil leaves it out.
+    func issue(
+        _ request: ExchangeRequest, as grantType: GrantType, typed issuedType: TokenType?,
+        _ context: BrokerRequestContext
+    ) async throws(OAuthError) -> Response {
+        let issued = try await limits.underWay(context.client) { () async throws(OAuthError) -> ExchangeResponse in
+            do throws(ExchangeRefusal) {
+                return try await exchange.exchange(request)
+            } catch {
+                throw OAuthError(error, speaking: grantType)
+            }
         }
         var json: JSONObject = ["access_token": .string(ExactString(issued.accessToken.reveal()))]
-        if let type = request.issuedTokenType {
+        if let type = issuedType {
             _ = json.append("issued_token_type", .string(ExactString(type.rawValue)))
         }
         _ = json.append("token_type", "Bearer")

@@ -8,22 +8,31 @@ import JOSE
 struct VerifyRoute: Sendable {
     let verifier: TokenVerifier
     let clock: any BrokerClock
+    let metrics: VerifyMetrics
 
     static func serves(_ path: String) -> Bool {
         path == "/verify" || path.hasPrefix("/verify/")
     }
 
     func respond(to request: Request) -> Response {
+        switch verdict(on: request) {
+        case .allow(let claims):
+            metrics.allowed()
+            return Self.allowed(claims)
+        case .deny(let denial):
+            metrics.denied(denial)
+            if case .token(let fault) = denial { return Self.unauthorized(fault) }
+            return Self.forbidden(denial)
+        }
+    }
+
+    private func verdict(on request: Request) -> Verdict {
         guard let token = Self.token(request.headers) else {
             let isMissing = !request.headers.contains(.authorization) && !request.headers.contains(.apiKey)
-            return Self.unauthorized(isMissing ? .missing : .malformed)
+            return .deny(.token(isMissing ? .missing : .malformed))
         }
-        guard let requirement = Self.requirement(request) else { return Self.forbidden(.insufficientScope) }
-        switch verifier.verdict(for: token, requiring: requirement, at: clock.now) {
-        case .allow(let claims): return Self.allowed(claims)
-        case .deny(.token(let fault)): return Self.unauthorized(fault)
-        case .deny(let denial): return Self.forbidden(denial)
-        }
+        guard let requirement = Self.requirement(request) else { return .deny(.insufficientScope) }
+        return verifier.verdict(for: token, requiring: requirement, at: clock.now)
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1) or `x-api-key`; Claude Code sends both, alike.

@@ -25,11 +25,14 @@ struct ExchangeSteps {
             }
         }
         let minted = try await measure("mint (ES256)", count) {
-            var minted: [(GatewayToken, SessionRecord)] = []
+            var minted: [Steps.Minted] = []
             for (subject, grant) in zip(subjects, grants) {
                 let kept = KeptClaims.of(
                     subject.claims, signedBy: subject.issuer, rules: steps.rules, keeping: .matched)
-                minted.append(try steps.mint.mint(subject, grant, keeping: kept, at: steps.now))
+                let session = try steps.mint.session(
+                    for: subject, grant, actor: nil, keeping: kept, at: steps.now)
+                let token = try steps.mint.token(of: session, grant, at: steps.now)
+                minted.append((token, session, subject.use))
             }
             return minted
         }
@@ -108,18 +111,26 @@ private struct Steps {
             logger: Logger(label: "benchmark"))
     }
 
+    /// What is to be recorded, and the presentation that it uses up.
+    typealias Minted = (GatewayToken, SessionRecord, SubjectTokenUse?)
+
     /// Records all sessions, 32 at a time.
-    func record(_ minted: [(GatewayToken, SessionRecord)]) async throws {
+    func record(_ minted: [Minted]) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for caller in 0..<32 {
                 group.addTask {
                     for index in stride(from: caller, to: minted.count, by: 32) {
-                        let (token, session) = minted[index]
+                        let (token, session, use) = minted[index]
                         let event = AuditEvent(
                             time: now, trace: TraceID(at: Date()), kind: .exchangeGranted, issuer: session.issuer,
                             subject: session.subject, rule: session.rule, sessionID: session.id, tokenID: token.id,
                             details: ["claims": .object(session.claims), "scope": ["anthropic:messages"]])
-                        try await store.record(session, event)
+                        guard let use else {
+                            try await store.record(session, event)
+                            continue
+                        }
+                        let outcome = try await store.record(session, event, using: use)
+                        precondition(outcome == .recorded, "a token was presented twice")
                     }
                 }
             }

@@ -69,32 +69,3 @@ import Testing
         }
     }
 }
-
-@Suite struct `The telemetry listener` {
-    @Test func `GET /readyz answers 200 and names each issuer while all is well`() async throws {
-        try await LiveBroker.run { broker in
-            let answer = try await broker.send(.GET, "\(broker.telemetry)/readyz")
-            #expect(answer.status == 200)
-            #expect(answer.json["ready"] == true)
-            #expect(answer.json["issuers"]?.object?["ci"]?.object?["ready"] == true)
-        }
-    }
-
-    @Test func `GET /readyz answers 503 and the cause when the store does not record`() async throws {
-        try await LiveBroker.run(storeFailure: { "the disk is full" }) { broker in
-            let answer = try await broker.send(.GET, "\(broker.telemetry)/readyz")
-            #expect(answer.status == 503)
-            #expect(answer.json["store"]?.object?["error"] == "the disk is full")
-            #expect(try await broker.send(.GET, "\(broker.telemetry)/healthz").status == 200)
-        }
-    }
-
-    @Test func `answers nothing that belongs to the public listener`() async throws {
-        try await LiveBroker.run { broker in
-            let exchange = try await broker.send(.POST, "\(broker.telemetry)/oauth/token")
-            #expect(exchange.status == 404)
-            let verify = try await broker.send(.GET, "\(broker.telemetry)/verify")
-            #expect(verify.status == 404)
-        }
-    }
-}

@@ -216,9 +216,13 @@ import Testing
     }
 }
 
-/// A store that records nothing.
+/// A store that neither records nor finds anything.
 struct BrokenStore: ExchangeStore {
     func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) { throw failure }
+    func record(
+        _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
+    ) async throws(StoreFailure) -> UseOutcome { throw failure }
     func record(_ event: AuditEvent) async throws(StoreFailure) { throw failure }
+    func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? { throw failure }
     private var failure: StoreFailure { StoreFailure(.unavailable, "recording", cause: "the disk is full") }
 }

@@ -5,40 +5,77 @@ import JOSE
 import Logging
 import Testing
 
-/// A whole exchange over fakes: an issuer, two rules, a memory store, a clock and a log.
+/// A whole exchange over fakes: an issuer of subjects and one of actors, two rules, a memory store, a clock and a log.
 struct ExchangeBench {
+    static let audiences: [ExactString] = [Fixture.gateway, "https://second.example.com"]
+
     let issuer: TestIssuer
-    let clock = ManualClock()
-    let store = MemoryStore()
+    let clock: ManualClock
+    let store: MemoryStore
     let log = CapturedLog()
     let ring: KeyRing
+    let verifier: TokenVerifier
     let exchange: TokenExchange
 
+    /// - Parameters:
+    ///   - name: of the issuer of subjects.
+    ///   - rules: in place of `standardRules`.
+    ///   - earlier: the bench whose clock, store and keys this one has, like a broker that was started again.
+    ///   - wrap: what stands between the exchange and its store.
     init(
-        keptClaims: AuditConfiguration.Claims = .matched, random: any RandomSource = SystemRandom(),
-        fetcher: StubKeySetFetcher? = nil
+        issuer: TestIssuer? = nil, name: String = "corp", keptClaims: AuditConfiguration.Claims = .matched,
+        random: any RandomSource = SystemRandom(), fetcher: StubKeySetFetcher? = nil,
+        replay: ReplayPolicy = .standard, rules: [Rule]? = nil, after earlier: ExchangeBench? = nil,
+        store: MemoryStore? = nil, wrap: (MemoryStore) -> any ExchangeStore = { $0 }
     ) throws {
-        let issuer = try Fixture.quick
-        let ring = try Fixture.keyRing()
-        let configuration = try Fixture.configuration(issuer)
+        let issuer = try issuer ?? earlier?.issuer ?? Fixture.quick
+        let clock = earlier?.clock ?? ManualClock()
+        let ring = try earlier?.ring ?? Fixture.keyRing()
+        let store = store ?? earlier?.store ?? MemoryStore()
+        let configuration = try Fixture.configuration(issuer, name: name, replay: replay)
         let keys: IssuerKeys
         if let fetcher {
             keys = IssuerKeys(name: configuration.name, fetcher: fetcher, clock: clock)
         } else {
             keys = IssuerKeys(name: configuration.name, keys: try issuer.keySet, clock: clock)
         }
-        let terms = try Fixture.terms(
-            scope: ["a:read", "a:write"], maximumSession: .seconds(3600),
-            audiences: [Fixture.gateway, "https://second.example.com"])
-        self.issuer = issuer
-        self.ring = ring
+        let agents = try Fixture.configuration(Fixture.agents, name: "agents")
+        let tokens = TokenConfiguration(issuer: "https://daypass.example.com", audiences: Self.audiences)
+        (self.issuer, self.clock, self.ring, self.store) = (issuer, clock, ring, store)
+        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
         exchange = TokenExchange(
-            authenticator: JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)]),
-            rules: try Fixture.rules(
-                Fixture.rule("main", texts: [("sub", ["alice"]), ("ref", ["refs/heads/main"])], terms: terms),
-                Fixture.rule("tags", texts: [("sub", ["alice"]), ("ref", ["refs/tags/*"])], terms: terms)),
-            mint: TokenMint(issuer: "https://daypass.example.com", keyRing: { ring }, random: random),
-            store: store, keptClaims: keptClaims, clock: clock, logger: log.logger)
+            authenticator: JWTAuthenticator([
+                TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
+            ]),
+            rules: try RuleSet(rules ?? Self.standardRules(issuer: name), issuers: [configuration, agents]),
+            mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
+            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger)
+    }
+
+    static func standardRules(issuer: String = "corp") throws -> [Rule] {
+        let terms = try terms()
+        let (main, tags) = (["refs/heads/main"], ["refs/tags/*"])
+        return [
+            try Fixture.rule("main", issuer: issuer, texts: [("sub", ["alice"]), ("ref", main)], terms: terms),
+            try Fixture.rule("tags", issuer: issuer, texts: [("sub", ["alice"]), ("ref", tags)], terms: terms),
+        ]
+    }
+
+    /// Tokens of 15 minutes in sessions of an hour.
+    static func terms(
+        scope: [String] = ["a:read", "a:write"], timeToLive: Duration = .seconds(900),
+        maximumSession: Duration = .seconds(3600), models: [String]? = nil,
+        audiences: [ExactString] = ExchangeBench.audiences
+    ) throws -> GrantTerms {
+        try Fixture.terms(
+            scope: scope, timeToLive: timeToLive, maximumSession: maximumSession, models: models, audiences: audiences)
+    }
+
+    /// The rule `main` with other terms or another match.
+    static func main(
+        _ terms: GrantTerms? = nil, issuer: String = "corp", match: [(String, [String])] = [("sub", ["alice"])]
+    ) throws -> Rule {
+        try Fixture.rule("main", issuer: issuer, texts: match, terms: try terms ?? Self.terms())
     }
 
     /// A subject token that the rule `main` matches, but for some claims.
@@ -48,12 +85,41 @@ struct ExchangeBench {
                 .merging(changes))
     }
 
+    /// A token of the actors' issuer.
+    func actorToken(_ name: String = "agent", _ changes: JSONObject = [:]) throws -> String {
+        let agents = try Fixture.agents
+        return try agents.token(agents.claims(subject: name, at: clock.now).merging(changes))
+    }
+
     func request(
-        _ token: String, scope: [String]? = nil, targets: [ExactString] = [], rule: ExactString? = nil
+        _ token: String, actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = [],
+        rule: ExactString? = nil
     ) throws -> ExchangeRequest {
         ExchangeRequest(
-            trace: TraceID(), subjectToken: SecretText(token), scope: try scope.map { try Fixture.scopes($0) },
-            targets: targets, rule: rule)
+            trace: TraceID(), subject: .proof(SecretText(token)), actorToken: actor.map(SecretText.init),
+            scope: try scope.map { try Fixture.scopes($0) }, targets: targets, rule: rule)
+    }
+
+    func renewal(
+        of token: SecretText, actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = []
+    ) throws -> ExchangeRequest {
+        ExchangeRequest(
+            trace: TraceID(), subject: .gatewayToken(token), actorToken: actor.map(SecretText.init),
+            scope: try scope.map { try Fixture.scopes($0) }, targets: targets)
+    }
+
+    /// What a subject token gets.
+    func opened(
+        _ changes: JSONObject = [:], actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = []
+    ) async throws -> ExchangeResponse {
+        try await exchange.exchange(request(token(changes), actor: actor, scope: scope, targets: targets))
+    }
+
+    /// What a gateway token gets.
+    func renewed(
+        _ response: ExchangeResponse, actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = []
+    ) async throws -> ExchangeResponse {
+        try await exchange.exchange(renewal(of: response.accessToken, actor: actor, scope: scope, targets: targets))
     }
 
     /// The refusal of a request; nil where it was granted.
@@ -64,6 +130,23 @@ struct ExchangeBench {
         } catch {
             return error
         }
+    }
+
+    /// How a gateway token's renewal is refused: its case, and the reason on the record; nil where it was granted.
+    func refusal(
+        renewing response: ExchangeResponse, actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = []
+    ) async throws -> String? {
+        let request = try renewal(of: response.accessToken, actor: actor, scope: scope, targets: targets)
+        guard let refusal = await refusal(request) else { return nil }
+        let reasons = try await store.auditEvents(trace: request.trace).map { $0.reason ?? "granted" }
+        return "\(refusal.name): \(reasons.joined(separator: ", "))"
+    }
+
+    /// All claims of a gateway token, which has to be good by now.
+    func claims(_ response: ExchangeResponse) throws -> JSONObject {
+        _ = try verifier.claims(of: response.accessToken, at: clock.now)
+        let payload = TokenSegments(response.accessToken.reveal()).payload
+        return try JSONReader.readObject(Base64URL.decode(ExactString(payload)), depth: 16)
     }
 }
 

@@ -1,0 +1,171 @@
+// A gateway token comes in, and one of the same session or of a new one below it goes out, with what the first one had and
+// its rule still grants: never more.
+import FoundationEssentials
+import JOSE
+
+/// Renews and narrows gateway tokens.
+///
+/// Renewing copies the session into a new token. Less scope, or an actor, opens a session below it, which ends with the
+/// presented token at the latest.
+struct SessionRenewal: Sendable {
+    let verifier: TokenVerifier
+    let actors: ActorAuthenticator
+    let rules: RuleSet
+    let mint: TokenMint
+    let store: any ExchangeStore
+    let refusals: RefusalRecorder
+
+    func renew(
+        _ token: SecretText, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> ExchangeResponse {
+        // Each protocol says so in its own words before; a session keeps its rule in any case.
+        guard request.rule == nil else { throw .subjectToken }
+        let claims = try authenticate(token, request, at: now)
+        let session = try await session(of: claims, request, at: now)
+        let actor = try await actor(for: session, request, at: now)
+        let grant = try await match(session, claims, request, at: now)
+        let isRenewal = actor == nil && grant.isWhole
+        let next = try await isRenewal ? session : open(below: session, actor, claims, request, at: now)
+        let minted = try await minted(next, grant, below: session, request, at: now)
+        try await record(minted, next, grant, isRenewal: isRenewal, request, at: now)
+        return ExchangeResponse(minted, next, grant)
+    }
+
+    private func authenticate(
+        _ token: SecretText, _ request: ExchangeRequest, at now: Date
+    ) throws(ExchangeRefusal) -> GatewayClaims {
+        do {
+            return try verifier.claims(of: token, at: now)
+        } catch {
+            refusals.log.note(error, request)
+            throw .subjectToken
+        }
+    }
+
+    private func session(
+        of claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> SessionRecord {
+        let stored: SessionRecord?
+        do {
+            stored = try await store.session(claims.sessionID)
+        } catch {
+            throw .unavailable(error.description)
+        }
+        if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule {
+            return stored
+        }
+        // Ours by its signature, and yet unknown: a store that was set back. There is nothing to match again.
+        guard let issuer = stored?.issuer ?? claims.issuer else { throw .subjectToken }
+        try await refusals.record(
+            AuditEvent(
+                time: now, trace: request.trace, kind: .exchangeRefused, issuer: issuer, subject: claims.subject,
+                rule: claims.rule, sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text,
+                details: [:]))
+        throw .subjectToken
+    }
+
+    private func actor(
+        for session: SessionRecord, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> JSONObject? {
+        guard let token = request.actorToken else { return nil }
+        let failure: ActorFailure
+        do {
+            return try await actors.act(
+                token, for: session.claims, of: session.issuer, around: session.actor, at: now)
+        } catch {
+            failure = error
+        }
+        switch failure {
+        case .unavailable(let cause): throw .unavailable(cause)
+        case .refused(let actor, let reason):
+            try await refuse(session, request, .actor, ActorFailure.details(actor, reason), at: now)
+            throw .subjectToken
+        }
+    }
+
+    private func match(
+        _ session: SessionRecord, _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> Grant {
+        guard let current = rules.matchAgain(session) else {
+            try await refuse(session, request, .noRule, at: now)
+            throw .subjectToken
+        }
+        guard let kept = current.intersected(with: claims) else {
+            try await refuse(session, request, .grantChanged, at: now)
+            throw .subjectToken
+        }
+        let failure: Grant.NarrowingFailure
+        do {
+            return try kept.narrowed(toScope: request.scope, targets: request.targets)
+        } catch {
+            failure = error
+        }
+        try await refuse(session, request, failure == .scope ? .scope : .target, at: now)
+        throw failure == .scope ? .scope : .target
+    }
+
+    private func open(
+        below session: SessionRecord, _ actor: JSONObject?, _ claims: GatewayClaims, _ request: ExchangeRequest,
+        at now: Date
+    ) async throws(ExchangeRefusal) -> SessionRecord {
+        guard session.lineage.count < SessionRecord.maximumLineage else {
+            try await refuse(session, request, .lineage, at: now)
+            throw .subjectToken
+        }
+        do {
+            return try mint.session(
+                below: session, actor: actor ?? session.actor, endingAt: Date(timeIntervalSince1970: claims.expiry),
+                at: now)
+        } catch {
+            throw .unavailable("\(error)")
+        }
+    }
+
+    /// - Parameter presented: the session of the token that was presented, for the record.
+    private func minted(
+        _ session: SessionRecord, _ grant: Grant, below presented: SessionRecord, _ request: ExchangeRequest,
+        at now: Date
+    ) async throws(ExchangeRefusal) -> GatewayToken {
+        let failure: MintingFailure
+        do {
+            return try mint.token(of: session, grant, at: now)
+        } catch {
+            failure = error
+        }
+        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
+        try await refuse(presented, request, reason, at: now)
+        throw .subjectToken
+    }
+
+    private func record(
+        _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, isRenewal: Bool, _ request: ExchangeRequest,
+        at now: Date
+    ) async throws(ExchangeRefusal) {
+        let event = AuditEvent(
+            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, trace: request.trace,
+            at: now)
+        do {
+            if isRenewal {
+                try await store.record(event)
+            } else {
+                try await store.record(session, event)
+            }
+            refusals.log.metrics.granted(
+                issuer: session.issuer, rule: grant.rule, session: isRenewal ? .renewed : .narrowed)
+        } catch {
+            refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .store)
+            throw .unavailable(error.description)
+        }
+    }
+
+    private func refuse(
+        _ session: SessionRecord, _ request: ExchangeRequest, _ reason: RefusalReason, _ details: JSONObject = [:],
+        at now: Date
+    ) async throws(ExchangeRefusal) {
+        try await refusals.record(
+            AuditEvent(
+                time: now, trace: request.trace, kind: .exchangeRefused, issuer: session.issuer,
+                subject: session.subject, rule: session.rule, sessionID: session.id, reason: reason.text,
+                details: details))
+    }
+}

@@ -1,0 +1,63 @@
+import FoundationEssentials
+package import JOSE
+
+/// Whether the broker can do its work: what is not ready, and since when.
+package struct Readiness: Sendable {
+    private let issuers: [TrustedIssuer]
+    private let storeOutage: @Sendable () async -> Outage?
+
+    /// - Parameter storeOutage: since when and why the store does not record, if it does not.
+    package init(issuers: [TrustedIssuer], storeOutage: @escaping @Sendable () async -> Outage?) {
+        self.issuers = issuers
+        self.storeOutage = storeOutage
+    }
+
+    /// Ready while the store records and tokens of at least one issuer can be verified: one issuer that is down must not
+    /// take the node away from everybody else. Each issuer's own state is in the report.
+    package func report() async -> Report {
+        let store = await storeOutage()
+        let states = issuers.map { ($0.configuration.name, $0.keys.status) }
+        // The last one to fail took the node down.
+        let withoutIssuers =
+            states.contains { $0.1.isUsable } ? nil : states.compactMap(\.1.unusableSince).max() ?? .distantPast
+        return Report(
+            isReady: store == nil && withoutIssuers == nil,
+            json: json(since: [store?.since, withoutIssuers].compactMap { $0 }.min(), store, states))
+    }
+
+    package struct Report: Sendable {
+        package let isReady: Bool
+        package let json: JSONObject
+    }
+
+    private func json(
+        since: Date?, _ store: Outage?, _ states: [(IssuerName, IssuerKeys.Status)]
+    ) -> JSONObject {
+        var json: JSONObject = ["ready": .bool(since == nil)]
+        if let since { _ = json.append("since", Self.time(since)) }
+        var storeState: JSONObject = ["ready": .bool(store == nil)]
+        if let store {
+            _ = storeState.append("since", Self.time(store.since))
+            _ = storeState.append("error", .string(ExactString(store.cause)))
+        }
+        _ = json.append("store", .object(storeState))
+        let issuerStates = states.map { ($0.text, JSONValue.object(Self.json($1))) }
+        _ = json.append("issuers", .object(JSONObject(uniqueMembers: issuerStates)))
+        return json
+    }
+
+    private static func json(_ status: IssuerKeys.Status) -> JSONObject {
+        var state: JSONObject = ["ready": .bool(status.isUsable)]
+        if let since = status.unusableSince { _ = state.append("since", time(since)) }
+        _ = state.append("keys", .number(Double(status.keyCount)))
+        if let age = status.age { _ = state.append("age_seconds", .number(age.seconds.rounded(.down))) }
+        if let error = status.lastError { _ = state.append("last_error", .string(ExactString(error))) }
+        if let since = status.failingSince { _ = state.append("failing_since", time(since)) }
+        return state
+    }
+
+    /// RFC 3339, in whole seconds.
+    private static func time(_ date: Date) -> JSONValue {
+        .string(ExactString(date.formatted(.iso8601)))
+    }
+}

@@ -1,0 +1,30 @@
+import Broker
+import NIOCore
+
+/// What each address may have of the public listener's connections: a quarter, and a network half; trusted proxies, which
+/// stand for many clients, any number.
+struct ConnectionShares: Sendable {
+    private let proxies: TrustedProxies
+    private let places: FairPlaces
+    private let refusals: LimitRefusals
+
+    init(_ server: ServerConfiguration, refusals: LimitRefusals) {
+        proxies = TrustedProxies(server.trustedProxies)
+        places = FairPlaces(server.limits.connections)
+        self.refusals = refusals
+    }
+
+    /// Counts a connection until it is closed, or closes it. On its event loop.
+    func admit(_ channel: any Channel) {
+        // Without an address the peer is gone already.
+        guard let client = channel.remoteAddress.flatMap({ ClientAddress($0) }) else {
+            return channel.close(promise: nil)
+        }
+        guard !proxies.trusts(client) else { return }
+        guard places.take(for: client) else {
+            refusals.note(.addressConnections, client)
+            return channel.close(promise: nil)
+        }
+        channel.closeFuture.whenComplete { _ in places.giveBack(of: client) }
+    }
+}

@@ -1,0 +1,54 @@
+package import Broker
+package import FoundationEssentials
+import GRDB
+package import JOSE
+
+extension SQLiteStore {
+    package func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? {
+        try await perform("read a session") { try SessionRow.fetch(id, $0) }
+    }
+
+    /// A request that began before its token expired may be recorded so long afterwards, and has to be counted still.
+    private static let useMargin: TimeInterval = 60
+
+    /// Forgets uses of subject tokens that had expired a minute before `now`, at most `limit` of them, so that whatever
+    /// else waits for the connection gets its turn.
+    /// - Returns: how many it forgot.
+    package func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int {
+        try await perform("forget uses of subject tokens") { db in
+            try db.execute(
+                sql: """
+                    DELETE FROM uses WHERE (expires, token, joining) IN (
+                        SELECT expires, token, joining FROM uses WHERE expires < ? ORDER BY expires LIMIT ?)
+                    """, arguments: [now.addingTimeInterval(-Self.useMargin).milliseconds, limit])
+            return db.changesCount
+        }
+    }
+}
+
+extension SessionRow {
+    static let selection = """
+        SELECT id, issuer, subject, rule, start, "end", claims, lineage, actor FROM sessions WHERE id = ?
+        """
+
+    /// The session of that id, read on the connection's queue.
+    static func fetch(_ id: ExactString, _ db: Database) throws -> SessionRecord? {
+        try Row.fetchCursor(db.cachedStatement(sql: selection), arguments: [id.string]).mapToArray(SessionRecord.init)
+            .first
+    }
+}
+
+extension SessionRecord {
+    fileprivate init(_ row: Row) throws {
+        let lineage = try row.requiredText(7).string.split(separator: " ").map { ExactString(String($0)) }
+        let id = try row.requiredText(0)
+        guard let issuer = IssuerName(parsing: try row.requiredText(1).string), lineage.last == id else {
+            throw StoreFailure(.unreadable, "read a session", cause: "a session has an unknown form")
+        }
+        self.init(
+            id: id, ancestors: lineage.dropLast(), issuer: issuer, subject: try row.requiredText(2),
+            rule: try row.requiredText(3), actor: try row.text(8).map { _ in try row.object(8) },
+            start: try row.date(4),
+            end: try row.date(5), claims: try row.object(6))
+    }
+}
