@@ -16,7 +16,11 @@ package struct FormBody: Sendable {
     package init(parsing body: [UInt8]) throws(FormFailure) {
         guard body.count <= Self.maximumLength else { throw .tooLong }
         var count = 0
-        for pair in body.split(separator: UInt8(ascii: "&")) {
+        var rest = body[...]
+        while !rest.isEmpty {
+            let pair = rest[..<(rest.firstIndex(of: UInt8(ascii: "&")) ?? rest.endIndex)]
+            rest = rest[min(pair.endIndex + 1, rest.endIndex)...]
+            guard !pair.isEmpty else { continue }
             count += 1
             guard count <= Self.maximumParameters else { throw .tooManyParameters }
             let end = pair.firstIndex(of: UInt8(ascii: "=")) ?? pair.endIndex
@@ -40,9 +44,7 @@ package struct FormBody: Sendable {
 
     private static func decode(_ text: ArraySlice<UInt8>) throws(FormFailure) -> ExactString {
         // A token, by far the longest value, has nothing to decode.
-        guard text.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
-            return try checked(text)
-        }
+        guard text.contains(UInt8(ascii: "%")) || text.contains(UInt8(ascii: "+")) else { return try checked(text) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var index = text.startIndex

@@ -77,16 +77,23 @@ struct AuditRow: Sendable {
 }
 
 extension Statement {
-    /// Executes it once with what `bind` binds.
-    func execute(binding bind: (inout Binder) -> Void) throws {
-        // After a failure this returns its error again, for which GRDB would end the process.
-        _ = sqlite3_reset(sqliteStatement)
-        // GRDB counts its own list of arguments; an empty one that it does not check leaves the bindings to us.
-        setUncheckedArguments(StatementArguments())
+    /// Executes it once, with what `bind` binds.
+    ///
+    /// By SQLite itself: nothing observes this connection, and what GRDB does around a statement costs as much as the row.
+    /// - Returns: whether it had a row.
+    @discardableResult
+    func run(binding bind: (inout Binder) -> Void = { _ in }) throws -> Bool {
+        defer { sqlite3_reset(sqliteStatement) }
         var binder = Binder(sqliteStatement)
         bind(&binder)
         guard binder.code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: binder.code)) }
-        try execute()
+        let code = sqlite3_step(sqliteStatement)
+        guard code == SQLITE_DONE || code == SQLITE_ROW else {
+            throw DatabaseError(
+                resultCode: ResultCode(rawValue: code),
+                message: sqlite3_errmsg(sqlite3_db_handle(sqliteStatement)).map { String(cString: $0) })
+        }
+        return code == SQLITE_ROW
     }
 }
 

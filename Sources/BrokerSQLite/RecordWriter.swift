@@ -47,20 +47,20 @@ struct RecordWriter {
     /// - Returns: why the record was left out, where it was at fault itself.
     /// - Throws: what is not the record's fault. SQLite may have rolled back the transaction.
     private func writeAlone(_ record: PendingRecord) throws -> Result<UseOutcome, StoreFailure> {
-        try savepoint.execute()
+        try savepoint.run()
         let outcome: UseOutcome
         do {
             outcome = try insert(record)
         } catch let error as DatabaseError where error.isFaultOfRow {
-            try rollBackToSavepoint.execute()
-            try release.execute()
+            try rollBackToSavepoint.run()
+            try release.run()
             return .failure(StoreFailure("record", reporting: error))
         } catch let failure as StoreFailure {
-            try rollBackToSavepoint.execute()
-            try release.execute()
+            try rollBackToSavepoint.run()
+            try release.run()
             return .failure(failure)
         }
-        try release.execute()
+        try release.run()
         return .success(outcome)
     }
 
@@ -68,17 +68,17 @@ struct RecordWriter {
     private func insert(_ record: PendingRecord) throws -> UseOutcome {
         switch record {
         case .exchange(let session, let event):
-            try insertSession.execute(binding: session.bind)
-            try insertEvent.execute(binding: event.bind)
+            try insertSession.run(binding: session.bind)
+            try insertEvent.run(binding: event.bind)
         case .use(let use, let session, let event):
             switch try uses.count(use, for: session.session) {
-            case .first: try insertSession.execute(binding: session.bind)
+            case .first: try insertSession.run(binding: session.bind)
             case .further: break
             case .refused(let outcome): return outcome
             }
-            try insertEvent.execute(binding: event.bind)
-        case .event(let event): try insertEvent.execute(binding: event.bind)
-        case .probe: try probe.execute()
+            try insertEvent.run(binding: event.bind)
+        case .event(let event): try insertEvent.run(binding: event.bind)
+        case .probe: try probe.run()
         }
         return .recorded
     }

@@ -10,7 +10,7 @@ extension SQLiteStore: IssuerRegistry {
                 // In the order of names, so that of several conflicts always the same is reported.
                 for (name, issuer) in issuers.sorted(by: { $0.key.text < $1.key.text }) {
                     guard let bound = try Self.issuer(of: name, db) else {
-                        try insert.execute {
+                        try insert.run {
                             $0.text(name.text)
                             $0.text(issuer)
                         }

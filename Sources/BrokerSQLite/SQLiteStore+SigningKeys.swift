@@ -26,7 +26,7 @@ extension SQLiteStore: SigningKeyStore {
                         INSERT INTO signing_keys (key_id, algorithm, state, sealed, master_key_id, created)
                         VALUES (?, ?, ?, ?, ?, ?)
                         """)
-                for key in keys { try statement.execute(binding: key.bind) }
+                for key in keys { try statement.run(binding: key.bind) }
                 return .commit
             }
         }

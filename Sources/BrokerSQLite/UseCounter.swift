@@ -15,12 +15,14 @@ struct UseCounter {
         case refused(UseOutcome)
     }
 
+    private let exists: Statement
     private let select: Statement
     private let insert: Statement
     private let update: Statement
     private let db: Database
 
     init(_ db: Database) throws {
+        exists = try db.cachedStatement(sql: "SELECT 1 FROM uses WHERE expires = ? AND token = ?")
         select = try db.cachedStatement(
             sql: "SELECT joining, session, count FROM uses WHERE expires = ? AND token = ?")
         insert = try db.cachedStatement(
@@ -31,6 +33,11 @@ struct UseCounter {
     }
 
     func count(_ use: SubjectTokenUse, for session: SessionRecord) throws -> Count {
+        // Nearly every token is presented once, and this is all that it takes then.
+        guard try exists.run(binding: { Self.bind(use, &$0) }) else {
+            try insert(use, session)
+            return .first
+        }
         let key: StatementArguments = [use.expires.milliseconds, Data(use.key)]
         var total = 0
         var joined: ExactString?
@@ -41,10 +48,7 @@ struct UseCounter {
         }
         guard total < use.maximumUses else { return .refused(.exhausted) }
         guard let joined else {
-            try insert.execute { binder in
-                Self.bind(use, session, &binder)
-                binder.text(session.id)
-            }
+            try insert(use, session)
             return .first
         }
         guard joined == session.id else {
@@ -54,13 +58,23 @@ struct UseCounter {
             }
             return .refused(.joins(first))
         }
-        try update.execute { Self.bind(use, session, &$0) }
+        try update.run { binder in
+            Self.bind(use, &binder)
+            binder.text(session.joining)
+        }
         return .further
     }
 
-    private static func bind(_ use: SubjectTokenUse, _ session: SessionRecord, _ binder: inout Binder) {
+    private func insert(_ use: SubjectTokenUse, _ session: SessionRecord) throws {
+        try insert.run { binder in
+            Self.bind(use, &binder)
+            binder.text(session.joining)
+            binder.text(session.id)
+        }
+    }
+
+    private static func bind(_ use: SubjectTokenUse, _ binder: inout Binder) {
         binder.integer(use.expires.milliseconds)
         binder.blob(use.key)
-        binder.text(session.joining)
     }
 }

@@ -6,32 +6,30 @@ package enum Base64URL {
     package static func decode(_ text: ArraySlice<UInt8>) throws(Base64URLFailure) -> [UInt8] {
         let rest = text.count % 4
         guard rest != 1 else { throw .length }
-        var output: [UInt8] = []
-        output.reserveCapacity(text.count / 4 * 3 + 2)
-        var group: UInt32 = 0
-        var pending = 0
-        for byte in text {
-            let value = values[Int(byte)]
-            guard value < 64 else { throw .character }
-            group = group << 6 | UInt32(value)
-            pending += 1
-            if pending == 4 {
-                output.append(UInt8(truncatingIfNeeded: group >> 16))
-                output.append(UInt8(truncatingIfNeeded: group >> 8))
-                output.append(UInt8(truncatingIfNeeded: group))
-                (group, pending) = (0, 0)
-            }
+        let (text, values) = (text.span, values)
+        var output = [UInt8](repeating: 0, count: text.count / 4 * 3 + max(0, rest - 1))
+        var bytes = output.mutableSpan
+        var (input, filled) = (0, 0)
+        while input + 4 <= text.count {
+            let (first, second) = (values[Int(text[input])], values[Int(text[input + 1])])
+            let (third, fourth) = (values[Int(text[input + 2])], values[Int(text[input + 3])])
+            guard first | second | third | fourth < 64 else { throw .character }
+            bytes[filled] = first << 2 | second >> 4
+            bytes[filled + 1] = second << 4 | third >> 2
+            bytes[filled + 2] = third << 6 | fourth
+            (input, filled) = (input + 4, filled + 3)
         }
-        switch pending {
-        case 2:
-            guard group & 0xF == 0 else { throw .unusedBits }
-            output.append(UInt8(truncatingIfNeeded: group >> 4))
-        case 3:
-            guard group & 0x3 == 0 else { throw .unusedBits }
-            output.append(UInt8(truncatingIfNeeded: group >> 10))
-            output.append(UInt8(truncatingIfNeeded: group >> 2))
-        default: break
+        guard rest > 0 else { return output }
+        let (first, second) = (values[Int(text[input])], values[Int(text[input + 1])])
+        let third = rest == 3 ? values[Int(text[input + 2])] : 0
+        guard first | second | third < 64 else { throw .character }
+        bytes[filled] = first << 2 | second >> 4
+        guard rest == 3 else {
+            guard second & 0xF == 0 else { throw .unusedBits }
+            return output
         }
+        guard third & 0x3 == 0 else { throw .unusedBits }
+        bytes[filled + 1] = second << 4 | third >> 2
         return output
     }
 
@@ -41,24 +39,28 @@ package enum Base64URL {
 
     /// Appends the encoded `bytes` to `output`.
     package static func encode(_ bytes: [UInt8], into output: inout [UInt8]) {
+        let (bytes, alphabet) = (bytes.span, alphabet)
+        var filled = output.count
+        output.append(contentsOf: repeatElement(0, count: (bytes.count * 4 + 2) / 3))
+        var text = output.mutableSpan
         var index = 0
         while index + 2 < bytes.count {
             let group = UInt32(bytes[index]) << 16 | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2])
-            output.append(alphabet[Int(group >> 18)])
-            output.append(alphabet[Int(group >> 12 & 63)])
-            output.append(alphabet[Int(group >> 6 & 63)])
-            output.append(alphabet[Int(group & 63)])
-            index += 3
+            text[filled] = alphabet[Int(group >> 18)]
+            text[filled + 1] = alphabet[Int(group >> 12 & 63)]
+            text[filled + 2] = alphabet[Int(group >> 6 & 63)]
+            text[filled + 3] = alphabet[Int(group & 63)]
+            (index, filled) = (index + 3, filled + 4)
         }
         switch bytes.count - index {
         case 1:
-            output.append(alphabet[Int(bytes[index] >> 2)])
-            output.append(alphabet[Int(bytes[index] & 3) << 4])
+            text[filled] = alphabet[Int(bytes[index] >> 2)]
+            text[filled + 1] = alphabet[Int(bytes[index] & 3) << 4]
         case 2:
             let group = UInt32(bytes[index]) << 8 | UInt32(bytes[index + 1])
-            output.append(alphabet[Int(group >> 10)])
-            output.append(alphabet[Int(group >> 4 & 63)])
-            output.append(alphabet[Int(group & 15) << 2])
+            text[filled] = alphabet[Int(group >> 10)]
+            text[filled + 1] = alphabet[Int(group >> 4 & 63)]
+            text[filled + 2] = alphabet[Int(group & 15) << 2]
         default: break
         }
     }

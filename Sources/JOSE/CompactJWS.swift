@@ -18,16 +18,14 @@ package struct CompactJWS: Sendable {
     ///   accept. The payload may be anything.
     package init(parsing token: [UInt8]) throws(JWSFailure) {
         guard token.count <= Self.maximumLength else { throw .tooLong }
-        var dots: [Int] = []
-        for (index, byte) in token.enumerated() where byte == UInt8(ascii: ".") {
-            guard dots.count < 2 else { throw .segments }
-            dots.append(index)
-        }
-        guard dots.count == 2 else { throw .segments }
-        header = try JWSHeader(parsing: Self.decode(token[..<dots[0]]))
-        payload = try Self.decode(token[(dots[0] + 1)..<dots[1]])
-        signature = try Self.decode(token[(dots[1] + 1)...])
-        signingInputLength = dots[1]
+        let dot = UInt8(ascii: ".")
+        guard let first = token.firstIndex(of: dot), let second = token[(first + 1)...].firstIndex(of: dot),
+            !token[(second + 1)...].contains(dot)
+        else { throw .segments }
+        header = try JWSHeader(parsing: Self.decode(token[..<first]))
+        payload = try Self.decode(token[(first + 1)..<second])
+        signature = try Self.decode(token[(second + 1)...])
+        signingInputLength = second
         self.token = token
     }
 

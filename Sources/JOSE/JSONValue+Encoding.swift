@@ -2,6 +2,7 @@ extension JSONValue {
     /// The value as compact JSON in UTF-8, members in their order.
     package func encoded() -> [UInt8] {
         var output: [UInt8] = []
+        output.reserveCapacity(512)
         encode(into: &output)
         return output
     }
@@ -35,10 +36,13 @@ extension JSONValue {
     package static func encode(_ string: String, into output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
         // Most text needs no escape, and is then copied as a whole.
-        guard string.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0x7F }) else {
-            output.append(contentsOf: string.utf8)
-            return output.append(UInt8(ascii: "\""))
+        var text = string
+        let isCopied = text.withUTF8 { bytes in
+            for unsafe byte in unsafe bytes where byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x7F { return false }
+            unsafe output.append(contentsOf: bytes)
+            return true
         }
+        if isCopied { return output.append(UInt8(ascii: "\"")) }
         for byte in string.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): output.append(contentsOf: [UInt8(ascii: "\\"), byte])
@@ -59,6 +63,7 @@ extension JSONObject {
     /// The object as compact JSON in UTF-8, members in their order.
     package func encoded() -> [UInt8] {
         var output: [UInt8] = []
+        output.reserveCapacity(512)
         encode(into: &output)
         return output
     }

@@ -73,7 +73,10 @@ package struct JSONObject: Sendable {
 
     private func position(of name: ExactString) -> Int? {
         if let index { return index[name] }
-        return members.firstIndex { $0.name == name }
+        // By way of a span the members are looked at where they are; a copy of each would count references.
+        let members = members.span
+        for position in members.indices where members[position].name == name { return position }
+        return nil
     }
 
     private static let scanned = 16

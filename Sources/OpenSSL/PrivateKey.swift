@@ -6,6 +6,7 @@ import COpenSSL
     package var type: KeyType { handle.type }
 
     private let handle: KeyHandle
+    private let contexts = OperationContexts(.signing)
 
     private init(_ handle: KeyHandle) {
         self.handle = handle
@@ -95,14 +96,8 @@ import COpenSSL
     package func signature(over message: Span<UInt8>, scheme: SignatureScheme) throws(OpenSSLError) -> [UInt8] {
         precondition(scheme.fits(type), "the scheme does not fit the key")
         OpenSSLError.clear()
-        guard let context = unsafe EVP_MD_CTX_new() else { throw .drain("signing") }
+        guard let context = unsafe contexts.context(scheme, handle) else { throw .drain("signing") }
         defer { unsafe EVP_MD_CTX_free(context) }
-        var parameters: OpaquePointer?
-        guard
-            unsafe EVP_DigestSignInit(
-                context, &parameters, scheme.hash?.implementation.handle, nil, handle.pointer) == 1,
-            unsafe scheme.configure(parameters)
-        else { throw .drain("signing") }
         // No signature of an accepted key is longer: an RSA key has at most 8192 bits.
         var signature = [UInt8](repeating: 0, count: 1024)
         var count = signature.count

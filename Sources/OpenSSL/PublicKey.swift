@@ -5,6 +5,7 @@ import COpenSSL
     package var type: KeyType { handle.type }
 
     private let handle: KeyHandle
+    private let contexts = OperationContexts(.verifying)
 
     private init(_ handle: KeyHandle) {
         self.handle = handle
@@ -105,14 +106,8 @@ import COpenSSL
     private func verify(
         _ signature: UnsafeBufferPointer<UInt8>, over message: Span<UInt8>, scheme: SignatureScheme
     ) -> Bool {
-        guard let context = unsafe EVP_MD_CTX_new() else { return false }
+        guard let context = unsafe contexts.context(scheme, handle) else { return false }
         defer { unsafe EVP_MD_CTX_free(context) }
-        var parameters: OpaquePointer?
-        guard
-            unsafe EVP_DigestVerifyInit(
-                context, &parameters, scheme.hash?.implementation.handle, nil, handle.pointer) == 1,
-            unsafe scheme.configure(parameters)
-        else { return false }
         return unsafe message.withUnsafeBufferPointer {
             unsafe EVP_DigestVerify(
                 context, signature.baseAddress, signature.count, $0.baseAddress, $0.count) == 1
@@ -152,15 +147,5 @@ extension EllipticCurve {
         case .p384: daypass_p384
         case .p521: daypass_p521
         }
-    }
-}
-
-extension SignatureScheme {
-    /// Sets what the scheme demands beyond the hash.
-    func configure(_ parameters: OpaquePointer?) -> Bool {
-        guard case .rsaPSS(let hash) = self else { return true }
-        return unsafe EVP_PKEY_CTX_set_rsa_padding(parameters, daypass_pss_padding) == 1
-            && EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, hash.implementation.handle) == 1
-            && EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, daypass_pss_salt_is_digest_length) == 1
     }
 }

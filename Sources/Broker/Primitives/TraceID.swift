@@ -12,7 +12,12 @@ package struct TraceID: Sendable, Hashable, CustomStringConvertible {
     package init(at now: Date = Date()) {
         var generator = SystemRandomNumberGenerator()
         let time = EpochMilliseconds(now).bits << 16 | UInt64.random(in: 0...0xFFFF, using: &generator)
-        description = Self.hexadecimal(time) + Self.hexadecimal(generator.next())
+        var digits: [UInt8] = []
+        digits.reserveCapacity(32)
+        for half in [time, generator.next()] {
+            for shift in stride(from: 60, through: 0, by: -4) { digits.append(Self.digit(half >> UInt64(shift) & 15)) }
+        }
+        description = String(decoding: digits, as: UTF8.self)
     }
 
     /// - Returns: nil unless `text` is 32 lower-case hexadecimal digits.
@@ -22,8 +27,7 @@ package struct TraceID: Sendable, Hashable, CustomStringConvertible {
         description = text
     }
 
-    private static func hexadecimal(_ value: UInt64) -> String {
-        let digits = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    private static func digit(_ value: UInt64) -> UInt8 {
+        UInt8(value < 10 ? 0x30 + value : 0x57 + value)
     }
 }

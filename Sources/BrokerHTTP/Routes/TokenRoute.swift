@@ -31,8 +31,8 @@ struct TokenRoute: Sendable {
         guard request.headers[.authorization] == nil else {
             throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
         }
-        let type = request.headers[.contentType].map { $0.prefix { $0 != ";" }.trimmingSuffix(while: { $0 == " " }) }
-        guard let type, ExactString(String(type)).equalsIgnoringASCIICase(expected) else {
+        let type = request.headers[.contentType].map(Self.mediaType)
+        guard let type, type.equalsIgnoringASCIICase(expected) else {
             throw OAuthError(.invalidRequest, "the body has to be \(expected)")
         }
         do {
@@ -42,6 +42,13 @@ struct TokenRoute: Sendable {
         } catch {
             throw OAuthError(.invalidRequest, "the body is too long or was cut off")
         }
+    }
+
+    /// A `Content-Type` without its parameters.
+    private static func mediaType(_ header: String) -> ExactString {
+        var type = header.utf8.prefix { $0 != UInt8(ascii: ";") }
+        while type.last == UInt8(ascii: " ") { type.removeLast() }
+        return ExactString(String(Substring(type)))
     }
 
     private func parse(_ body: [UInt8]) throws(OAuthError) -> FormBody {
@@ -76,13 +83,5 @@ struct TokenRoute: Sendable {
         var response = Response.json(.ok, json)
         response.headers[.cacheControl] = "no-store"
         return response
-    }
-}
-
-extension Substring {
-    fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> Substring {
-        var text = self
-        while let last = text.last, predicate(last) { text.removeLast() }
-        return text
     }
 }
