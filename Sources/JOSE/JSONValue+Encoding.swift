@@ -36,13 +36,11 @@ extension JSONValue {
     package static func encode(_ string: String, into output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
         // Most text needs no escape, and is then copied as a whole.
-        var text = string
-        let isCopied = text.withUTF8 { bytes in
-            for unsafe byte in unsafe bytes where byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x7F { return false }
-            unsafe output.append(contentsOf: bytes)
-            return true
+        guard needsEscape(string.utf8.span) else {
+            var text = string
+            text.withUTF8 { unsafe output.append(contentsOf: $0) }
+            return output.append(UInt8(ascii: "\""))
         }
-        if isCopied { return output.append(UInt8(ascii: "\"")) }
         for byte in string.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): output.append(contentsOf: [UInt8(ascii: "\\"), byte])
@@ -54,6 +52,14 @@ extension JSONValue {
             }
         }
         output.append(UInt8(ascii: "\""))
+    }
+
+    private static func needsEscape(_ text: Span<UInt8>) -> Bool {
+        for index in text.indices {
+            let byte = text[index]
+            if byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x7F { return true }
+        }
+        return false
     }
 
     private static let hexadecimal = Array("0123456789abcdef".utf8)
