@@ -37,9 +37,10 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: memorySafe),
         .target(name: "JOSE", dependencies: ["OpenSSL"], swiftSettings: memorySafe),
+        .target(name: "SPIFFE", dependencies: ["JOSE", "OpenSSL"], swiftSettings: memorySafe),
         .target(
             name: "Broker",
-            dependencies: ["OpenSSL", "JOSE", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["OpenSSL", "JOSE", "SPIFFE", .product(name: "Logging", package: "swift-log")],
             swiftSettings: memorySafe
         ),
         .target(
@@ -103,6 +104,10 @@ let package = Package(
         .testTarget(name: "OpenSSLTests", dependencies: ["OpenSSL", "VectorFiles"], swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "OpenSSL", "VectorFiles"], swiftSettings: settings),
         .testTarget(
+            name: "SPIFFETests", dependencies: ["BrokerTesting", "JOSE", "OpenSSL", "SPIFFE", "VectorFiles"],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "BrokerTests",
             dependencies: [
                 "Broker", "BrokerTesting", "JOSE", "OpenSSL", "VectorFiles",
@@ -161,7 +166,7 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
         .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Broker", "BrokerConfigurationYAML", "CFuzzer", "JOSE", "OpenSSL"],
+            dependencies: ["Broker", "BrokerConfigurationYAML", "CFuzzer", "JOSE", "OpenSSL", "SPIFFE"],
             path: "Tests/Fuzz/Fuzz",
             swiftSettings: settings
         ),

@@ -18,6 +18,8 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
 static const int daypass_ed25519 = EVP_PKEY_ED25519;
 static const int daypass_pss_padding = RSA_PKCS1_PSS_PADDING;
@@ -172,6 +174,105 @@ static inline EVP_PKEY *daypass_read_pem(const unsigned char *pem, int length, i
     BIO_free(bio);
     return key;
 }
+
+// What an extension is, beside its value: critical or not, or one of these (X509_get_ext_d2i, and one of ours).
+static const int daypass_extension_absent = -1;
+static const int daypass_extension_malformed = -3;
+
+static inline int daypass_basic_constraints(const X509 *certificate, int *is_ca) {
+    int critical = 0;
+    BASIC_CONSTRAINTS *value = X509_get_ext_d2i(certificate, NID_basic_constraints, &critical, NULL);
+    if (value == NULL) return critical < 0 ? critical : daypass_extension_malformed;
+    *is_ca = value->ca != 0;
+    BASIC_CONSTRAINTS_free(value);
+    return critical;
+}
+
+// bits: bit n of RFC 5280 §4.2.1.3 as 1 << n
+static inline int daypass_key_usage(const X509 *certificate, int *bits) {
+    int critical = 0;
+    ASN1_BIT_STRING *value = X509_get_ext_d2i(certificate, NID_key_usage, &critical, NULL);
+    if (value == NULL) return critical < 0 ? critical : daypass_extension_malformed;
+    *bits = 0;
+    for (int bit = 0; bit < 9; bit++)
+        if (ASN1_BIT_STRING_get_bit(value, bit)) *bits |= 1 << bit;
+    ASN1_BIT_STRING_free(value);
+    return critical;
+}
+
+static inline int daypass_extended_key_usage(const X509 *certificate, int *client, int *server) {
+    int critical = 0;
+    EXTENDED_KEY_USAGE *value = X509_get_ext_d2i(certificate, NID_ext_key_usage, &critical, NULL);
+    if (value == NULL) return critical < 0 ? critical : daypass_extension_malformed;
+    *client = *server = 0;
+    for (int index = 0; index < sk_ASN1_OBJECT_num(value); index++) {
+        int nid = OBJ_obj2nid(sk_ASN1_OBJECT_value(value, index));
+        *client |= nid == NID_client_auth;
+        *server |= nid == NID_server_auth;
+    }
+    EXTENDED_KEY_USAGE_free(value);
+    return critical;
+}
+
+// The caller frees *names, which is NULL unless the extension is there and well formed.
+static inline int daypass_alternative_names(const X509 *certificate, GENERAL_NAMES **names) {
+    int critical = 0;
+    *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &critical, NULL);
+    return *names == NULL && critical >= 0 ? daypass_extension_malformed : critical;
+}
+
+static inline int daypass_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }
+
+static inline void daypass_names_free(GENERAL_NAMES *names) { GENERAL_NAMES_free(names); }
+
+// The bytes of a name, borrowed, and their number, if it is a uniformResourceIdentifier; else -1.
+static inline int daypass_uri(const GENERAL_NAMES *names, int index, const unsigned char **bytes) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+    if (name == NULL || name->type != GEN_URI) return -1;
+    *bytes = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+    return ASN1_STRING_length(name->d.uniformResourceIdentifier);
+}
+
+// Seconds from 1970 to the time, or 0 where it is malformed.
+static inline int daypass_unix_time(const ASN1_TIME *time, long long *seconds) {
+    struct tm broken_down;
+    int days = 0, rest = 0;
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int done = epoch != NULL && ASN1_TIME_to_tm(time, &broken_down) == 1
+        && ASN1_TIME_diff(&days, &rest, epoch, time) == 1;
+    ASN1_TIME_free(epoch);
+    *seconds = (long long)days * 86400 + rest;
+    return done;
+}
+
+static inline STACK_OF(X509) *daypass_stack_new(void) { return sk_X509_new_null(); }
+
+// Frees the stack; the certificates in it keep their owners.
+static inline void daypass_stack_free(STACK_OF(X509) *stack) { sk_X509_free(stack); }
+
+static inline int daypass_stack_push(STACK_OF(X509) *stack, X509 *certificate) {
+    return sk_X509_push(stack, certificate) > 0;
+}
+
+static inline int daypass_stack_count(const STACK_OF(X509) *stack) { return stack == NULL ? 0 : sk_X509_num(stack); }
+
+static inline X509 *daypass_stack_value(const STACK_OF(X509) *stack, int index) {
+    return sk_X509_value(stack, index);
+}
+
+static const int daypass_purpose_client = X509_PURPOSE_SSL_CLIENT;
+static const int daypass_purpose_server = X509_PURPOSE_SSL_SERVER;
+static const unsigned long daypass_partial_chain = X509_V_FLAG_PARTIAL_CHAIN;
+static const unsigned long daypass_trusted_first = X509_V_FLAG_TRUSTED_FIRST;
+static const unsigned long daypass_policy_check = X509_V_FLAG_POLICY_CHECK;
+
+static const int daypass_md_sha256 = NID_sha256;
+static const int daypass_md_sha384 = NID_sha384;
+static const int daypass_md_sha512 = NID_sha512;
+static const int daypass_pk_rsa = NID_rsaEncryption;
+static const int daypass_pk_pss = NID_rsassaPss;
+static const int daypass_pk_ec = NID_X9_62_id_ecPublicKey;
+static const int daypass_pk_ed25519 = NID_ED25519;
 
 static inline int daypass_gcm_set_tag(EVP_CIPHER_CTX *context, unsigned char *tag) {
     return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, tag);

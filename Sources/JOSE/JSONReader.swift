@@ -12,10 +12,20 @@ package struct JSONReader {
     private let bytes: [UInt8]
     private var position = 0
     private var depthLeft: Int
+    private let largeIntegers: LargeIntegers
+
+    /// What becomes of an integer beyond ±2⁵³, which a `Double` does not hold exactly.
+    package enum LargeIntegers: Sendable {
+        case refused
+        /// It is read as a string of its digits, at most 20 and a sign: for members of 64 bits.
+        case asText
+    }
 
     /// The value that `bytes` hold, and nothing else. `depth` is how many arrays and objects may stand in one another.
-    package static func read(_ bytes: [UInt8], depth: Int = defaultDepth) throws(JSONFailure) -> JSONValue {
-        var reader = JSONReader(bytes: bytes, depthLeft: depth)
+    package static func read(
+        _ bytes: [UInt8], depth: Int = defaultDepth, largeIntegers: LargeIntegers = .refused
+    ) throws(JSONFailure) -> JSONValue {
+        var reader = JSONReader(bytes: bytes, depthLeft: depth, largeIntegers: largeIntegers)
         let value = try reader.value()
         reader.skipWhitespace()
         guard reader.position == bytes.count else { throw reader.failure(.trailing) }
@@ -23,16 +33,19 @@ package struct JSONReader {
     }
 
     /// The object that `bytes` hold, and nothing else.
-    package static func readObject(_ bytes: [UInt8], depth: Int = defaultDepth) throws(JSONFailure) -> JSONObject {
-        guard case .object(let object) = try read(bytes, depth: depth) else {
+    package static func readObject(
+        _ bytes: [UInt8], depth: Int = defaultDepth, largeIntegers: LargeIntegers = .refused
+    ) throws(JSONFailure) -> JSONObject {
+        guard case .object(let object) = try read(bytes, depth: depth, largeIntegers: largeIntegers) else {
             throw JSONFailure(reason: .notAnObject, offset: 0)
         }
         return object
     }
 
-    private init(bytes: [UInt8], depthLeft: Int) {
+    private init(bytes: [UInt8], depthLeft: Int, largeIntegers: LargeIntegers) {
         self.bytes = bytes
         self.depthLeft = depthLeft
+        self.largeIntegers = largeIntegers
     }
 
     private mutating func value() throws(JSONFailure) -> JSONValue {
@@ -45,7 +58,7 @@ package struct JSONReader {
         case UInt8(ascii: "t"): return try literal("true", .bool(true))
         case UInt8(ascii: "f"): return try literal("false", .bool(false))
         case UInt8(ascii: "n"): return try literal("null", .null)
-        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
         default: throw failure(.unexpected)
         }
     }
@@ -149,7 +162,7 @@ package struct JSONReader {
         return code
     }
 
-    private mutating func number() throws(JSONFailure) -> Double {
+    private mutating func number() throws(JSONFailure) -> JSONValue {
         let start = position
         if peek == UInt8(ascii: "-") { position += 1 }
         let integerStart = position
@@ -175,14 +188,22 @@ package struct JSONReader {
         }
         if isInteger {
             // Not by way of a Double, which rounds 2⁵³ + 1 to 2⁵³.
-            guard let integer else { throw JSONFailure(reason: .number, offset: start) }
-            return bytes[start] == UInt8(ascii: "-") ? -Double(integer) : Double(integer)
+            guard let integer else { return try largeInteger(from: start) }
+            return .number(bytes[start] == UInt8(ascii: "-") ? -Double(integer) : Double(integer))
         }
         let text = bytes[start..<position]
         guard text.count <= Self.maximumNumberLength,
             let value = Double(String(decoding: text, as: UTF8.self)), value.magnitude < 0x1p53
         else { throw JSONFailure(reason: .number, offset: start) }
-        return value
+        return .number(value)
+    }
+
+    /// An integer beyond ±2⁵³, over which the reader has stepped.
+    private func largeInteger(from start: Int) throws(JSONFailure) -> JSONValue {
+        guard largeIntegers == .asText, position - start <= 21 else {
+            throw JSONFailure(reason: .number, offset: start)
+        }
+        return .string(ExactString(String(decoding: bytes[start..<position], as: UTF8.self)))
     }
 
     /// Steps over digits. Their value, 0 where there are none, nil where it is beyond 2⁵³.

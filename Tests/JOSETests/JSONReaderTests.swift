@@ -38,6 +38,21 @@ import Testing
         #expect(try Self.read(text) == .number(value))
     }
 
+    @Test func `a large integer is its digits, where whoever reads can use them`() throws {
+        func read(_ text: String) throws(JSONFailure) -> JSONValue {
+            try JSONReader.read(Array(text.utf8), largeIntegers: .asText)
+        }
+        #expect(try read("9007199254740993") == "9007199254740993")
+        #expect(
+            try read("[18446744073709551615, -9223372036854775808]") == [
+                "18446744073709551615", "-9223372036854775808",
+            ])
+        #expect(try read("9007199254740992") == .number(0x1p53))
+        for text in [String(repeating: "9", count: 22), "-012345678901234567890", "1e19", "9007199254740993.0"] {
+            #expect(throws: JSONFailure.self) { try read(text) }
+        }
+    }
+
     @Test(arguments: [
         "1e400", "-1e400", "1e19", "1e16", "9007199254740993", "-9007199254740993", "9007199254740992.0",
         "9007199254740992.5", "9.007199254740993e15", "18446744073709551616", "99999999999999999999999999999999999",
