@@ -6,11 +6,14 @@ import CFuzzer
 
     /// C callbacks have no context, hence one for each target.
     private static let targets: [String: Callback] = [
+        "bundle": { run(BundleTarget.self, $0, $1) },
+        "certificate": { run(CertificateTarget.self, $0, $1) },
         "claims": { run(ClaimsTarget.self, $0, $1) },
         "form": { run(FormTarget.self, $0, $1) },
         "glob": { run(GlobTarget.self, $0, $1) },
         "jwks": { run(JWKSetTarget.self, $0, $1) },
         "jws": { run(JWSTarget.self, $0, $1) },
+        "spiffeid": { run(SPIFFEIDTarget.self, $0, $1) },
         "yaml": { run(YAMLTarget.self, $0, $1) },
     ]
 
