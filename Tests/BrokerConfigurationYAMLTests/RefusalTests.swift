@@ -65,6 +65,9 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         Refusal(5, "verify: {require_scope: 'true'}", "5:25: expected true or false, without quotes"),
         Refusal(5, "verify: {require_model: True}", "5:25: expected true or false, without quotes"),
         Refusal(5, "audit: {claims: none}", "5:17: expected matched or all"),
+        Refusal(5, "audit: {retention: 23h}", "5:20: expected a duration of at least 24h"),
+        Refusal(5, "audit: {retention: 3651d}", "5:20: expected a duration of at most 3650d"),
+        Refusal(5, "audit: {retention: forever}", "5:20: expected a duration such as 30s, 15m, 6h or 7d"),
     ])
     func `the broker's own part names the place and what was expected`(refusal: Refusal) {
         // Some of them leave out master_key_file as well.
@@ -247,7 +250,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
-        ("trust_domains: []", 1), ("sign_in: {}", 1), ("audit: {retention: 400d}", 9),
+        ("trust_domains: []", 1), ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
