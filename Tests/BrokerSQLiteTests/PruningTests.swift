@@ -104,6 +104,42 @@ import Testing
         await store.close()
     }
 
+    @Test func `goes on batch by batch until nothing old is left, and everything it did is on the record`() async throws
+    {
+        let (store, clock) = (try folder.open(), ManualClock(now: Sample.time))
+        func record(_ session: SessionRecord, _ use: SubjectTokenUse, _ store: SQLiteStore) async throws -> UseOutcome {
+            try await store.record(session, Sample.refusal(time: clock.now), using: use)
+        }
+        #expect(await store.recordAll((0..<1100).map { Sample.session("s\($0)") }).isEmpty)
+        var pruning = StorePruning(store, retention: day, clock: clock, logger: .silent)
+        clock.advance(by: .seconds(3600))
+        await pruning.round()
+        #expect(try folder.number("SELECT count(*) FROM sessions") == 1100)
+        // It ends soon, and its token may be presented a day long.
+        let brief = SessionRecord(
+            id: "brief", issuer: Sample.issuer, subject: "ci:a", rule: "brief", start: clock.now,
+            end: clock.now.addingTimeInterval(1), claims: [:])
+        let use = Sample.use(atMost: 9, expires: clock.now.addingTimeInterval(86_460))
+        #expect(try await record(brief, use, store) == .recorded)
+        clock.advance(by: day + .seconds(30))
+        await pruning.round()
+        #expect(try folder.number("SELECT count(*) FROM audit WHERE kind <> 'records.deleted'") == 0)
+        #expect(try await record(Sample.session("next", rule: "brief"), use, store) == .joins(brief))
+        clock.advance(by: .seconds(3600))
+        await pruning.round()
+        #expect(try folder.number("SELECT count(*) FROM sessions") == 0)
+        for table in RetainedTable.allCases {
+            let deleted = try folder.number(
+                """
+                SELECT sum(json_extract(details, '$.count')) FROM audit
+                WHERE kind = 'records.deleted' AND json_extract(details, '$.table') = '\(table.rawValue)'
+                """)
+            #expect(deleted == 1101)
+        }
+        #expect(try folder.number("SELECT max(json_extract(details, '$.count')) FROM audit") == 500)
+        await store.close()
+    }
+
     @Test func `a time that is no number is reported and deletes nothing`() async throws {
         let store = try folder.open()
         try await store.record(Sample.session("s1"), Sample.grant(session: "s1"))
