@@ -166,7 +166,8 @@ struct LiveBroker: Sendable {
                 issuer: "https://broker.example.com",
                 audiences: ["https://gateway.example.com", "https://other.example.com"]),
             verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
-            masterKeyFile: "/nonexistent", issuers: issuers, rules: try RuleSet([rule, sdk], issuers: issuers))
+            masterKeyFile: "/nonexistent", issuers: issuers,
+            rules: try RuleSet([rule, sdk], issuers: issuers, broker: "https://broker.example.com"))
     }
 
     private static func keyRing() throws -> KeyRing {

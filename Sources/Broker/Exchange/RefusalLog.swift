@@ -25,7 +25,8 @@ final class RefusalLog: Sendable {
             metrics.refused(issuer: event.issuer, rule: event.rule, reason: reason)
         }
         var metadata: Logger.Metadata = [
-            "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
+            "trace": "\(event.trace)", "issuer": "\(event.issuer?.description ?? "")",
+            "subject": "\(event.subject?.string ?? "")",
             "reason": "\(event.reason ?? "")",
         ]
         if let message = event.details["message"]?.string { metadata["detail"] = "\(message)" }

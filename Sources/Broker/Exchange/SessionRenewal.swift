@@ -21,6 +21,7 @@ struct SessionRenewal: Sendable {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
         let claims = try authenticate(token, request, at: now)
+        try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
         let actor = try await actor(for: session, request, at: now)
         let grant = try await match(session, claims, request, at: now)
@@ -40,6 +41,19 @@ struct SessionRenewal: Sendable {
             refusals.log.note(error, request)
             throw .subjectToken
         }
+    }
+
+    /// A token with the broker's own scopes is neither renewed nor narrowed.
+    private func refuseBrokersOwn(
+        _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        guard claims.isForBroker else { return }
+        try await refusals.record(
+            AuditEvent(
+                time: now, trace: request.trace, kind: .exchangeRefused, issuer: claims.issuer,
+                subject: claims.subject, rule: claims.rule, sessionID: claims.sessionID,
+                reason: RefusalReason.forBroker.text, details: [:]))
+        throw .subjectToken
     }
 
     private func session(

@@ -126,7 +126,9 @@ package struct TokenExchange: Sendable {
     private func match(
         _ parties: Parties, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Grant {
-        switch rules.match(parties.subject, naming: request.rule, presenting: request.federation) {
+        switch rules.match(
+            parties.subject, naming: request.rule, asking: request.scope, presenting: request.federation)
+        {
         case .refused(let explanation):
             try await refuse(
                 parties.subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
