@@ -39,7 +39,8 @@ extension HTTPOrigin {
     }
 
     /// A form to the token endpoint.
-    package func token(_ parameters: [(String, String)], _ headers: [(String, String)] = []) async throws -> HTTPAnswer {
+    package func token(_ parameters: [(String, String)], _ headers: [(String, String)] = []) async throws -> HTTPAnswer
+    {
         let type = ("Content-Type", "application/x-www-form-urlencoded")
         return try await send(.POST, "/oauth/token", [type] + headers, body: Self.form(parameters))
     }

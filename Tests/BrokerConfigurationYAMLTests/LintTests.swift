@@ -140,7 +140,8 @@ private func notes(_ match: String, of issuer: String = gitHub, more: [Int: Stri
             (#"{listen: "127.0.0.1:80", url: "https://a.example", trusted_proxies: ["127.0.0.1"]}"#, nil),
             (#"{listen: "127.0.0.1:80", url: "http://127.0.0.1:80"}"#, nil),
         ] as [(String, String?)])
-    func `a proxy that must be there, and that is not trusted, is warned about`(listener: String, start: String?) throws {
+    func `a proxy that must be there, and that is not trusted, is warned about`(listener: String, start: String?) throws
+    {
         let notes = try notes("{sub: a}", of: corp, more: [2: "  public: \(listener)"])
         #expect(notes.count == (start == nil ? 0 : 1))
         for note in notes { #expect(note.hasPrefix(start ?? ""), "\(note)") }

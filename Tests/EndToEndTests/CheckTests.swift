@@ -177,7 +177,8 @@ import Testing
               - {name: github, issuer: "https://token.actions.githubusercontent.com"}
               - {name: corp, issuer: "https://login.example.com", keys: {file: keys.json}}
             """)
-        let corp = slip.rules.contains("issuer: github") ? "  - {name: all, issuer: corp, match: {sub: bob}, grant: {scope: [a]}}\n" : ""
+        let used = "  - {name: all, issuer: corp, match: {sub: bob}, grant: {scope: [a]}}\n"
+        let corp = slip.rules.contains("issuer: github") ? used : ""
         try workspace.write("rules.yaml", slip.rules + corp)
         let command = ["check", "--config", workspace.path("daypass.yaml")]
         return try await RunningProcess(Programs.daypassd, command + arguments).outcome()
@@ -197,8 +198,9 @@ import Testing
     }
 
     @Test(arguments: [[], ["--strict"]])
-    func `refuses a rule of a shared issuer without its required claim, strict or not`(_ arguments: [String]) async throws
-    {
+    func `refuses a rule of a shared issuer without its required claim, strict or not`(
+        _ arguments: [String]
+    ) async throws {
         let slip = Slip(name: "", rules: Self.rule("ref: refs/heads/main", issuer: "github"), warning: "")
         let checked = try await check(slip, arguments)
         #expect(checked.status == 1)

@@ -74,7 +74,8 @@ final class RunningBroker: HTTPOrigin {
     }
 
     /// The rule and the issuer that most tests need: keys in a file, one repository on main.
-    static func fileIssuer(_ issuer: TestIssuer, in workspace: Workspace) throws -> String {
+    /// - Parameter replay: of the issuer; nil leaves it at the default.
+    static func fileIssuer(_ issuer: TestIssuer, in workspace: Workspace, replay: String? = nil) throws -> String {
         try workspace.write("issuer.json", issuer.jwks)
         return """
             issuers:
@@ -83,7 +84,7 @@ final class RunningBroker: HTTPOrigin {
                 audience: \(audience)
                 keys: {file: issuer.json}
                 algorithms: [\(issuer.algorithm.rawValue)]
-                max_lifetime: 15m
+                max_lifetime: 15m\(replay.map { "\n    replay: {mode: \($0)}" } ?? "")
             rules:
               - name: ci-main
                 issuer: github

@@ -4,8 +4,8 @@ import JOSE
 extension AuditEvent {
     /// That `token` of `session` was minted.
     init(
-        granted kind: Kind, _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, for request: ExchangeRequest,
-        at now: Date, adding more: JSONObject = [:]
+        granted kind: Kind, _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant,
+        for request: ExchangeRequest, at now: Date, adding more: JSONObject = [:]
     ) {
         var details: JSONObject = [
             "client": .string(request.client), "scope": .array(grant.scope.map { .string($0.text) }),

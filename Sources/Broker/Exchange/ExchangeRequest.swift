@@ -11,8 +11,8 @@ package struct ExchangeRequest: Sendable {
     }
 
     package let trace: TraceID
-    /// The address that the request counts for, in its usual spelling: what trusted proxies vouch for, never what the caller
-    /// says of itself. Empty where the request did not come by a network.
+    /// The address that the request counts for, in its usual spelling: what trusted proxies vouch for, never what the
+    /// caller says of itself. Empty where the request did not come by a network.
     package let client: ExactString
     package let subject: Subject
     /// A proof of who will act for the subject (RFC 8693 §2.1).
@@ -27,8 +27,9 @@ package struct ExchangeRequest: Sendable {
     package let federation: FederationIDs
 
     package init(
-        trace: TraceID, client: ExactString = "", subject: Subject, actorToken: SecretText? = nil, scope: [Scope]? = nil,
-        targets: [ExactString] = [], rule: ExactString? = nil, federation: FederationIDs = FederationIDs()
+        trace: TraceID, client: ExactString = "", subject: Subject, actorToken: SecretText? = nil,
+        scope: [Scope]? = nil, targets: [ExactString] = [], rule: ExactString? = nil,
+        federation: FederationIDs = FederationIDs()
     ) {
         self.trace = trace
         self.client = client

@@ -50,7 +50,8 @@ final class RefusalLog: Sendable {
         logger.error(
             "exchange unavailable",
             metadata: [
-                "trace": "\(request.trace)", "cause": "\(cause)", "client": "\(request.client)", "omitted": "\(omitted)",
+                "trace": "\(request.trace)", "cause": "\(cause)", "client": "\(request.client)",
+                "omitted": "\(omitted)",
             ])
     }
 

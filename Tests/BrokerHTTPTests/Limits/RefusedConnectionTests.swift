@@ -180,7 +180,8 @@ import Testing
         }
     }
 
-    @Test func `waits when all connections are taken, which is counted once, and is served when one ends`() async throws {
+    @Test func `waits when all connections are taken, which is counted once, and is served when one ends`() async throws
+    {
         try await LiveBroker.run(maximumConnections: 2, trustedProxies: ["127.0.0.1"]) { broker in
             let (one, two) = (try await broker.connect(), try await broker.connect())
             #expect(await one.ask().hasPrefix("HTTP/1.1 401 "))
