@@ -4,12 +4,17 @@ import JOSE
 import Testing
 
 @Suite struct `A running broker and one token again` {
-    /// All answers to `count` presentations of a token at once.
+    /// All answers to `count` presentations of an ES256 token at once, every other one of which shows its twin: the same
+    /// with the other signature that anybody can make of the first.
     private func present(
         _ token: String, times count: Int, to broker: RunningBroker
     ) async throws -> [RunningBroker.Answer] {
-        try await withThrowingTaskGroup(of: RunningBroker.Answer.self) { group in
-            for _ in 0..<count { group.addTask { try await broker.exchange(token) } }
+        var twin = TokenSegments(token)
+        twin.signatureBytes = P256Order.twin(of: twin.signatureBytes)
+        let tokens = [token, twin.token]
+        #expect(Set(tokens).count == 2)
+        return try await withThrowingTaskGroup(of: RunningBroker.Answer.self) { group in
+            for number in 0..<count { group.addTask { try await broker.exchange(tokens[number % 2]) } }
             return try await group.reduce(into: []) { $0.append($1) }
         }
     }
