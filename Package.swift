@@ -81,7 +81,13 @@ let package = Package(
         ),
         .target(
             name: "BrokerTesting",
-            dependencies: ["Broker", "JOSE", "OpenSSL"],
+            dependencies: [
+                "Broker", "JOSE", "OpenSSL",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             path: "Sources/BrokerTesting",
             swiftSettings: settings
         ),

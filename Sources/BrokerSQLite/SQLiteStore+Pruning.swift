@@ -45,7 +45,7 @@ extension SQLiteStore: PrunableStore {
         }
         if let event = choice.event {
             let row = AuditRow(event)
-            try db.cachedStatement(sql: AuditRow.insertion).execute(binding: row.bind)
+            try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
         }
         return choice.result
     }

@@ -12,7 +12,7 @@ import Testing
         #expect(configuration.server.telemetryListener == ListenAddress(host: "127.0.0.1", port: 9464))
         #expect(configuration.server.limits.connections == 10_000)
         #expect(configuration.server.limits.exchangesPerSecondPerAddress == 20)
-        #expect(configuration.server.trustedProxies.isEmpty)
+        #expect(configuration.server.trustedProxies.map(\.description) == ["127.0.0.1"])
         #expect(configuration.tokens.issuer == "https://daypass.example.com")
         #expect(configuration.tokens.audiences == ["https://gateway.example.com", "other"])
         #expect(configuration.tokens.signingAlgorithm == .ES256)

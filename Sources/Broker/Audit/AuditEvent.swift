@@ -29,7 +29,7 @@ package struct AuditEvent: Sendable {
     package let tokenID: ExactString?
     /// Why it was refused, as one word of ours; nil where it was granted.
     package let reason: String?
-    /// The claims that are kept, the explanation, the grant: see `Explanation.json`.
+    /// The client's address, the claims that are kept, the explanation, the grant: see `Explanation.json`.
     package let details: JSONObject
 
     package init(

@@ -72,9 +72,8 @@ struct SessionRenewal: Sendable {
         guard let issuer = stored?.issuer ?? claims.issuer else { throw .subjectToken }
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: issuer, subject: claims.subject,
-                rule: claims.rule, sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text,
-                details: [:]))
+                refusing: request, at: now, issuer: issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text, adding: [:]))
         throw .subjectToken
     }
 
@@ -156,8 +155,7 @@ struct SessionRenewal: Sendable {
         at now: Date
     ) async throws(ExchangeRefusal) {
         let event = AuditEvent(
-            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, trace: request.trace,
-            at: now)
+            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, for: request, at: now)
         do {
             if isRenewal {
                 try await store.record(event)
@@ -178,8 +176,7 @@ struct SessionRenewal: Sendable {
     ) async throws(ExchangeRefusal) {
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: session.issuer,
-                subject: session.subject, rule: session.rule, sessionID: session.id, reason: reason.text,
-                details: details))
+                refusing: request, at: now, issuer: session.issuer, subject: session.subject, rule: session.rule,
+                sessionID: session.id, reason: reason.text, adding: details))
     }
 }

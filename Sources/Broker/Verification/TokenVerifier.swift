@@ -75,6 +75,7 @@ package struct TokenVerifier: Sendable {
     private func denial(of requirement: Requirement, _ claims: GatewayClaims) -> Denial? {
         if requirement.scopes.isEmpty, policy.requireScope { return .nothingRequired }
         guard requirement.scopes.allSatisfy(claims.scope.contains) else { return .insufficientScope }
+        guard requirement.models.count <= Requirement.maximumModels else { return .tooManyModels }
         guard let models = claims.models else { return nil }
         if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }

@@ -12,7 +12,7 @@ struct ExchangeBench {
     let issuer: TestIssuer
     let clock: ManualClock
     let store: MemoryStore
-    let log = CapturedLog()
+    let log = LogRecorder()
     let ring: KeyRing
     let verifier: TokenVerifier
     let exchange: TokenExchange

@@ -8,7 +8,7 @@ import Testing
 @Suite struct `Pruning the store` {
     private let store = MemoryStore()
     private let clock = ManualClock()
-    private let log = CapturedLog()
+    private let log = LogRecorder()
     private let day: Duration = .seconds(86_400)
 
     /// Pruning whose clock is believed.
