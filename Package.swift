@@ -82,7 +82,13 @@ let package = Package(
         ),
         .target(
             name: "BrokerTesting",
-            dependencies: ["Broker", "JOSE", "OpenSSL"],
+            dependencies: [
+                "Broker", "JOSE", "OpenSSL",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             path: "Sources/BrokerTesting",
             swiftSettings: settings
         ),
@@ -149,8 +155,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL",
+                "Broker", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

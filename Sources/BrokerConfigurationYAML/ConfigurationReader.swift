@@ -70,7 +70,7 @@ package struct ConfigurationReader: Sendable {
         let issuers = IssuerSection(
             issuerNodes, tokenIssuer: tokens?.issuer, shared: shared, files: files, problems: problems)
         let ruleSection = RuleSection(
-            ruleNodes, issuers: issuers, shared: shared, audiences: tokens?.audiences, problems: problems)
+            ruleNodes, issuers: issuers, shared: shared, tokens: tokens, problems: problems)
 
         guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
         else {

@@ -18,12 +18,14 @@ package struct BrokerServer: Sendable {
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
+    ///   - connectionBounds: what each connection to the public listener is given.
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
         keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], clock: any BrokerClock,
         storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics, logger: Logger,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        connectionBounds: ConnectionBounds = ConnectionBounds(),
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
         let server = configuration.server
@@ -41,14 +43,16 @@ package struct BrokerServer: Sendable {
         services = [
             Self.listener(
                 telemetryRoutes, on: server.telemetryListener,
-                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, Self.telemetryLoop, quiet
+                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, Self.telemetryLoop, quiet,
+                Self.channel { ConnectionLimits(.init()) }
             ) { await onListening(.telemetry, $0) },
             Self.listener(
                 CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,
                 CountedConnections(
                     bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
                     metrics: metrics.requests),
-                ConnectionShares(server, refusals: refusals), eventLoops, quiet
+                ConnectionShares(server, refusals: refusals), eventLoops, quiet,
+                Self.channel { ConnectionLimits(connectionBounds, refusals: refusals) }
             ) { await onListening(.public, $0) },
         ]
     }
@@ -67,9 +71,8 @@ package struct BrokerServer: Sendable {
     private static func listener<Routes: HTTPResponder>(
         _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
         _ shares: ConnectionShares?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
-        onListening: @escaping @Sendable (SocketAddress) async -> Void
+        _ channel: HTTP1Channel.Configuration, onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
-        let channel = Self.channel
         let application = Application(
             responder: routes,
             server: HTTPServerBuilder {
@@ -87,12 +90,12 @@ package struct BrokerServer: Sendable {
         return ListenerService(address: address, application: application)
     }
 
-    private static var channel: HTTP1Channel.Configuration {
+    private static func channel(_ limits: @escaping @Sendable () -> ConnectionLimits) -> HTTP1Channel.Configuration {
         // A token of the greatest length in each of two headers, and room for what proxies add.
         let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
             maxHeaderFieldSize: 24 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 128)
         var channel = HTTP1Channel.Configuration(httpDecoderConfiguration: decoder)
-        channel.additionalChannelHandlers = { [ConnectionLimits(.init())] }
+        channel.additionalChannelHandlers = { [limits()] }
         return channel
     }
 }

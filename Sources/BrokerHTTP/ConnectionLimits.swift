@@ -1,42 +1,47 @@
 import Broker
 import HTTPTypes
 import NIOCore
+import NIOHTTP1
 import NIOHTTPTypes
 
-/// Bounds what one connection can hold on to: time, body, and nothing else that the decoder does not bound already.
+/// Bounds what one connection can hold on to: time, body, and what of its headers the decoder bounds; counts and answers
+/// what runs into a bound.
 ///
-/// It sits right behind the HTTP decoder, where a request that is sent slowly shows as one that never ends.
+/// It sits right behind the HTTP decoder, where a request that is sent slowly shows as one that never ends. What can
+/// still be answered is: 408 for a request that began and did not end in time (RFC 9110 §15.5.9), 431 for headers (RFC
+/// 6585 §5), 503 for work that takes too long. A connection on which nothing is under way is closed without a word.
 final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
-    struct Limits: Sendable {
-        /// From accepting the connection to the end of the first request's head.
-        var firstHead: TimeAmount = .seconds(10)
-        /// From a request's head to its end.
-        var body: TimeAmount = .seconds(10)
-        /// From a request's end to the end of its response, and the response being taken.
-        var response: TimeAmount = .seconds(30)
-        /// From a response to the end of the next request's head.
-        var idle: TimeAmount = .seconds(60)
-        /// Routes refuse less than this with an answer; beyond it the connection is closed.
-        var bodyLength = 1024 * 1024
-    }
-
-    private let limits: Limits
+    private let limits: ConnectionBounds
+    private let refusals: LimitRefusals?
     private var deadline: NIODeadline = .distantFuture
     private var timer: Scheduled<Void>?
+    private var isRemoved = false
     private var isReading = false
     private var unanswered = 0
     private var bodyLength = 0
+    /// Whether the head of a response has gone out, and its end has not.
+    private var isAnswering = false
     private var closesAfterResponse = false
     /// Whether the request that was read last is the last that can be read.
     private var isLastRequest = false
+    /// Why the decoder reads no more, if it does not.
+    private var failure: (any Error)?
+    /// Whether the last answer has been written: nothing else goes out, and what comes is thrown away.
+    private var hasEnded = false
+    /// Whether a part has been read since the last read from the socket began.
+    private var readPart = false
+    /// Whether some of a head has come, and not all.
+    private var headBegan = false
 
-    init(_ limits: Limits) {
+    /// - Parameter refusals: where refused requests are counted; nil for a listener that only operators reach.
+    init(_ limits: ConnectionBounds, refusals: LimitRefusals? = nil) {
         self.limits = limits
+        self.refusals = refusals
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -46,13 +51,21 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         timer?.cancel()
-        timer = nil
+        isRemoved = true
     }
 
+    // MARK: Requests
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
+        readPart = true
+        let part = unwrapInboundIn(data)
+        guard !hasEnded else {
+            if case .body(let body) = part { discard(body.readableBytes, context) }
+            return
+        }
+        switch part {
         case .head(let head):
-            isReading = true
+            (isReading, headBegan) = (true, false)
             unanswered += 1
             bodyLength = 0
             // We tunnel nothing and upgrade to nothing, but the decoder thinks so: it parses nothing behind such a
@@ -65,7 +78,10 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             }
         case .body(let body):
             bodyLength += body.readableBytes
-            guard bodyLength <= limits.bodyLength else { return context.close(promise: nil) }
+            guard bodyLength <= limits.bodyLength else {
+                note(.body, context)
+                return context.close(promise: nil)
+            }
         case .end:
             isReading = false
             deadline = context.eventLoop.now + limits.response
@@ -73,43 +89,153 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(data)
     }
 
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // Bytes of which the decoder made nothing yet.
+        if !readPart, !isReading { headBegan = true }
+        readPart = false
+        // Nobody else asks for what is thrown away.
+        if hasEnded { context.read() }
+        context.fireChannelReadComplete()
+    }
+
     func read(context: ChannelHandlerContext) {
         guard isReading || !isLastRequest else { return }
         context.read()
     }
 
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if case ByteToMessageDecoderError.dataReceivedInErrorState(_, let data) = error {
+            return discard(data.readableBytes, context)
+        }
+        if error as? HTTPParserError == .headerOverflow { note(.headers, context) }
+        if failure == nil {
+            failure = error
+            deadline = context.eventLoop.now + limits.response
+        }
+        // Whoever answers requests answers this one too, after those before it.
+        context.fireErrorCaught(error)
+    }
+
+    // MARK: Responses
+
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard !hasEnded else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.kind != .informational:
-            if isLastRequest, unanswered == 1 { head.headerFields[.connection] = "close" }
+            isAnswering = true
+            if isLastResponse { head.headerFields[.connection] = "close" }
             closesAfterResponse = head.headerFields[.connection]?.lowercased() == "close"
+            if unanswered == 0, failure as? HTTPParserError == .headerOverflow {
+                head.status = .requestHeaderFieldsTooLarge
+            }
             // The answer to what no parser accepted is not made by our routes.
             if head.headerFields[.daypassTraceID] == nil {
                 head.headerFields[.daypassTraceID] = TraceID().description
             }
             return context.write(wrapOutboundOut(.head(head)), promise: promise)
         case .end:
+            isAnswering = false
             unanswered -= 1
-            if closesAfterResponse {
-                context.writeAndFlush(data, promise: promise)
-                return context.close(promise: nil)
-            }
+            if closesAfterResponse { return end(context, data, promise) }
             if !isReading { deadline = context.eventLoop.now + (unanswered > 0 ? limits.response : limits.idle) }
         default: break
         }
         context.write(data, promise: promise)
     }
 
-    /// One timer for the connection, moved when it fires: far cheaper than one for each request.
+    /// Whether no request can follow the one that is being answered.
+    private var isLastResponse: Bool {
+        if failure != nil { return unanswered == (isReading ? 1 : 0) }
+        return isLastRequest && unanswered == 1
+    }
+
+    /// Writes the end of the last response, and closes: at once where all of the request has come.
+    private func end(_ context: ChannelHandlerContext, _ data: NIOAny, _ promise: EventLoopPromise<Void>?) {
+        hasEnded = true
+        let written = promise ?? context.eventLoop.makePromise()
+        context.writeAndFlush(data, promise: written)
+        timer?.cancel()
+        deadline = context.eventLoop.now + limits.linger
+        schedule(context)
+        guard isReading || headBegan || failure != nil else {
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            return written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+        }
+        bodyLength = 0
+        context.close(mode: .output, promise: nil)
+        context.read()
+    }
+
+    private func discard(_ count: Int, _ context: ChannelHandlerContext) {
+        bodyLength += count
+        if bodyLength > limits.bodyLength { context.close(promise: nil) }
+    }
+
+    // MARK: Time
+
+    /// One timer for the connection, moved when it fires: far cheaper than one for each request. It fires as often as the
+    /// shortest time asks for, since a deadline may come to lie before the one for which it was set.
     private func schedule(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(deadline: deadline) {
+        let next = min(deadline, context.eventLoop.now + limits.shortestTime)
+        timer = context.eventLoop.scheduleTask(deadline: next) {
             let (handler, context) = bound.value
-            guard context.eventLoop.now < handler.deadline else { return context.close(promise: nil) }
-            handler.schedule(context)
+            handler.timer = nil
+            if context.eventLoop.now >= handler.deadline { handler.expire(context) }
+            if !handler.isRemoved, handler.timer == nil { handler.schedule(context) }
         }
     }
+
+    private func expire(_ context: ChannelHandlerContext) {
+        if hasEnded {
+            context.close(promise: nil)
+        } else if isReading {
+            guard failure == nil else { return context.close(promise: nil) }
+            note(.slowRequest, context)
+            guard unanswered > 0 else { return context.close(promise: nil) }
+            failure = RequestTimeout()
+            deadline = context.eventLoop.now + limits.response
+            // Who reads the body answers, in its own form; whoever does not has answered already.
+            context.fireErrorCaught(RequestTimeout())
+        } else if unanswered > 0 {
+            note(.slowResponse, context)
+            guard !isAnswering else { return context.close(promise: nil) }
+            answer(.serviceUnavailable, [.retryAfter: "1"], context)
+        } else if headBegan {
+            note(.slowRequest, context)
+            answer(.requestTimeout, [:], context)
+        } else {
+            if isHoldingResponse(context) { note(.slowResponse, context) }
+            context.close(promise: nil)
+        }
+    }
+
+    /// Writes an answer without a body, the last one.
+    private func answer(_ status: HTTPResponse.Status, _ headers: HTTPFields, _ context: ChannelHandlerContext) {
+        var head = HTTPResponse(status: status, headerFields: headers)
+        head.headerFields[.connection] = "close"
+        head.headerFields[.contentLength] = "0"
+        head.headerFields[.daypassTraceID] = TraceID().description
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        end(context, NIOAny(HTTPResponsePart.end(nil)), nil)
+    }
+
+    /// Whether the peer has not taken all of the last response.
+    private func isHoldingResponse(_ context: ChannelHandlerContext) -> Bool {
+        let buffered = try? context.channel.syncOptions?.getOption(ChannelOptions.bufferedWritableBytes)
+        return (buffered ?? 0) > 0
+    }
+
+    private func note(_ limit: RequestMetrics.Limit, _ context: ChannelHandlerContext) {
+        refusals?.note(limit, context.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown)
+    }
 }
+
+/// That a request's body did not come in time.
+struct RequestTimeout: Error {}
 
 @available(*, unavailable)
 extension ConnectionLimits: Sendable {}

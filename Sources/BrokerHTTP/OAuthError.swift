@@ -22,20 +22,30 @@ package struct OAuthError: Error, Sendable {
 
     /// Where it is not the usual one of the code.
     private let ownStatus: HTTPResponse.Status?
+    /// Whether the rest of the request is not waited for.
+    private let closesConnection: Bool
 
     package init(_ code: Code, _ description: String) {
-        self.init(code, description, status: nil)
+        self.init(code, description, closes: false)
     }
 
-    private init(_ code: Code, _ description: String, status: HTTPResponse.Status?) {
+    private init(
+        _ code: Code, _ description: String, status: HTTPResponse.Status? = nil, closes: Bool = false
+    ) {
         self.code = code
         self.description = description
         ownStatus = status
+        closesConnection = closes
     }
 
     static let tooManyExchanges = OAuthError(
         .temporarilyUnavailable, "too many exchanges from this address; try again", status: .tooManyRequests)
     static let overloaded = OAuthError(.temporarilyUnavailable, "too many exchanges are under way; try again")
+
+    static let bodyTooLong = OAuthError(
+        .invalidRequest, "the body is longer than \(FormBody.maximumLength) bytes", closes: true)
+    static let bodyTooSlow = OAuthError(
+        .invalidRequest, "the body did not come in time", status: .requestTimeout, closes: true)
 
     /// What a refusal is called depends on the protocol that the caller speaks.
     package init(_ refusal: ExchangeRefusal, speaking grantType: GrantType) {
@@ -68,6 +78,7 @@ package struct OAuthError: Error, Sendable {
                 "error_description": .string(ExactString("\(description) (trace \(trace))")),
             ])
         response.headers[.cacheControl] = "no-store"
+        if closesConnection { response.headers[.connection] = "close" }
         switch code {
         case .temporarilyUnavailable: response.headers[.retryAfter] = "1"
         case .invalidClient: response.headers[.wwwAuthenticate] = #"Basic realm="daypass""#

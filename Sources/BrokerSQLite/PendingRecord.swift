@@ -66,7 +66,7 @@ struct AuditRow: Sendable {
         binder.integer(event.time.milliseconds)
         binder.text(event.trace.description)
         binder.text(event.kind.rawValue)
-        binder.text(event.issuer.text)
+        binder.text(event.issuer?.text)
         binder.text(event.subject)
         binder.text(event.rule)
         binder.text(event.sessionID)

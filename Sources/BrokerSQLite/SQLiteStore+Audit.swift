@@ -1,4 +1,5 @@
 package import Broker
+package import FoundationEssentials
 import GRDB
 import JOSE
 
@@ -15,11 +16,20 @@ extension SQLiteStore: AuditReader {
     }
 }
 
+extension SQLiteStore {
+    package func lastAuditTime() async throws(StoreFailure) -> Date? {
+        try await perform("read the last audit record") { db in
+            try Row.fetchCursor(db, sql: "SELECT time FROM audit ORDER BY sequence DESC LIMIT 1")
+                .mapToArray { try $0.date(0) }.first
+        }
+    }
+}
+
 extension AuditEvent {
     fileprivate init(_ row: Row) throws {
         guard let trace = TraceID(parsing: try row.requiredText(1).string),
             let kind = Kind(rawValue: try row.requiredText(2).string),
-            let issuer = IssuerName(parsing: try row.requiredText(3).string)
+            case let name = try row.text(3), let issuer = name.map({ IssuerName(parsing: $0.string) }) ?? .some(nil)
         else { throw StoreFailure(.unreadable, "read audit records", cause: "an audit record has an unknown form") }
         self.init(
             time: try row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),

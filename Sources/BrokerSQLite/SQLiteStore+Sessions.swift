@@ -1,28 +1,11 @@
 package import Broker
-package import FoundationEssentials
+import FoundationEssentials
 import GRDB
 package import JOSE
 
 extension SQLiteStore {
     package func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? {
         try await perform("read a session") { try SessionRow.fetch(id, $0) }
-    }
-
-    /// A request that began before its token expired may be recorded so long afterwards, and has to be counted still.
-    private static let useMargin: TimeInterval = 60
-
-    /// Forgets uses of subject tokens that had expired a minute before `now`, at most `limit` of them, so that whatever
-    /// else waits for the connection gets its turn.
-    /// - Returns: how many it forgot.
-    package func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int {
-        try await perform("forget uses of subject tokens") { db in
-            try db.execute(
-                sql: """
-                    DELETE FROM uses WHERE (expires, token, joining) IN (
-                        SELECT expires, token, joining FROM uses WHERE expires < ? ORDER BY expires LIMIT ?)
-                    """, arguments: [now.addingTimeInterval(-Self.useMargin).milliseconds, limit])
-            return db.changesCount
-        }
     }
 }
 

@@ -33,7 +33,7 @@ enum Schema {
     static func migrate(_ db: Database, to target: Int = version) throws {
         for step in try max(0, userVersion(db))..<target {
             try db.inTransaction(.immediate) {
-                try db.execute(sql: migrations[step])
+                try migrations[step](db)
                 try db.execute(
                     sql: "PRAGMA application_id = \(applicationID); PRAGMA user_version = \(step + 1)")
                 return .commit
@@ -46,7 +46,11 @@ enum Schema {
     }
 
     /// Times are in milliseconds since 1970. A migration that was released is never edited.
-    private static let migrations = [
+    private static let migrations: [@Sendable (Database) throws -> Void] = [
+        { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
+    ]
+
+    private static let firstTables =
         """
         CREATE TABLE signing_keys (
             key_id TEXT NOT NULL PRIMARY KEY,
@@ -87,8 +91,10 @@ enum Schema {
             details TEXT NOT NULL
         ) STRICT;
         CREATE INDEX audit_trace ON audit (trace);
-        """,
-        // The key of `uses` begins with a time: rows that are written together stand together.
+        """
+
+    /// The key of `uses` begins with a time: rows that are written together stand together.
+    private static let lineageAndUses =
         """
         ALTER TABLE sessions ADD COLUMN lineage TEXT NOT NULL DEFAULT '';
         UPDATE sessions SET lineage = id;
@@ -102,6 +108,26 @@ enum Schema {
             count INTEGER NOT NULL,
             PRIMARY KEY (expires, token, joining)
         ) STRICT, WITHOUT ROWID;
-        """,
-    ]
+        """
+
+    /// Audit records that are about no token have no issuer.
+    ///
+    /// A column loses its constraint without a row being touched, as https://sqlite.org/lang_altertable.html has it for
+    /// changes that do not affect what is on the disk: a table of millions is not copied, and sequence and index stay.
+    private static func optionalIssuer(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                PRAGMA writable_schema = ON;
+                UPDATE sqlite_schema SET sql = replace(sql, 'issuer TEXT NOT NULL', 'issuer TEXT')
+                    WHERE type = 'table' AND name = 'audit';
+                PRAGMA schema_version = \(try 1 + (Int.fetchOne(db, sql: "PRAGMA schema_version") ?? 0));
+                PRAGMA writable_schema = RESET;
+                """)
+        let isRequired = try Bool.fetchOne(
+            db, sql: "SELECT \"notnull\" FROM pragma_table_info('audit') WHERE name = 'issuer'")
+        guard isRequired == false else {
+            throw StoreFailure(
+                .unavailable, "bring the store up to date", cause: "SQLite does not let its own schema be edited")
+        }
+    }
 }

@@ -1,19 +1,38 @@
 package import Broker
+package import FoundationEssentials
 package import JOSE
 import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
-package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, IssuerRegistry {
+package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry {
     private struct State {
-        var sessions: [SessionRecord] = []
-        var events: [AuditEvent] = []
+        var sessions = Rows<SessionRecord>()
+        var events = Rows<AuditEvent>()
         var uses: [[UInt8]: [Use]] = [:]
         var keys: [SigningKeyRecord] = []
         var issuers: [IssuerName: ExactString] = [:]
         var outage: StoreFailure?
     }
 
+    /// Rows with the numbers that they got.
+    private struct Rows<Row> {
+        private(set) var numbered: [(number: Int64, row: Row)] = []
+        private var last: Int64 = 0
+
+        var rows: [Row] { numbered.map(\.row) }
+
+        mutating func append(_ row: Row) {
+            last += 1
+            numbered.append((last, row))
+        }
+
+        mutating func remove(_ numbers: Set<Int64>) {
+            numbered.removeAll { numbers.contains($0.number) }
+        }
+    }
+
     private struct Use {
+        let expires: Date
         let joining: ExactString
         let session: ExactString
         var count = 1
@@ -24,8 +43,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
     package init() {}
 
     /// What was recorded, oldest first.
-    package var sessions: [SessionRecord] { state.withLock { $0.sessions } }
-    package var events: [AuditEvent] { state.withLock { $0.events } }
+    package var sessions: [SessionRecord] { state.withLock { $0.sessions.rows } }
+    package var events: [AuditEvent] { state.withLock { $0.events.rows } }
 
     /// Lets every call fail with `failure` from now on, or none with nil.
     package func fail(with failure: StoreFailure?) {
@@ -34,7 +53,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
 
     package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
         try whileReachable { state throws(StoreFailure) in
-            guard !state.sessions.contains(where: { $0.id == session.id }) else { throw Self.taken }
+            guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
             state.sessions.append(session)
             state.events.append(event)
         }
@@ -48,12 +67,13 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
             guard uses.reduce(0, { $0 + $1.count }) < use.maximumUses else { return .exhausted }
             if let index = uses.firstIndex(where: { $0.joining == session.joining }) {
                 guard uses[index].session == session.id else {
-                    return state.sessions.first { $0.id == uses[index].session }.map(UseOutcome.joins) ?? .exhausted
+                    return state.sessions.rows.first { $0.id == uses[index].session }.map(UseOutcome.joins)
+                        ?? .exhausted
                 }
                 uses[index].count += 1
             } else {
-                guard !state.sessions.contains(where: { $0.id == session.id }) else { throw Self.taken }
-                uses.append(Use(joining: session.joining, session: session.id))
+                guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
+                uses.append(Use(expires: use.expires, joining: session.joining, session: session.id))
                 state.sessions.append(session)
             }
             state.uses[use.key] = uses
@@ -63,7 +83,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
     }
 
     package func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? {
-        try whileReachable { $0.sessions.first { $0.id == id } }
+        try whileReachable { $0.sessions.rows.first { $0.id == id } }
     }
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {
@@ -71,7 +91,41 @@ package final class MemoryStore: ExchangeStore, AuditReader, SigningKeyStore, Is
     }
 
     package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
-        try whileReachable { $0.events.filter { $0.trace == trace } }
+        try whileReachable { $0.events.rows.filter { $0.trace == trace } }
+    }
+
+    package func lastAuditTime() async throws(StoreFailure) -> Date? {
+        try whileReachable { $0.events.rows.last?.time }
+    }
+
+    package func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int {
+        try whileReachable { state in
+            let old = state.uses.filter { $0.value[0].expires < now.addingTimeInterval(-60) }.prefix(limit)
+            for (key, _) in old { state.uses[key] = nil }
+            return old.count
+        }
+    }
+
+    package func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult {
+        try whileReachable { state in
+            let rows: [(number: Int64, start: Date, end: Date)] =
+                switch batch.table {
+                case .audit: state.events.numbered.map { ($0.number, $0.row.time, $0.row.time) }
+                case .sessions: state.sessions.numbered.map { ($0.number, $0.row.start, $0.row.end) }
+                }
+            var choice = PruningChoice(batch, oldestUse: state.uses.values.map { $0[0].expires }.min())
+            var old: Set<Int64> = []
+            for row in rows.filter({ $0.number > batch.position }).prefix(batch.maximumRows) {
+                guard let isOld = choice.look(at: row.number, start: row.start, end: row.end) else { break }
+                if isOld { old.insert(row.number) }
+            }
+            switch batch.table {
+            case .audit: state.events.remove(old)
+            case .sessions: state.sessions.remove(old)
+            }
+            if let event = choice.event { state.events.append(event) }
+            return choice.result
+        }
     }
 
     package func signingKeys() async throws(StoreFailure) -> [SigningKeyRecord] {

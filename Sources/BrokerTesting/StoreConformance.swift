@@ -19,6 +19,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case usesOfFailures = "a use whose record fails is not counted"
     case usesTogether = "of fifty concurrent uses as many are recorded as may be, all of one session"
     case usesTogetherOfTwo = "of fifty concurrent uses with two rules as many are recorded as may be, of two sessions"
+    case auditIsPruned = "audit records older than the retention are deleted and that is recorded, others stay"
+    case pruningIsBounded = "a batch deletes no more rows than it may look at, and the next goes on behind it"
+    case pruningKeepsTheFuture = "records of the future are passed over, and nothing is deleted for what follows it"
+    case sessionsArePruned = "sessions that ended before the retention are deleted, and their audit records stay"
+    case joinableSessionsStay = "a session that a use may join is not deleted"
+    case lastTime = "the last audit record is the one that was recorded last, whatever its time"
     case keysComeBack = "the first signing keys come back oldest first"
     case keysOnce = "there are first signing keys only once"
     case keysAllOrNone = "of signing keys that cannot be stored together none is stored"
@@ -26,7 +32,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case issuersAtomic = "of names of which one is taken none is bound"
     case issuersExact = "issuers are compared byte by byte"
 
-    package typealias Store = ExchangeStore & AuditReader & SigningKeyStore & IssuerRegistry
+    package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -47,6 +53,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .usesOfFailures: try await Self.usesOfFailures(store)
         case .usesTogether: try await Self.usesTogether(store)
         case .usesTogetherOfTwo: try await Self.usesTogetherOfTwo(store)
+        case .auditIsPruned: try await Self.auditIsPruned(store)
+        case .pruningIsBounded: try await Self.pruningIsBounded(store)
+        case .pruningKeepsTheFuture: try await Self.pruningKeepsTheFuture(store)
+        case .sessionsArePruned: try await Self.sessionsArePruned(store)
+        case .joinableSessionsStay: try await Self.joinableSessionsStay(store)
+        case .lastTime: try await Self.lastTime(store)
         case .keysComeBack: try await Self.keysComeBack(store)
         case .keysOnce: try await Self.keysOnce(store)
         case .keysAllOrNone: try await Self.keysAllOrNone(store)

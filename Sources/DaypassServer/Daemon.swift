@@ -20,14 +20,19 @@ struct Daemon: Sendable {
     private let logger: Logger
 
     /// Opens everything that serving needs.
+    /// - Parameter acceptsEarlierClock: whether to serve also where the clock is behind the audit record.
     /// - Throws: a `CommandFailure` that says what is missing or damaged; nothing is left open then.
-    init(_ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock(), logger: Logger) async throws {
+    init(
+        _ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock(), acceptsEarlierClock: Bool = false,
+        logger: Logger
+    ) async throws {
         self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
         store = try Self.openStore(configuration, .existing, logger, storeMetrics)
         do {
+            try await StartTime.check(clock.now, against: store, accepting: acceptsEarlierClock, logger)
             keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
@@ -97,7 +102,10 @@ struct Daemon: Sendable {
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
-                StoreService(store: store), StoreKeeping(store: store, clock: clock, logger: logger),
+                StoreService(store: store),
+                StoreKeeping(
+                    pruning: StorePruning(
+                        store, retention: configuration.audit.retention, clock: clock, logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
             ] + server.services
         var quiet = logger

@@ -9,10 +9,10 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 
-/// `daypassd demo`: the real server, an issuer of its own, and what happens to four tokens.
+/// `daypassd demo`: the real server, an issuer of its own, and what happens to a few tokens.
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show an exchange, a verification and two refusals with the real server.",
+        abstract: "Show exchanges, a renewal, a narrowing and refusals with the real server.",
         discussion: """
             Everything happens in a temporary folder and on loopback; nothing stays behind.
 

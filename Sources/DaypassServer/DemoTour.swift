@@ -31,23 +31,25 @@ struct DemoTour: Sendable {
         let tampered = try await verify(Self.tampered(token))
         say("   \(tampered.status): \(tampered.headers.first(name: "WWW-Authenticate") ?? "")")
 
-        say("\n4. A second process of the job exchanges the same identity token:")
+        say("\n4. A second process of the job exchanges the same identity token (32 times at most):")
         let again = try await exchange(identity)
-        say(
-            "   \(again.status): another token, in session \(try Self.issued(again).session): the same one, and counted"
-        )
+        say("   \(again.status): another token, \(try Self.place(again, beside: session))")
 
-        say("\n5. The token is renewed before it ends, with itself as the proof:")
+        say("\n5. The token is renewed before it ends, and is its own proof:")
         let renewed = try await exchange(token, type: "access_token")
-        say("   \(renewed.status): still session \(try Self.issued(renewed).session)")
+        say("   \(renewed.status): a new token, \(try Self.place(renewed, beside: session))")
 
-        say("\n6. The job hands a sub-agent less than it has:  scope=\(Self.scope)")
+        say("\n6. The job makes a token for a sub-agent, with less than it has:  scope=\(Self.scope)")
         let narrowed = try await exchange(token, type: "access_token", scope: Self.scope)
-        say(
-            "   \(narrowed.status): \(Self.text(narrowed.json, "scope")), in session \(try Self.issued(narrowed).session) below it"
-        )
+        let (child, childSession) = try Self.issued(narrowed)
+        let childScope = Self.text(narrowed.json, "scope")
+        say("   \(narrowed.status): a token for \(childScope) alone, in session \(childSession) below it")
 
-        say("\n7. The same job on another branch:  POST /oauth/token")
+        say("\n7. The sub-agent asks for more again:")
+        let widened = try await exchange(child, type: "access_token", scope: "\(Self.scope) anthropic:count_tokens")
+        say("   \(widened.status) \(Self.text(widened.json, "error")): what a token gave up does not come back")
+
+        say("\n8. The same job on another branch:  POST /oauth/token")
         let refused = try await exchange(issuer.token(branch: "feature"))
         say("   \(refused.status) \(Self.text(refused.json, "error")): the caller learns no more than a trace id.")
         say("   What the broker recorded under that id:")
@@ -55,7 +57,8 @@ struct DemoTour: Sendable {
             say("   \(line)")
         }
 
-        guard allowed.status == 200, tampered.status == 401, refused.status == 400 else {
+        guard allowed.status == 200, tampered.status == 401, widened.status == 400, refused.status == 400
+        else {
             throw CommandFailure("the broker did not answer as it should have")
         }
         say(
@@ -82,13 +85,17 @@ struct DemoTour: Sendable {
         return (token.string, session.string)
     }
 
+    private static func place(_ answer: Answer, beside session: String) throws -> String {
+        try issued(answer).session == session ? "in the same session" : "in another session"
+    }
+
     private func exchange(_ subjectToken: String, type: String = "jwt", scope: String? = nil) async throws -> Answer {
         var request = HTTPClientRequest(url: "\(origin)/oauth/token")
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
         var form = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
         form += "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3A\(type)&subject_token=\(subjectToken)"
-        if let scope { form += "&scope=\(scope)" }
+        if let scope { form += "&scope=\(scope.replacing(" ", with: "%20"))" }
         request.body = .bytes(ByteBuffer(string: form))
         return try await send(request)
     }
@@ -120,9 +127,10 @@ struct DemoTour: Sendable {
             lines.append("  \(event.kind.rawValue)  \(event.subject?.string ?? "")  \(event.reason ?? "")")
             for rule in event.details["explanation"]?.object?["rules"]?.array ?? [] {
                 for miss in rule.object?["failed"]?.array ?? [] {
-                    lines.append(
-                        "  rule \(Self.text(rule, "rule")): \(Self.text(miss, "claim")) is "
-                            + "\(Self.text(miss, "got")), wanted \(Self.text(miss, "wanted"))")
+                    let got =
+                        "  rule \(Self.text(rule, "rule")): \(Self.text(miss, "claim")) is \(Self.text(miss, "got")),"
+                    let wanted = "wanted \(Self.text(miss, "wanted"))"
+                    lines += got.count + wanted.count < 90 ? ["\(got) \(wanted)"] : [got, "    \(wanted)"]
                 }
             }
         }

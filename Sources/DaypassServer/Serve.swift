@@ -18,12 +18,18 @@ struct Serve: AsyncParsableCommand {
     @Option(name: .long, help: "The least level that is logged: trace, debug, info, notice, warning, error.")
     var logLevel = LogLevel.info
 
+    @Flag(
+        name: .long,
+        help: "Serve although the clock is more than 5 minutes before the last audit record: it was ahead then.")
+    var acceptEarlierClock = false
+
     mutating func run() async throws {
         var logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
         logger.logLevel = logLevel.level
         let (configuration, notes) = try ConfigurationFile.read(options.path)
         for note in notes { logger.warning("\(note)") }
-        let daemon = try await Daemon(configuration, logger: logger)
+        let daemon = try await Daemon(
+            configuration, acceptsEarlierClock: acceptEarlierClock, logger: logger)
         try await daemon.run(stoppingOnSignals: true)
         logger.notice("stopped")
     }

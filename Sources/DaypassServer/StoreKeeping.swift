@@ -1,35 +1,17 @@
 import Broker
-import BrokerSQLite
-import Logging
 import ServiceLifecycle
 
-/// Takes out of the store what has had its time, every minute, a little at once: an exchange never waits for more than
-/// one batch.
+/// Has the store pruned, again and again.
 struct StoreKeeping: Service {
-    private static let pause: Duration = .seconds(60)
-    private static let batch = 500
-
-    let store: SQLiteStore
-    let clock: any BrokerClock
-    let logger: Logger
+    let pruning: StorePruning
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
+            var pruning = pruning
             while !Task.isCancelled {
-                await forgetUses()
-                try? await Task.sleep(for: Self.pause)
+                await pruning.round()
+                try? await Task.sleep(for: StorePruning.interval)
             }
-        }
-    }
-
-    private func forgetUses() async {
-        do {
-            while try await store.forgetUses(expiredAt: clock.now, limit: Self.batch) == Self.batch, !Task.isCancelled {
-                await Task.yield()
-            }
-        } catch {
-            // The store says by itself that it does not work; the next round tries again.
-            logger.warning("could not forget uses of subject tokens", metadata: ["failure": "\(error)"])
         }
     }
 }

@@ -1,5 +1,6 @@
 import Broker
 import BrokerConfigurationYAML
+import BrokerTesting
 import Foundation
 import JOSE
 import Testing
@@ -110,10 +111,11 @@ import Testing
     }
 
     @Test func `on a disk, links are followed and only regular files are read`() throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "daypass-\(UUID())").path
+        let temporary = try TemporaryFolder()
+        let folder = temporary.path
         let manager = FileManager.default
         try manager.createDirectory(atPath: "\(folder)/rules", withIntermediateDirectories: true)
-        defer { try? manager.removeItem(atPath: folder) }
+        defer { withExtendedLifetime(temporary) {} }
         func write(_ bytes: [UInt8], _ path: String) throws {
             try Data(bytes).write(to: URL(filePath: "\(folder)/\(path)"))
         }

@@ -126,6 +126,27 @@ private func notes(_ match: String, of issuer: String = gitHub, more: [Int: Stri
 }
 
 @Suite struct `Lint of the whole configuration` {
+    private static let oneClient =
+        "clients come through a proxy, since this version does not terminate TLS itself, and while it is not in "
+        + "trusted_proxies all of them share the limits of one: write trusted_proxies: "
+
+    @Test(
+        arguments: [
+            (#"{listen: "127.0.0.1:80", url: "https://a.example"}"#, #"2:11: \#(oneClient)["127.0.0.1"]"#),
+            (
+                #"{listen: "[::1]:80", url: "https://a.example", trusted_proxies: []}"#,
+                #"2:75: \#(oneClient)["::1"]"#
+            ),
+            (#"{listen: "127.0.0.1:80", url: "https://a.example", trusted_proxies: ["127.0.0.1"]}"#, nil),
+            (#"{listen: "127.0.0.1:80", url: "http://127.0.0.1:80"}"#, nil),
+        ] as [(String, String?)])
+    func `a proxy that must be there, and that is not trusted, is warned about`(listener: String, start: String?) throws
+    {
+        let notes = try notes("{sub: a}", of: corp, more: [2: "  public: \(listener)"])
+        #expect(notes.count == (start == nil ? 0 : 1))
+        for note in notes { #expect(note.hasPrefix(start ?? ""), "\(note)") }
+    }
+
     @Test(arguments: [("5m", true), ("359s", true), ("6m", false), ("15m", false)])
     func `a ttl that a helper's cache outlives is warned about`(ttl: String, isWarned: Bool) throws {
         let notes = try notes("{sub: a}", of: corp, more: [13: "    grant: {scope: [a], ttl: \(ttl)}"])

@@ -12,13 +12,14 @@ import Testing
         #expect(configuration.server.telemetryListener == ListenAddress(host: "127.0.0.1", port: 9464))
         #expect(configuration.server.limits.connections == 10_000)
         #expect(configuration.server.limits.exchangesPerSecondPerAddress == 20)
-        #expect(configuration.server.trustedProxies.isEmpty)
+        #expect(configuration.server.trustedProxies.map(\.description) == ["127.0.0.1"])
         #expect(configuration.tokens.issuer == "https://daypass.example.com")
         #expect(configuration.tokens.audiences == ["https://gateway.example.com", "other"])
         #expect(configuration.tokens.signingAlgorithm == .ES256)
         #expect(configuration.verify.requireScope)
         #expect(!configuration.verify.requireModel)
         #expect(configuration.audit.claims == .matched)
+        #expect(configuration.audit.retention == .seconds(400 * 86_400))
         #expect(configuration.masterKeyFile == "/config/data/master.key")
         guard case .sqlite(let path) = configuration.store else { return }
         #expect(path == "/config/data/daypass.db")
@@ -52,7 +53,7 @@ import Testing
             tokens: {issuer: "https://tokens.example.com", audiences: [a, b], signing: {algorithm: EdDSA}}
             verify: {require_scope: false, require_model: true}
             store: {sqlite: /srv/daypass.db}
-            audit: {claims: all}
+            audit: {claims: all, retention: 90d}
             master_key_file: "../keys/master.key"
             include: []
             issuers:
@@ -89,6 +90,7 @@ import Testing
         #expect(!configuration.verify.requireScope)
         #expect(configuration.verify.requireModel)
         #expect(configuration.audit.claims == .all)
+        #expect(configuration.audit.retention == .seconds(90 * 86_400))
         #expect(configuration.masterKeyFile == "/config/../keys/master.key")
         guard case .sqlite(path: "/srv/daypass.db") = configuration.store else {
             Issue.record("an absolute path is not kept")

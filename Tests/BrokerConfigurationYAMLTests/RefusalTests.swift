@@ -13,6 +13,8 @@ private let keysURL =
     "expected the URL of a JWK Set, https (http only for a loopback host, with allow_private: true), "
     + "without user and fragment"
 private let address = #"expected an address such as "127.0.0.1:8080" or "[::1]:8080""#
+private let own =
+    "is none of the broker's own scopes, which are daypass:admin, daypass:introspect, daypass:revocations"
 private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginning with a letter, and not spiffe"
 
 @Suite struct `Refused configurations` {
@@ -65,6 +67,9 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         Refusal(5, "verify: {require_scope: 'true'}", "5:25: expected true or false, without quotes"),
         Refusal(5, "verify: {require_model: True}", "5:25: expected true or false, without quotes"),
         Refusal(5, "audit: {claims: none}", "5:17: expected matched or all"),
+        Refusal(5, "audit: {retention: 23h}", "5:20: expected a duration of at least 24h"),
+        Refusal(5, "audit: {retention: 3651d}", "5:20: expected a duration of at most 3650d"),
+        Refusal(5, "audit: {retention: forever}", "5:20: expected a duration such as 30s, 15m, 6h or 7d"),
     ])
     func `the broker's own part names the place and what was expected`(refusal: Refusal) {
         // Some of them leave out master_key_file as well.
@@ -204,8 +209,32 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
             13, "    grant: {scope: [a], audiences: [third]}",
             #"13:37: expected one of tokens.audiences, which does not have "third""#),
         Refusal(
-            13, "    grant: {scope: [daypass:admin]}",
-            "10:11: rule team grants daypass:admin: scopes that start with daypass: are not yet supported"),
+            13, "    grant: {scope: [daypass:admin, anthropic:messages]}",
+            "13:20: scopes that start with daypass: stand in a grant of their own: their tokens are for the broker "
+                + "itself, and no gateway takes one"),
+        Refusal(
+            13, "    grant: {scope: [daypass:amdin]}",
+            "13:21: \"daypass:amdin\" \(own); did you mean \"daypass:admin\"?"),
+        Refusal(
+            13, "    grant: {scope: [a, Daypass:admin]}",
+            "13:24: \"Daypass:admin\" \(own); did you mean \"daypass:admin\"?"),
+        Refusal(13, "    grant: {scope: ['daypass:']}", "13:21: \"daypass:\" \(own)"),
+        Refusal(
+            13, "    grant: {scope: [daypass:admin], max_session: 1h}",
+            "13:50: max_session does not stand beside scopes that start with daypass: their tokens are not renewed"),
+        Refusal(
+            13, "    grant: {scope: [daypass:admin], models: [a]}",
+            "13:45: models does not stand beside scopes that start with daypass: their tokens open no model"),
+        Refusal(
+            13, "    grant: {scope: [daypass:admin], audiences: [other]}",
+            "13:48: audiences does not stand beside scopes that start with daypass: their tokens are for the broker itself"
+        ),
+        Refusal(
+            3, "tokens: {audiences: [other, \"https://daypass.example.com\"]}",
+            "3:29: expected a gateway's audience: \"https://daypass.example.com\" is tokens.issuer, the broker itself"),
+        Refusal(
+            3, "tokens: {audiences: [\"https://i.example.com\"], issuer: \"https://i.example.com\"}",
+            "3:22: expected a gateway's audience: \"https://i.example.com\" is tokens.issuer, the broker itself"),
         Refusal(
             13, "    grant: {scope: [a]}\n  - {name: team, issuer: corp, match: {a: b}, grant: {scope: [a]}}",
             "14:12: two rules are named team; the other is at config/daypass.yaml:10:11"),
@@ -247,7 +276,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
-        ("trust_domains: []", 1), ("sign_in: {}", 1), ("audit: {retention: 400d}", 9),
+        ("trust_domains: []", 1), ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),

@@ -5,7 +5,8 @@ import BrokerConfigurationYAML
 enum SampleConfiguration {
     static let lines = [
         /* 1 */ "server:",
-        /* 2 */ "  public: {listen: \"127.0.0.1:8080\", url: \"https://daypass.example.com\"}",
+        /* 2 */
+        #"  public: {listen: "127.0.0.1:8080", url: "https://daypass.example.com", trusted_proxies: ["127.0.0.1"]}"#,
         /* 3 */ "tokens: {audiences: [\"https://gateway.example.com\", other]}",
         /* 4 */ "store: {sqlite: data/daypass.db}",
         /* 5 */ "master_key_file: data/master.key",

@@ -40,6 +40,24 @@ import Testing
         #expect(try shadowed(matches) == [])
     }
 
+    @Test(
+        arguments: [
+            (["a", "daypass:admin"], false), (["daypass:admin", "a"], false),
+            (["daypass:admin", "daypass:admin"], true),
+            (["daypass:admin", "daypass:introspect"], false),
+            (["daypass:admin", "daypass:admin, daypass:introspect"], false),
+            (["daypass:admin, daypass:introspect", "daypass:introspect"], true),
+        ])
+    func `order chooses among the broker's own scopes only for one that both rules have`(
+        scopes: [String], isShadowed: Bool
+    ) throws {
+        let rules = scopes.enumerated().map { index, scope in
+            "  - {name: r\(index), issuer: corp, match: {sub: a}, grant: {scope: [\(scope)]}}"
+        }
+        let notes = try SampleConfiguration.read([10: rules.joined(separator: "\n"), 11: "", 12: "", 13: ""]).notes
+        #expect(notes.contains { $0.text.contains("only used by callers") } == isShadowed)
+    }
+
     @Test func `every later rule is told, with the one that is in its way`() throws {
         let found = try shadowed(["sub: a", "sub: b", "sub: b, ref: x", "sub: a", "sub: c"])
         #expect(found.map { $0.prefix(8) } == ["rule r2 ", "rule r3 "])

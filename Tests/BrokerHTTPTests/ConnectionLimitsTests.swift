@@ -11,8 +11,22 @@ import Testing
     private func connection() throws -> (EmbeddedChannel, EmbeddedEventLoop) {
         let loop = EmbeddedEventLoop()
         let channel = EmbeddedChannel(handler: ConnectionLimits(.init()), loop: loop)
+        try channel.pipeline.syncOperations.addHandler(HalfClosing(), position: .first)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         return (channel, loop)
+    }
+
+    /// As a socket does, and an embedded channel does not: what has closed its output still reads.
+    private final class HalfClosing: ChannelOutboundHandler {
+        typealias OutboundIn = HTTPResponsePart
+
+        func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+            guard mode != .output else {
+                promise?.succeed()
+                return
+            }
+            context.close(mode: mode, promise: promise)
+        }
     }
 
     private func respond(_ channel: EmbeddedChannel, _ headers: HTTPFields = [:]) throws {
@@ -28,16 +42,94 @@ import Testing
         #expect(!channel.isActive)
     }
 
-    @Test func `a body that trickles in is cut off ten seconds after its head`() throws {
+    /// What a connection is told by an error, to be answered by whoever reads the request.
+    private final class Errors: ChannelInboundHandler {
+        typealias InboundIn = HTTPRequestPart
+        var caught: [any Error] = []
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { caught.append(error) }
+    }
+
+    @Test func `a body that trickles in is given up ten seconds after its head, and its connection with the answer`()
+        throws
+    {
         let (channel, loop) = try connection()
+        let errors = Errors()
+        try channel.pipeline.syncOperations.addHandler(errors)
         try channel.writeInbound(HTTPRequestPart.head(Self.request))
         for _ in 0..<9 {
             loop.advanceTime(by: .seconds(1))
             try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(string: "a")))
         }
+        #expect(errors.caught.isEmpty)
+        loop.advanceTime(by: .seconds(1))
+        #expect(errors.caught.map { $0 is RequestTimeout } == [true])
+        try respond(channel)
+        guard case .head(let head)? = try channel.readOutbound(as: HTTPResponsePart.self) else {
+            Issue.record("no response")
+            return
+        }
+        #expect(head.headerFields[.connection] == "close")
+        // What still comes is taken for a while, so that the answer gets through.
+        try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(string: "a")))
+        loop.advanceTime(by: .seconds(1))
         #expect(channel.isActive)
         loop.advanceTime(by: .seconds(1))
         #expect(!channel.isActive)
+    }
+
+    @Test func `a body that nobody answers ends its connection after the time of a response`() throws {
+        let (channel, loop) = try connection()
+        try channel.pipeline.syncOperations.addHandler(Errors())
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        loop.advanceTime(by: .seconds(39))
+        #expect(channel.isActive)
+        loop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `each time is kept, whichever came before it`() throws {
+        let (channel, loop) = try connection()
+        for _ in 0..<3 {
+            try channel.writeInbound(HTTPRequestPart.head(Self.request))
+            try channel.writeInbound(HTTPRequestPart.end(nil))
+            try respond(channel)
+            loop.advanceTime(by: .seconds(7))
+        }
+        // The timer was last set for the end of the idle time.
+        let errors = Errors()
+        try channel.pipeline.syncOperations.addHandler(errors)
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        loop.advanceTime(by: .nanoseconds(9_999_999_999))
+        #expect(errors.caught.isEmpty)
+        loop.advanceTime(by: .nanoseconds(1))
+        #expect(errors.caught.count == 1)
+    }
+
+    @Test func `what is thrown away behind the last answer is bounded as well`() throws {
+        let (channel, _) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try respond(channel, [.connection: "close"])
+        try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(repeating: 0, count: 1024 * 1024)))
+        #expect(channel.isActive)
+        try channel.writeInbound(HTTPRequestPart.body(ByteBuffer(repeating: 0, count: 1)))
+        #expect(!channel.isActive)
+    }
+
+    @Test func `no answer follows the last one`() throws {
+        let (channel, loop) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        loop.advanceTime(by: .seconds(30))
+        guard case .head(let head)? = try channel.readOutbound(as: HTTPResponsePart.self) else {
+            Issue.record("no response")
+            return
+        }
+        #expect(head.status == .serviceUnavailable)
+        #expect(head.headerFields[.retryAfter] == "1")
+        _ = try channel.readOutbound(as: HTTPResponsePart.self)
+        #expect(throws: (any Error).self) { try respond(channel) }
+        #expect(try channel.readOutbound(as: HTTPResponsePart.self) == nil)
     }
 
     @Test func `a body of more than a mebibyte closes the connection`() throws {

@@ -12,7 +12,7 @@ import ServiceLifecycle
 import Testing
 
 /// The real listeners in this process, over a store in memory and an issuer of the test's own, for as long as `body` runs.
-struct LiveBroker: Sendable {
+struct LiveBroker: HTTPOrigin {
     static let audience = "https://daypass.example.com"
 
     let origin: String
@@ -23,6 +23,7 @@ struct LiveBroker: Sendable {
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
         exchangesPerSecond: Int = 1_000_000, exchangesUnderWay: Int = 1024, trustedProxies: [String] = [],
+        connectionBounds: ConnectionBounds = ConnectionBounds(), log: LogRecorder? = nil,
         storeOutage: @escaping @Sendable () async -> Outage? = { nil },
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
@@ -38,8 +39,8 @@ struct LiveBroker: Sendable {
             TrustedIssuer(
                 configuration: $0, keys: IssuerKeys(name: $0.name, keys: try issuer.keySet, clock: clock))
         }
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
+        var logger = log?.logger ?? Logger(label: "test")
+        if log == nil { logger.logLevel = .critical }
         let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
         let verifier = TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring })
@@ -50,7 +51,8 @@ struct LiveBroker: Sendable {
                 store: store, keptClaims: .matched, clock: clock, logger: logger),
             verifier: verifier,
             keyRing: { ring }, issuers: trusted, clock: clock, storeOutage: storeOutage,
-            metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops
+            metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
+            connectionBounds: connectionBounds
         ) { listens.yield(($0, $1.port ?? 0)) }
         let group = ServiceGroup(
             configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
@@ -71,34 +73,6 @@ struct LiveBroker: Sendable {
             }
             for try await _ in tasks {}
         }
-    }
-
-    struct Answer: Sendable {
-        let status: Int
-        let headers: HTTPHeaders
-        let body: String
-
-        var json: JSONObject { (try? JSONReader.readObject(Array(body.utf8))) ?? [:] }
-        func text(_ name: ExactString) -> String? { json[name]?.string?.string }
-    }
-
-    func send(
-        _ method: HTTPMethod = .GET, _ path: String, _ headers: [(String, String)] = [], body: String? = nil
-    ) async throws -> Answer {
-        var request = HTTPClientRequest(url: path.hasPrefix("http") ? path : origin + path)
-        request.method = method
-        request.headers = HTTPHeaders(headers)
-        if let body { request.body = .bytes(ByteBuffer(string: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
-        let collected = try await response.body.collect(upTo: 1 << 20)
-        return Answer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
-    }
-
-    /// A form to the token endpoint.
-    func token(_ parameters: [(String, String)]) async throws -> Answer {
-        let form = parameters.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
-        return try await send(
-            .POST, "/oauth/token", [("Content-Type", "application/x-www-form-urlencoded")], body: form)
     }
 
     /// A token exchange with the usual parameters, and more.
@@ -123,10 +97,6 @@ struct LiveBroker: Sendable {
     func gatewayToken(_ changes: JSONObject = [:]) async throws -> String {
         let answer = try await exchange(subjectToken(changes))
         return try #require(answer.text("access_token"), "\(answer.body)")
-    }
-
-    static func encode(_ text: String) -> String {
-        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? text
     }
 
     private static func configuration(
@@ -166,7 +136,8 @@ struct LiveBroker: Sendable {
                 issuer: "https://broker.example.com",
                 audiences: ["https://gateway.example.com", "https://other.example.com"]),
             verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
-            masterKeyFile: "/nonexistent", issuers: issuers, rules: try RuleSet([rule, sdk], issuers: issuers))
+            masterKeyFile: "/nonexistent", issuers: issuers,
+            rules: try RuleSet([rule, sdk], issuers: issuers, broker: "https://broker.example.com"))
     }
 
     private static func keyRing() throws -> KeyRing {

@@ -10,6 +10,8 @@ enum Fixture {
     static let now = Date(timeIntervalSince1970: 1_800_000_000)
     static let audience = "https://daypass.example.com"
     static let gateway: ExactString = "https://gateway.example.com"
+    /// `iss` of gateway tokens.
+    static let broker: ExactString = "https://daypass.example.com"
 
     private static let rsaIssuer = Result { try TestIssuer() }
     private static let otherRSAIssuer = Result { try TestIssuer("https://other.example.com") }
@@ -102,7 +104,7 @@ enum Fixture {
     }
 
     static func rules(_ rules: Rule...) throws -> RuleSet {
-        try RuleSet(rules, issuers: [configuration(quick)])
+        try RuleSet(rules, issuers: [configuration(quick)], broker: Fixture.broker)
     }
 
     /// A master key and two signing keys, the active one and the staged one.

@@ -9,12 +9,41 @@ import Testing
     @Test func `demo turns an identity into a token and shows a wrong branch refused with its reason`() async throws {
         let demo = try await daypassd("demo")
         #expect(demo.status == 0, "\(demo.error)")
-        #expect(demo.output.contains("200: a gateway token"))
-        #expect(demo.output.contains("Daypass-Subject: github:repo:acme/app:ref:refs/heads/main"))
-        #expect(demo.output.contains(#"401: Bearer error="invalid_token""#))
-        #expect(demo.output.contains("400 invalid_request"))
-        #expect(demo.output.contains("ref is refs/heads/feature, wanted refs/heads/main"))
         #expect(demo.error == "")
+        // What is between the numbers, step by step.
+        let steps = demo.output.components(separatedBy: "\n\n").filter { $0.first?.isNumber == true }
+        let shown = [
+            ["A CI job on main", "200: a gateway token for anthropic:messages anthropic:count_tokens"],
+            ["A gateway asks", "200: Daypass-Subject: github:repo:acme/app:ref:refs/heads/main"],
+            ["one character changed", #"401: Bearer error="invalid_token""#],
+            ["the same identity token", "200: another token, in the same session"],
+            ["renewed", "200: a new token, in the same session"],
+            ["sub-agent", "200: a token for anthropic:messages alone, in session ", "below it"],
+            ["asks for more again", "400 invalid_scope"],
+            [
+                "another branch", "400 invalid_request", "exchange.refused",
+                "rule ci-main: ref is refs/heads/feature, wanted refs/heads/main",
+            ],
+        ]
+        #expect(steps.count == shown.count, "\(demo.output)")
+        for (number, (step, texts)) in zip(steps, shown).enumerated() {
+            #expect(step.hasPrefix("\(number + 1). "), "\(step)")
+            for text in texts { #expect(step.contains(text), "\(text) in \(step)") }
+        }
+        // A terminal of 100 columns and one screen and a half, read in 20 seconds.
+        let lines = demo.output.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count < 50)
+        for line in lines { #expect(line.count <= 120, "\(line)") }
+    }
+
+    @Test func `demo leaves nothing behind`() async throws {
+        let workspace = try Workspace()
+        let outcome = try await RunningProcess(
+            Programs.daypassd, ["demo"], in: workspace.folder,
+            environment: ["TMPDIR": workspace.folder.path(percentEncoded: false)]
+        ).outcome()
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.path("")) == [])
     }
 
     @Test func `init writes the shipped configuration, keys and store, says so, and serves from them`() async throws {

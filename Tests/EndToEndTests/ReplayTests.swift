@@ -4,14 +4,37 @@ import JOSE
 import Testing
 
 @Suite struct `A running broker and one token again` {
-    /// All answers to `count` presentations of a token at once.
+    /// All answers to `count` presentations of an ES256 token at once, every other one of which shows its twin: the same
+    /// with the other signature that anybody can make of the first.
     private func present(
         _ token: String, times count: Int, to broker: RunningBroker
     ) async throws -> [RunningBroker.Answer] {
-        try await withThrowingTaskGroup(of: RunningBroker.Answer.self) { group in
-            for _ in 0..<count { group.addTask { try await broker.exchange(token) } }
+        var twin = TokenSegments(token)
+        twin.signatureBytes = P256Order.twin(of: twin.signatureBytes)
+        let tokens = [token, twin.token]
+        #expect(Set(tokens).count == 2)
+        return try await withThrowingTaskGroup(of: RunningBroker.Answer.self) { group in
+            for number in 0..<count { group.addTask { try await broker.exchange(tokens[number % 2]) } }
             return try await group.reduce(into: []) { $0.append($1) }
         }
+    }
+
+    @Test(arguments: [("off", 50, 50), ("once", 1, 1), ("window", 32, 1)])
+    func `fifty at once are as many tokens as the mode allows, in as many sessions`(
+        mode: String, tokens: Int, sessions: Int
+    ) async throws {
+        let workspace = try Workspace()
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let broker = try await RunningBroker(
+            workspace, issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace, replay: mode))
+        let matching: JSONObject = ["repository_id": "123456", "ref": "refs/heads/main"]
+        let token = try issuer.token(issuer.claims(subject: "job", at: Date()).merging(matching))
+        let answers = try await present(token, times: 50, to: broker)
+        let granted = answers.filter { $0.status == 200 }
+        #expect(granted.count == tokens)
+        #expect(answers.count { $0.status == 400 && $0.text("error") == "invalid_request" } == 50 - tokens)
+        #expect(Set(granted.compactMap { $0.text("access_token") }).count == tokens)
+        #expect(Set(granted.compactMap { $0.text("session_id") }).count == sessions)
     }
 
     @Test func `fifty at once are 32 tokens of one session, and a restart changes nothing about that`() async throws {

@@ -7,7 +7,7 @@ import NIOHTTP1
 import Testing
 
 /// A real `daypassd serve` on loopback, with a configuration and an issuer of the test's own.
-final class RunningBroker: Sendable {
+final class RunningBroker: HTTPOrigin {
     static let audience = "https://daypass.example.com"
     static let gatewayAudience = "https://gateway.example.com"
 
@@ -74,7 +74,8 @@ final class RunningBroker: Sendable {
     }
 
     /// The rule and the issuer that most tests need: keys in a file, one repository on main.
-    static func fileIssuer(_ issuer: TestIssuer, in workspace: Workspace) throws -> String {
+    /// - Parameter replay: of the issuer; nil leaves it at the default.
+    static func fileIssuer(_ issuer: TestIssuer, in workspace: Workspace, replay: String? = nil) throws -> String {
         try workspace.write("issuer.json", issuer.jwks)
         return """
             issuers:
@@ -83,7 +84,7 @@ final class RunningBroker: Sendable {
                 audience: \(audience)
                 keys: {file: issuer.json}
                 algorithms: [\(issuer.algorithm.rawValue)]
-                max_lifetime: 15m
+                max_lifetime: 15m\(replay.map { "\n    replay: {mode: \($0)}" } ?? "")
             rules:
               - name: ci-main
                 issuer: github
@@ -93,47 +94,17 @@ final class RunningBroker: Sendable {
             """
     }
 
-    struct Answer: Sendable {
-        let status: Int
-        let headers: HTTPHeaders
-        let body: String
-
-        var json: JSONObject { (try? JSONReader.readObject(Array(body.utf8))) ?? [:] }
-        func text(_ name: ExactString) -> String? { json[name]?.string?.string }
-    }
-
-    func send(
-        _ method: HTTPMethod = .GET, _ url: String, _ headers: [(String, String)] = [], body: String? = nil
-    ) async throws -> Answer {
-        var request = HTTPClientRequest(url: url.hasPrefix("http") ? url : origin + url)
-        request.method = method
-        request.headers = HTTPHeaders(headers)
-        if let body { request.body = .bytes(ByteBuffer(string: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
-        let collected = try await response.body.collect(upTo: 1 << 20)
-        return Answer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
-    }
-
     /// `POST /oauth/token`, as token exchange, with `parameters` added to or in place of the usual ones.
     func exchange(_ subjectToken: String, _ parameters: [String: String] = [:]) async throws -> Answer {
         let usual = [
             "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": subjectToken,
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         ]
-        return try await post(usual.merging(parameters) { $1 })
-    }
-
-    func post(_ parameters: [String: String]) async throws -> Answer {
-        let form = parameters.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
-        let type = ("Content-Type", "application/x-www-form-urlencoded")
-        return try await send(.POST, "/oauth/token", [type], body: form)
+        return try await token(usual.merging(parameters) { $1 }.map { ($0, $1) })
     }
 
     func verify(_ token: String, scope: String = "anthropic:messages") async throws -> Answer {
         try await send(.GET, "/verify?scope=\(scope)", [("Authorization", "Bearer \(token)")])
     }
 
-    private static func encode(_ text: String) -> String {
-        text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? text
-    }
 }

@@ -16,51 +16,51 @@ final class RunningProcess: Sendable {
         var error = Data()
     }
 
-    private let process: Mutex<Process>
+    let id: pid_t
+    private let child: Mutex<Child>
     private let printed = Mutex(Printed())
     private let watchdog: Task<Void, Never>
+    private let reading: [FileHandle]
 
     /// - Parameter seconds: after which the program is killed, whatever it does.
     init(
         _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String]? = nil,
         seconds: Int = 120
     ) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: program)
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-        if let environment { process.environment = environment }
         let (output, error) = (Pipe(), Pipe())
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = error
-        try process.run()
-        let id = process.processIdentifier
-        watchdog = Task {
+        // No other child that is started at the same moment inherits them.
+        for end in [output, error].flatMap({ [$0.fileHandleForReading, $0.fileHandleForWriting] }) {
+            _ = fcntl(end.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        }
+        let id = try Child.spawn(
+            program, arguments, in: folder?.path(percentEncoded: false),
+            environment: environment ?? ProcessInfo.processInfo.environment,
+            output: output.fileHandleForWriting.fileDescriptor, error: error.fileHandleForWriting.fileDescriptor)
+        // The reading ends see the end of the file when the child's are closed, and only then.
+        try output.fileHandleForWriting.close()
+        try error.fileHandleForWriting.close()
+        self.id = id
+        reading = [output, error].map(\.fileHandleForReading)
+        child = Mutex(Child(id: id))
+        watchdog = Task { [id] in
             try? await Task.sleep(for: .seconds(seconds))
             if !Task.isCancelled { kill(id, SIGKILL) }
         }
-        self.process = Mutex(process)
         collect(output) { $0.output.append($1) }
         collect(error) { $0.error.append($1) }
     }
 
     deinit {
         watchdog.cancel()
-        process.withLock { process in
-            guard process.isRunning else { return }
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
+        child.withLock { $0.end() }
     }
 
-    var id: Int32 { process.withLock { $0.processIdentifier } }
-    var isRunning: Bool { process.withLock { $0.isRunning } }
+    var isRunning: Bool { child.withLock { $0.poll() == nil } }
     var output: String { printed.withLock { String(decoding: $0.output, as: UTF8.self) } }
     var error: String { printed.withLock { String(decoding: $0.error, as: UTF8.self) } }
 
     func signal(_ signal: Int32) {
-        process.withLock { if $0.isRunning { kill($0.processIdentifier, signal) } }
+        child.withLock { if $0.poll() == nil { kill($0.id, signal) } }
     }
 
     /// What the program left when it ended.
@@ -68,10 +68,7 @@ final class RunningProcess: Sendable {
         try await waitUntil("process \(id) ends", within: seconds) { !self.isRunning }
         // The pipes are read by another thread; they end with the process.
         try await Task.sleep(for: .milliseconds(50))
-        let status = process.withLock { process in
-            process.waitUntilExit()
-            return process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
-        }
+        let status = try #require(child.withLock { $0.poll() })
         return Outcome(status: status, output: output, error: error)
     }
 
@@ -82,6 +79,73 @@ final class RunningProcess: Sendable {
             self?.printed.withLock { append(&$0, data) }
         }
     }
+}
+
+/// A child of this process.
+///
+/// Not Foundation's `Process`, which waits with `select`: that ends badly in a process with more than 1024 open files, as
+/// tests of many connections make this one.
+private struct Child {
+    let id: pid_t
+    private var status: Int32?
+
+    init(id: pid_t) {
+        self.id = id
+    }
+
+    static func spawn(
+        _ program: String, _ arguments: [String], in folder: String?, environment: [String: String], output: Int32,
+        error: Int32
+    ) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, output, 1)
+        posix_spawn_file_actions_adddup2(&actions, error, 2)
+        // What this process ignores or blocks, the program must not.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var (none, all) = (sigset_t(), sigset_t())
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        let command = (folder.map { ["/usr/bin/env", "-C", $0] } ?? []) + [program] + arguments
+        let words = command.map { strdup($0) } + [nil]
+        let variables = environment.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for text in words + variables { free(text) } }
+        var id: pid_t = 0
+        let code = posix_spawn(&id, command[0], &actions, &attributes, words, variables)
+        guard code == 0 else {
+            throw CannotStart(description: "cannot start \(program): \(String(cString: strerror(code)))")
+        }
+        return id
+    }
+
+    /// - Returns: nil while it runs, then its exit status, or 128 and the signal that ended it.
+    mutating func poll() -> Int32? {
+        if status == nil { wait(WNOHANG) }
+        return status
+    }
+
+    mutating func end() {
+        guard poll() == nil else { return }
+        kill(id, SIGKILL)
+        wait(0)
+    }
+
+    private mutating func wait(_ options: Int32) {
+        var code: Int32 = 0
+        guard waitpid(id, &code, options) == id else { return }
+        status = code & 0x7F == 0 ? code >> 8 & 0xFF : 128 + code & 0x7F
+    }
+}
+
+struct CannotStart: Error, CustomStringConvertible {
+    let description: String
 }
 
 struct TimedOut: Error, CustomStringConvertible {

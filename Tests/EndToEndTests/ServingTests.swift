@@ -181,9 +181,10 @@ import Testing
 
     @Test func `it goes on serving when the reader of its log stops reading`() async throws {
         // The pipe holds 64 KiB; whoever has it open for reading sleeps.
-        let stalled = #"mkfifo log-$$ && { sleep 30 <log-$$ & } && exec "$@" 2>log-$$"#
+        let stalled =
+            #"f=$(mktemp -d) && mkfifo "$f/log" && { sleep 30 <"$f/log" & } && exec 2>"$f/log" && rm -r "$f" && exec "$@""#
         let (broker, issuer) = try await broker(
-            through: ["/bin/sh", "-c", "cd \"$(mktemp -d)\" && \(stalled)", "sh"], announcesItself: false)
+            through: ["/bin/sh", "-c", stalled, "sh"], announcesItself: false)
         for number in 0..<500 {
             let refused = try token(of: issuer, ["ref": "x", "jti": .string(ExactString("\(number)"))])
             #expect(try await broker.exchange(refused).status == 400)

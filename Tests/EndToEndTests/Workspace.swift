@@ -1,17 +1,15 @@
+import BrokerTesting
 import Foundation
 import Synchronization
 
-/// A folder of a test's own, gone when the last reference goes.
+/// A folder of a test's own, with what its programs read and write.
 final class Workspace: Sendable {
     let folder: URL
+    private let temporary: TemporaryFolder
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "daypass-test-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(at: folder)
+        temporary = try TemporaryFolder()
+        folder = URL(filePath: temporary.path, directoryHint: .isDirectory)
     }
 
     func path(_ name: String) -> String {

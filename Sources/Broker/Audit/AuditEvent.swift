@@ -12,13 +12,15 @@ package struct AuditEvent: Sendable {
         case sessionNarrowed = "session.narrowed"
         /// A subject whose signature was good got none.
         case exchangeRefused = "exchange.refused"
+        /// Rows that had been kept for `audit.retention` were deleted, in the transaction that made this record.
+        case recordsDeleted = "records.deleted"
     }
 
     package let time: Date
     package let trace: TraceID
     package let kind: Kind
-    /// The configured name of the subject token's issuer.
-    package let issuer: IssuerName
+    /// The configured name of the subject token's issuer; nil where no token is concerned.
+    package let issuer: IssuerName?
     /// `name:sub`, or nil where the token was refused before its subject was known to be well-formed.
     package let subject: ExactString?
     package let rule: ExactString?
@@ -27,11 +29,11 @@ package struct AuditEvent: Sendable {
     package let tokenID: ExactString?
     /// Why it was refused, as one word of ours; nil where it was granted.
     package let reason: String?
-    /// The claims that are kept, the explanation, the grant: see `Explanation.json`.
+    /// The client's address, the claims that are kept, the explanation, the grant: see `Explanation.json`.
     package let details: JSONObject
 
     package init(
-        time: Date, trace: TraceID, kind: Kind, issuer: IssuerName, subject: ExactString?, rule: ExactString? = nil,
+        time: Date, trace: TraceID, kind: Kind, issuer: IssuerName?, subject: ExactString?, rule: ExactString? = nil,
         sessionID: ExactString? = nil, tokenID: ExactString? = nil, reason: String? = nil, details: JSONObject
     ) {
         self.time = time

@@ -62,17 +62,24 @@ package enum StoreConfiguration: Sendable {
     case sqlite(path: String)
 }
 
-/// Which claims of a subject token are kept with its session and in the audit record.
+/// What is kept with a session and in the audit record, and for how long.
 package struct AuditConfiguration: Sendable {
+    /// Which claims of a subject token are kept.
     package enum Claims: String, Sendable, CaseIterable {
         /// The registered ones and those that a rule of the issuer names.
         case matched
         case all
     }
 
-    package var claims: Claims
+    /// Of `retention`.
+    package static let retentions: ClosedRange<Duration> = .seconds(86_400) ... .seconds(3650 * 86_400)
 
-    package init(claims: Claims = .matched) {
+    package var claims: Claims
+    /// How long audit records, and sessions from their end on, are kept.
+    package var retention: Duration
+
+    package init(claims: Claims = .matched, retention: Duration = .seconds(400 * 86_400)) {
         self.claims = claims
+        self.retention = retention
     }
 }

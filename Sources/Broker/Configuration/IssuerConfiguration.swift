@@ -2,6 +2,9 @@ package import JOSE
 
 /// An OIDC issuer whose tokens may be exchanged.
 package struct IssuerConfiguration: Sendable {
+    /// Of `maximumLifetime`.
+    package static let longestLifetime: Duration = .seconds(86_400)
+
     package var name: IssuerName
     /// `iss`, byte for byte.
     package var issuer: ExactString

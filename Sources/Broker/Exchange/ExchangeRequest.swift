@@ -11,6 +11,9 @@ package struct ExchangeRequest: Sendable {
     }
 
     package let trace: TraceID
+    /// The address that the request counts for, in its usual spelling: what trusted proxies vouch for, never what the
+    /// caller says of itself. Empty where the request did not come by a network.
+    package let client: ExactString
     package let subject: Subject
     /// A proof of who will act for the subject (RFC 8693 §2.1).
     package let actorToken: SecretText?
@@ -24,10 +27,12 @@ package struct ExchangeRequest: Sendable {
     package let federation: FederationIDs
 
     package init(
-        trace: TraceID, subject: Subject, actorToken: SecretText? = nil, scope: [Scope]? = nil,
-        targets: [ExactString] = [], rule: ExactString? = nil, federation: FederationIDs = FederationIDs()
+        trace: TraceID, client: ExactString = "", subject: Subject, actorToken: SecretText? = nil,
+        scope: [Scope]? = nil, targets: [ExactString] = [], rule: ExactString? = nil,
+        federation: FederationIDs = FederationIDs()
     ) {
         self.trace = trace
+        self.client = client
         self.subject = subject
         self.actorToken = actorToken
         self.scope = scope

@@ -25,8 +25,9 @@ final class RefusalLog: Sendable {
             metrics.refused(issuer: event.issuer, rule: event.rule, reason: reason)
         }
         var metadata: Logger.Metadata = [
-            "trace": "\(event.trace)", "issuer": "\(event.issuer)", "subject": "\(event.subject?.string ?? "")",
-            "reason": "\(event.reason ?? "")",
+            "trace": "\(event.trace)", "issuer": "\(event.issuer?.description ?? "")",
+            "subject": "\(event.subject?.string ?? "")",
+            "reason": "\(event.reason ?? "")", "client": "\(event.details["client"]?.string?.string ?? "")",
         ]
         if let message = event.details["message"]?.string { metadata["detail"] = "\(message)" }
         logger.info("exchange refused", metadata: metadata)
@@ -40,15 +41,19 @@ final class RefusalLog: Sendable {
             "subject token refused",
             metadata: [
                 "trace": "\(request.trace)", "reason": "\(failure.reason.code)", "detail": "\(failure.reason)",
-                "omitted": "\(omitted)",
+                "client": "\(request.client)", "omitted": "\(omitted)",
             ])
     }
 
     /// That an exchange could not be decided or recorded.
-    func noteOutage(_ cause: String, _ trace: TraceID) {
+    func noteOutage(_ cause: String, _ request: ExchangeRequest) {
         guard let omitted = outages.withLock({ $0.admit(at: clock.uptime) }) else { return }
         logger.error(
-            "exchange unavailable", metadata: ["trace": "\(trace)", "cause": "\(cause)", "omitted": "\(omitted)"])
+            "exchange unavailable",
+            metadata: [
+                "trace": "\(request.trace)", "cause": "\(cause)", "client": "\(request.client)",
+                "omitted": "\(omitted)",
+            ])
     }
 
     /// A gateway token that was no good.
@@ -57,7 +62,10 @@ final class RefusalLog: Sendable {
         guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
         logger.info(
             "gateway token refused",
-            metadata: ["trace": "\(request.trace)", "reason": "\(fault.rawValue)", "omitted": "\(omitted)"])
+            metadata: [
+                "trace": "\(request.trace)", "reason": "\(fault.rawValue)", "client": "\(request.client)",
+                "omitted": "\(omitted)",
+            ])
     }
 
     private struct State {

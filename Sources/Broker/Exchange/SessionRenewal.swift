@@ -21,6 +21,7 @@ struct SessionRenewal: Sendable {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
         let claims = try authenticate(token, request, at: now)
+        try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
         let actor = try await actor(for: session, request, at: now)
         let grant = try await match(session, claims, request, at: now)
@@ -42,6 +43,19 @@ struct SessionRenewal: Sendable {
         }
     }
 
+    /// A token with the broker's own scopes is neither renewed nor narrowed.
+    private func refuseBrokersOwn(
+        _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        guard claims.isForBroker else { return }
+        try await refusals.record(
+            AuditEvent(
+                time: now, trace: request.trace, kind: .exchangeRefused, issuer: claims.issuer,
+                subject: claims.subject, rule: claims.rule, sessionID: claims.sessionID,
+                reason: RefusalReason.forBroker.text, details: [:]))
+        throw .subjectToken
+    }
+
     private func session(
         of claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> SessionRecord {
@@ -58,9 +72,8 @@ struct SessionRenewal: Sendable {
         guard let issuer = stored?.issuer ?? claims.issuer else { throw .subjectToken }
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: issuer, subject: claims.subject,
-                rule: claims.rule, sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text,
-                details: [:]))
+                refusing: request, at: now, issuer: issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text, adding: [:]))
         throw .subjectToken
     }
 
@@ -142,8 +155,7 @@ struct SessionRenewal: Sendable {
         at now: Date
     ) async throws(ExchangeRefusal) {
         let event = AuditEvent(
-            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, trace: request.trace,
-            at: now)
+            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, for: request, at: now)
         do {
             if isRenewal {
                 try await store.record(event)
@@ -164,8 +176,7 @@ struct SessionRenewal: Sendable {
     ) async throws(ExchangeRefusal) {
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: session.issuer,
-                subject: session.subject, rule: session.rule, sessionID: session.id, reason: reason.text,
-                details: details))
+                refusing: request, at: now, issuer: session.issuer, subject: session.subject, rule: session.rule,
+                sessionID: session.id, reason: reason.text, adding: details))
     }
 }

@@ -48,7 +48,7 @@ package struct TokenExchange: Sendable {
             return response
         } catch {
             timer.refused(error)
-            if case .unavailable(let cause) = error { log.noteOutage(cause, request.trace) }
+            if case .unavailable(let cause) = error { log.noteOutage(cause, request) }
             throw error
         }
     }
@@ -114,9 +114,9 @@ package struct TokenExchange: Sendable {
             let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
             try await refusals.record(
                 AuditEvent(
-                    time: now, trace: request.trace, kind: .exchangeRefused, issuer: signer.issuer,
-                    subject: signer.identity, reason: error.reason.code,
-                    details: [
+                    refusing: request, at: now, issuer: signer.issuer, subject: signer.identity,
+                    reason: error.reason.code,
+                    adding: [
                         "message": .string(ExactString(error.reason.description)), "claims": .object(claims),
                     ]))
             throw .subjectToken
@@ -126,7 +126,9 @@ package struct TokenExchange: Sendable {
     private func match(
         _ parties: Parties, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Grant {
-        switch rules.match(parties.subject, naming: request.rule, presenting: request.federation) {
+        switch rules.match(
+            parties.subject, naming: request.rule, asking: request.scope, presenting: request.federation)
+        {
         case .refused(let explanation):
             try await refuse(
                 parties.subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
@@ -213,7 +215,7 @@ package struct TokenExchange: Sendable {
         _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, _ request: ExchangeRequest, at now: Date
     ) -> AuditEvent {
         AuditEvent(
-            granted: .exchangeGranted, token, session, grant, trace: request.trace, at: now,
+            granted: .exchangeGranted, token, session, grant, for: request, at: now,
             adding: ["claims": .object(session.claims)])
     }
 
@@ -225,8 +227,8 @@ package struct TokenExchange: Sendable {
         _ = details.append("claims", .object(kept(subject)))
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: subject.issuer,
-                subject: subject.identity, reason: reason.text, details: details))
+                refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, reason: reason.text,
+                adding: details))
     }
 
     private var refusals: RefusalRecorder { RefusalRecorder(store: store, log: log) }

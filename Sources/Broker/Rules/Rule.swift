@@ -29,7 +29,7 @@ package struct Rule: Sendable {
 
 /// What a rule allows, as its author wrote it. A `Grant` comes of it only by a match.
 package struct GrantTerms: Sendable {
-    /// 1 to 64, no scope twice.
+    /// 1 to 64, no scope twice; all of them the broker's own, or none.
     package let scope: [Scope]
     /// How long a gateway token lives at most.
     package let timeToLive: Duration
@@ -37,7 +37,7 @@ package struct GrantTerms: Sendable {
     package let maximumSession: Duration
     /// Patterns of model names; nil: the grant does not speak of models.
     package let models: [Glob]?
-    /// Never empty; the first is the default.
+    /// Never empty; the first is the default. Of the broker's own scopes it is the broker, alone.
     package let audiences: [ExactString]
 
     package static let longestSession: Duration = .seconds(24 * 3600)
@@ -45,7 +45,12 @@ package struct GrantTerms: Sendable {
     /// more than 8 KiB.
     package static let maximumTextLength = 4096
 
-    /// - Returns: nil when one of the above does not hold, or anything is longer than 24 hours.
+    /// Whether it is for the broker itself: its tokens are good at no gateway, they are not renewed, and order never
+    /// chooses a rule with it.
+    package var isForBroker: Bool { scope[0].isReserved }
+
+    /// - Returns: nil when one of the above does not hold, or anything is longer than 24 hours; or where the broker's own
+    ///   scopes have models, or a session longer than their token.
     package init?(
         scope: [Scope], timeToLive: Duration, maximumSession: Duration? = nil, models: [Glob]? = nil,
         audiences: [ExactString]
@@ -56,42 +61,14 @@ package struct GrantTerms: Sendable {
             textLength <= Self.maximumTextLength, !audiences.isEmpty, models?.isEmpty != true,
             timeToLive >= .seconds(1), session >= timeToLive, session <= Self.longestSession
         else { return nil }
+        if scope.contains(where: \.isReserved) {
+            let isOwn = scope.allSatisfy(\.isOwn) && models == nil && session == timeToLive && audiences.count == 1
+            guard isOwn else { return nil }
+        }
         self.scope = scope
         self.timeToLive = timeToLive
         self.maximumSession = session
         self.models = models
         self.audiences = audiences
     }
-}
-
-/// One scope (RFC 6749 §3.3: `scope-token`).
-package struct Scope: Sendable, Hashable, CustomStringConvertible {
-    /// In one list.
-    package static let maximumCount = 64
-
-    package let text: ExactString
-
-    /// - Returns: nil unless `text` is 1 to 128 of the characters %x21 / %x23-5B / %x5D-7E.
-    package init?(parsing text: String) {
-        let isAllowed = { (byte: UInt8) in (0x21...0x7E).contains(byte) && byte != 0x22 && byte != 0x5C }
-        guard (1...128).contains(text.utf8.count), text.utf8.allSatisfy(isAllowed) else { return nil }
-        self.text = ExactString(text)
-    }
-
-    /// The scopes of a space-separated list, in its order, each once.
-    /// - Returns: nil when one is malformed, or there are more than 64.
-    package static func list(parsing text: String) -> [Scope]? {
-        var scopes: [Scope] = []
-        for part in text.split(separator: " ") {
-            guard let scope = Scope(parsing: String(part)) else { return nil }
-            if !scopes.contains(scope) { scopes.append(scope) }
-            guard scopes.count <= maximumCount else { return nil }
-        }
-        return scopes
-    }
-
-    /// Whether it is one of the broker's own (`daypass:…`), which are kept apart from all others.
-    package var isReserved: Bool { text.string.hasPrefix("daypass:") }
-
-    package var description: String { text.string }
 }

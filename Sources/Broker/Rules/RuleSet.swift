@@ -1,12 +1,18 @@
 package import JOSE
 
 /// All rules in their order, checked against the issuers that they speak of. The only maker of a `Grant`.
+///
+/// Rules with the broker's own scopes (`daypass:…`) stand apart: order never chooses one.
 package struct RuleSet: Sendable {
     package let rules: [Rule]
     private let byIssuer: [IssuerName: [Rule]]
+    private let forBroker: [IssuerName: [Rule]]
     private let readClaims: [IssuerName: Set<ExactString>]
 
-    package init(_ rules: [Rule], issuers: [IssuerConfiguration]) throws(RuleSetFailure) {
+    /// - Parameter broker: `iss` of gateway tokens: the audience of those for the broker itself, and of no other.
+    package init(
+        _ rules: [Rule], issuers: [IssuerConfiguration], broker: ExactString
+    ) throws(RuleSetFailure) {
         let issuersByName = Dictionary(issuers.map { ($0.name, $0) }) { first, _ in first }
         var names: Set<ExactString> = []
         for rule in rules {
@@ -16,24 +22,32 @@ package struct RuleSet: Sendable {
             if !issuer.requiredClaims.isEmpty, !rule.pins(oneOf: issuer.requiredClaims) {
                 throw .requiredClaim(issuer.requiredClaims, issuer: issuer.name, rule: rule.name)
             }
-            if let scope = rule.terms.scope.first(where: \.isReserved) { throw .reservedScope(scope, rule: rule.name) }
+            let areForBroker = rule.terms.audiences.map { $0 == broker }
+            guard areForBroker.allSatisfy({ $0 == rule.terms.isForBroker }) else { throw .audience(rule: rule.name) }
         }
         self.rules = rules
-        byIssuer = Dictionary(grouping: rules, by: \.issuer)
-        readClaims = byIssuer.mapValues { Set($0.flatMap { $0.matchers.map(\.claim.topLevelName) }) }
+        byIssuer = Dictionary(grouping: rules.filter { !$0.terms.isForBroker }, by: \.issuer)
+        forBroker = Dictionary(grouping: rules.filter(\.terms.isForBroker), by: \.issuer)
+        readClaims = Dictionary(grouping: rules, by: \.issuer)
+            .mapValues { Set($0.flatMap { $0.matchers.map(\.claim.topLevelName) }) }
     }
 
     /// What the first rule that matches grants; with `name`, what that rule grants, if it matches.
     ///
+    /// A rule with the broker's own scopes is tried only where it is named, or where one of its scopes is asked for; then
+    /// no other is.
+    ///
     /// An unknown name, the name of another issuer's rule and a name that does not match are all refused; only the
     /// explanation, which no caller sees, tells them apart.
     ///
-    /// - Parameter ids: what the request says of itself; a rule that lists ids matches only where they are equal.
+    /// - Parameters:
+    ///   - scope: what the request asks for; nil: all.
+    ///   - ids: what the request says of itself; a rule that lists ids matches only where they are equal.
     package func match(
-        _ subject: VerifiedSubject, naming name: ExactString?, presenting ids: FederationIDs = FederationIDs()
+        _ subject: VerifiedSubject, naming name: ExactString?, asking scope: [Scope]? = nil,
+        presenting ids: FederationIDs = FederationIDs()
     ) -> Outcome {
-        var candidates = byIssuer[subject.issuer] ?? []
-        if let name { candidates = candidates.filter { $0.name == name } }
+        let candidates = candidates(of: subject.issuer, naming: name, asking: scope ?? [])
         let match = candidates.first { rule in
             rule.matchers.allSatisfy { $0.matches(subject.claims) } && rule.federation.areAll(in: ids)
         }
@@ -43,7 +57,16 @@ package struct RuleSet: Sendable {
         return .refused(Explanation(of: subject, presenting: ids, named: name, candidates: candidates))
     }
 
-    /// What the session's own rule grants by now, if it is still there and matches the claims that were kept.
+    private func candidates(of issuer: IssuerName, naming name: ExactString?, asking scope: [Scope]) -> [Rule] {
+        if let name {
+            return [byIssuer, forBroker].flatMap { ($0[issuer] ?? []).filter { $0.name == name } }
+        }
+        guard scope.contains(where: \.isReserved) else { return byIssuer[issuer] ?? [] }
+        return (forBroker[issuer] ?? []).filter { $0.terms.scope.contains(where: scope.contains) }
+    }
+
+    /// What the session's own rule grants by now, if it is still there and matches the claims that were kept. Nothing,
+    /// where it has the broker's own scopes.
     ///
     /// The ids that a rule lists belong to the request that opened the session: they are not asked for again.
     package func matchAgain(_ session: SessionRecord) -> Grant? {
@@ -84,13 +107,13 @@ package enum RuleSetFailure: Error, Sendable, CustomStringConvertible {
     case unknownIssuer(IssuerName, rule: ExactString)
     case noMatchers(rule: ExactString)
     case requiredClaim([ExactString], issuer: IssuerName, rule: ExactString)
-    case reservedScope(Scope, rule: ExactString)
+    case audience(rule: ExactString)
 
     /// The rule at fault.
     package var rule: ExactString {
         switch self {
         case .duplicateName(let rule), .unknownIssuer(_, let rule), .noMatchers(let rule),
-            .requiredClaim(_, _, let rule), .reservedScope(_, let rule):
+            .requiredClaim(_, _, let rule), .audience(let rule):
             rule
         }
     }
@@ -105,8 +128,8 @@ package enum RuleSetFailure: Error, Sendable, CustomStringConvertible {
             rule \(rule) has to match one of \(claims.map(\.string).joined(separator: ", ")) without a wildcard: \
             \(issuer) issues tokens to everybody
             """
-        case .reservedScope(let scope, let rule):
-            "rule \(rule) grants \(scope): scopes that start with daypass: are not yet supported"
+        case .audience(let rule):
+            "rule \(rule) mixes the broker with gateways: only scopes that start with daypass: are for the broker itself"
         }
     }
 }

@@ -26,10 +26,17 @@ package protocol ExchangeStore: Sendable {
 package protocol AuditReader: Sendable {
     /// The records of one request, oldest first.
     func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent]
+
+    /// The time of the record that was made last; nil where there is none.
+    func lastAuditTime() async throws(StoreFailure) -> Date?
 }
 
 /// That a subject token is presented, of which there may only be so many.
 package struct SubjectTokenUse: Sendable, Hashable {
+    /// No use is remembered longer after the session that it opened began: the longest life of a subject token, two
+    /// leeways and a little.
+    package static let longestMemory: Duration = IssuerConfiguration.longestLifetime + .seconds(120)
+
     /// SHA-256 over the issuer and the token's signing input: the same for every signature over it.
     package let key: [UInt8]
     /// The uses are remembered until then: the token's expiry and the leeway.

@@ -7,7 +7,7 @@ package enum RefusalReason: Int, MetricLabel {
     case lifetime, keysUnavailable
     // What its subject asked for.
     case actor, noRule, scope, target, replayed, sessionOver, sessionUnknown, grantChanged, lineage
-    case tokenTooLong
+    case forBroker, tokenTooLong
     // Nothing is wrong with the request.
     case store, mint
 }

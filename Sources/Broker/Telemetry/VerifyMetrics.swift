@@ -6,7 +6,7 @@ package final class VerifyMetrics: MetricSource {
     fileprivate enum Outcome: Int, MetricLabel {
         case allowed
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims
-        case insufficientScope, insufficientModel, nothingRequired
+        case insufficientScope, insufficientModel, nothingRequired, tooManyModels
     }
 
     private let verdicts = Counter<Outcome>("daypass_verdicts_total", by: "outcome", "Verdicts on gateway tokens.")
@@ -44,6 +44,7 @@ extension VerifyMetrics.Outcome {
             case .insufficientScope: .insufficientScope
             case .insufficientModel: .insufficientModel
             case .nothingRequired: .nothingRequired
+            case .tooManyModels: .tooManyModels
             }
     }
 }

@@ -46,6 +46,9 @@ package struct GatewayClaims: Sendable {
         self.expiry = expiry
     }
 
+    /// Whether any of its scopes is one of the broker's own.
+    var isForBroker: Bool { scope.contains(where: \.isReserved) }
+
     /// The name of the issuer that vouches for the subject, with which its identity begins.
     var issuer: IssuerName? {
         subject.string.split(separator: ":", maxSplits: 1).first.flatMap { IssuerName(parsing: String($0)) }

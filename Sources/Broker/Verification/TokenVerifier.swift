@@ -6,7 +6,9 @@ import JOSE
 /// Synchronous, without suspension; callable from any thread. Every check after the signature is made each time.
 package struct TokenVerifier: Sendable {
     private let issuer: ExactString
+    /// The gateways; never the broker itself.
     private let audiences: Set<ExactString>
+    private let audiencesAndBroker: Set<ExactString>
     private let policy: VerifyConfiguration
     private let keyRing: @Sendable () -> KeyRing
 
@@ -14,7 +16,8 @@ package struct TokenVerifier: Sendable {
         tokens: TokenConfiguration, policy: VerifyConfiguration, keyRing: @escaping @Sendable () -> KeyRing
     ) {
         issuer = tokens.issuer
-        audiences = Set(tokens.audiences)
+        audiences = Set(tokens.audiences).subtracting([tokens.issuer])
+        audiencesAndBroker = audiences.union([tokens.issuer])
         self.policy = policy
         self.keyRing = keyRing
     }
@@ -22,7 +25,7 @@ package struct TokenVerifier: Sendable {
     package func verdict(for token: SecretText, requiring requirement: Requirement, at now: Date) -> Verdict {
         let claims: GatewayClaims
         do {
-            claims = try self.claims(of: token, at: now)
+            claims = try self.claims(of: token, for: audiences, at: now)
         } catch {
             return .deny(.token(error))
         }
@@ -30,9 +33,15 @@ package struct TokenVerifier: Sendable {
         return .allow(claims)
     }
 
-    /// What a gateway token says, if it is one of ours and good at the moment `now`.
+    /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now`.
     package func claims(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
-        let claims = try verified(token, keyRing())
+        try claims(of: token, for: audiencesAndBroker, at: now)
+    }
+
+    private func claims(
+        of token: SecretText, for audiences: Set<ExactString>, at now: Date
+    ) throws(Denial.TokenFault) -> GatewayClaims {
+        let claims = try verified(token, for: audiences, keyRing())
         // No leeway: they are our own clocks and our own tokens.
         let seconds = now.timeIntervalSince1970
         guard seconds < claims.expiry else { throw .expired }
@@ -40,7 +49,9 @@ package struct TokenVerifier: Sendable {
         return claims
     }
 
-    private func verified(_ token: SecretText, _ keyRing: KeyRing) throws(Denial.TokenFault) -> GatewayClaims {
+    private func verified(
+        _ token: SecretText, for audiences: Set<ExactString>, _ keyRing: KeyRing
+    ) throws(Denial.TokenFault) -> GatewayClaims {
         guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { throw .malformed }
         // RFC 9068 §4: other kinds of tokens are not access tokens, whoever signed them.
         let isAccessToken = jws.header.type.map { type in
@@ -57,12 +68,14 @@ package struct TokenVerifier: Sendable {
         guard key.algorithm == jws.header.algorithm else { throw .algorithm }
         guard (try? jws.verified(with: key)) != nil else { throw .signature }
         guard let parsed = GatewayClaims(claims) else { throw .claims }
+        guard parsed.isForBroker == (parsed.audience == issuer) else { throw .audience }
         return parsed
     }
 
     private func denial(of requirement: Requirement, _ claims: GatewayClaims) -> Denial? {
         if requirement.scopes.isEmpty, policy.requireScope { return .nothingRequired }
         guard requirement.scopes.allSatisfy(claims.scope.contains) else { return .insufficientScope }
+        guard requirement.models.count <= Requirement.maximumModels else { return .tooManyModels }
         guard let models = claims.models else { return nil }
         if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }

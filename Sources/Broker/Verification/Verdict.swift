@@ -15,6 +15,8 @@ package enum Denial: Sendable, Equatable {
     case insufficientModel
     /// The gateway requires nothing, so its configuration is most likely wrong: 403.
     case nothingRequired
+    /// The gateway requires more models at once than are looked at: 403.
+    case tooManyModels
 
     package enum TokenFault: String, Error, Sendable, Equatable {
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired
@@ -27,7 +29,10 @@ package enum Denial: Sendable, Equatable {
 package struct Requirement: Sendable, Equatable {
     /// All have to be in the token.
     package var scopes: [Scope]
-    /// All have to be allowed by the token.
+    /// Each of them is compared with each of the token's patterns.
+    package static let maximumModels = 32
+
+    /// All have to be allowed by the token; no more than 32.
     package var models: [ExactString]
 
     package init(scopes: [Scope] = [], models: [ExactString] = []) {

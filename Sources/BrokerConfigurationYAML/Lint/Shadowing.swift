@@ -72,6 +72,11 @@ struct Shadowing {
     }
 
     private mutating func covers(_ earlier: Rule, _ later: Rule) -> Bool {
+        // Order does not choose between the broker's own scopes and others. Of the broker's own, whoever asks for one that
+        // the earlier rule lacks gets to the later.
+        guard earlier.terms.isForBroker == later.terms.isForBroker,
+            !later.terms.isForBroker || later.terms.scope.allSatisfy(earlier.terms.scope.contains)
+        else { return false }
         for matcher in earlier.matchers {
             workLeft -= later.matchers.count
             var isCovered = false

@@ -5,8 +5,8 @@ internal import JOSE
 enum GrantSection {
     static let defaultTimeToLive: Duration = .seconds(15 * 60)
 
-    /// - Parameter configured: `tokens.audiences`, of which the first is the default; nil after an error in them.
-    static func terms(_ node: YAMLNode, audiences configured: [ExactString]?, problems: Problems) -> GrantTerms? {
+    /// - Parameter tokens: of its audiences the first is the default; nil after an error in them.
+    static func terms(_ node: YAMLNode, tokens: TokenConfiguration?, problems: Problems) -> GrantTerms? {
         let fields = Fields(
             node, "a grant", known: ["scope", "ttl", "max_session", "models", "audiences"],
             later: ["bind", "limits", "explain_to_caller"], problems: problems)
@@ -14,13 +14,15 @@ enum GrantSection {
         let scope = fields.required("scope")?.list(problems, of: "scopes")?.unique(problems) {
             self.scope($0, problems)
         }
+        if let scope, scope.contains(where: \.isReserved), !isForBroker(scope, fields, problems) { return nil }
         let ttl =
             fields["ttl"].map { $0.duration(problems, atMost: GrantTerms.longestSession) } ?? defaultTimeToLive
         let session = fields["max_session"].map { self.session($0, atLeast: ttl, problems) } ?? ttl
         let models = fields["models"].map { self.models($0, problems) } ?? .some(nil)
+        let standard = (scope?.first?.isReserved == true ? tokens.map { [$0.issuer] } : tokens?.audiences)
         let audiences =
-            fields["audiences"].map { self.audiences($0, configured: configured, problems) }
-            ?? configured.map { Array($0.prefix(1)) }
+            fields["audiences"].map { self.audiences($0, configured: tokens?.audiences, problems) }
+            ?? standard.map { Array($0.prefix(1)) }
         guard let scope, let ttl, let session, let models, let audiences else { return nil }
         return GrantTerms(
             scope: scope, timeToLive: ttl, maximumSession: session, models: models, audiences: audiences)
@@ -31,9 +33,36 @@ enum GrantSection {
 
     private static func scope(_ node: YAMLNode, _ problems: Problems) -> Scope? {
         let expected = "a scope such as anthropic:messages, of 1 to 128 characters without spaces and quotes"
-        return node.text(problems, expected: expected).flatMap {
-            Scope(parsing: $0) ?? node.refused(problems, "expected \(expected)")
+        guard let text = node.text(problems, expected: expected) else { return nil }
+        guard let scope = Scope(parsing: text) else { return node.refused(problems, "expected \(expected)") }
+        guard scope.isReserved, !scope.isOwn else { return scope }
+        let advice = text.nearest(among: Scope.ownTexts).map { "; did you mean \($0.quoted)?" } ?? ""
+        return node.refused(
+            problems,
+            "\(text.quoted) is none of the broker's own scopes, which are \(Scope.ownTexts.joined(separator: ", "))"
+                + advice)
+    }
+
+    /// Whether a grant with one of the broker's own scopes has nothing but what such a grant may have.
+    private static func isForBroker(_ scope: [Scope], _ fields: Fields, _ problems: Problems) -> Bool {
+        guard scope.allSatisfy(\.isReserved) else {
+            problems.add(
+                fields["scope"]?.place ?? fields.place,
+                "scopes that start with daypass: stand in a grant of their own: their tokens are for the broker itself, "
+                    + "and no gateway takes one")
+            return false
         }
+        let reasons: KeyValuePairs = [
+            "max_session": "their tokens are not renewed", "models": "their tokens open no model",
+            "audiences": "their tokens are for the broker itself",
+        ]
+        let present = reasons.filter { fields[$0.key] != nil }
+        for (key, reason) in present {
+            problems.add(
+                fields[key]?.place ?? fields.place,
+                "\(key) does not stand beside scopes that start with daypass: \(reason)")
+        }
+        return present.isEmpty
     }
 
     private static func session(_ node: YAMLNode, atLeast ttl: Duration?, _ problems: Problems) -> Duration? {

@@ -76,7 +76,8 @@ private struct IssuerEntry {
         audience = fields["audience"].map { $0.audience(problems) } ?? tokenIssuer
         let algorithms = fields["algorithms"].map { Self.algorithms($0, problems) } ?? [.RS256]
         let lifetime =
-            fields["max_lifetime"].map { $0.duration(problems, atMost: .seconds(86_400)) } ?? .seconds(3600)
+            fields["max_lifetime"].map { $0.duration(problems, atMost: IssuerConfiguration.longestLifetime) }
+            ?? .seconds(3600)
         let replay = fields["replay"].map { ReplaySection.policy($0, problems: problems) } ?? .standard
         let claims = fields["require_one_of"].map {
             Self.requiredClaims($0, shared: issuer.flatMap { shared.requirement(of: $0) }, problems)

@@ -14,7 +14,7 @@ struct RuleEntry {
     let timeToLivePlace: Place?
 
     init?(
-        _ node: YAMLNode, issuers: IssuerSection, shared: SharedIssuers, audiences: [ExactString]?, problems: Problems
+        _ node: YAMLNode, issuers: IssuerSection, shared: SharedIssuers, tokens: TokenConfiguration?, problems: Problems
     ) {
         let fields = Fields(
             node, "a rule", known: ["name", "issuer", "match", "federation", "grant"], later: ["trust_domain"],
@@ -24,7 +24,7 @@ struct RuleEntry {
         let issuer = fields.required("issuer").flatMap { Self.issuer($0, issuers, problems) }
         let matchers = fields.required("match").flatMap { MatchSection.matchers($0, problems: problems) }
         let terms = fields.required("grant").flatMap {
-            GrantSection.terms($0, audiences: audiences, problems: problems)
+            GrantSection.terms($0, tokens: tokens, problems: problems)
         }
         let federation =
             fields["federation"].map { FederationSection.ids($0, problems: problems) } ?? FederationIDs()

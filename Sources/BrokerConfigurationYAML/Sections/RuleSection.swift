@@ -12,22 +12,25 @@ struct RuleSection {
     let entries: [RuleEntry]
 
     init(
-        _ nodes: [YAMLNode], issuers: IssuerSection, shared: SharedIssuers, audiences: [ExactString]?,
+        _ nodes: [YAMLNode], issuers: IssuerSection, shared: SharedIssuers, tokens: TokenConfiguration?,
         problems: Problems
     ) {
-        entries = nodes.compactMap {
-            RuleEntry($0, issuers: issuers, shared: shared, audiences: audiences, problems: problems)
+        let entries = nodes.compactMap {
+            RuleEntry($0, issuers: issuers, shared: shared, tokens: tokens, problems: problems)
         }
-        rules = Self.checked(entries, issuers: issuers, problems)
+        self.entries = entries
+        rules = tokens.flatMap { Self.checked(entries, issuers: issuers, broker: $0.issuer, problems) }
     }
 
     /// One error after another: the set names only the first rule that it does not accept.
-    private static func checked(_ entries: [RuleEntry], issuers: IssuerSection, _ problems: Problems) -> RuleSet? {
+    private static func checked(
+        _ entries: [RuleEntry], issuers: IssuerSection, broker: ExactString, _ problems: Problems
+    ) -> RuleSet? {
         var entries = entries
         var isSound = true
         for _ in 0...ConfigurationErrors.maximumCount {
             do {
-                let set = try RuleSet(entries.map(\.rule), issuers: issuers.configurations)
+                let set = try RuleSet(entries.map(\.rule), issuers: issuers.configurations, broker: broker)
                 return isSound ? set : nil
             } catch {
                 isSound = false

@@ -43,6 +43,13 @@ struct ServerSection {
         let url = fields.required("url").flatMap { origin($0, problems) }
         let proxies = fields["trusted_proxies"].map { trustedProxies($0, problems) } ?? []
         guard let address, let url, let proxies else { return nil }
+        if proxies.isEmpty, url.hasPrefix("https:") {
+            problems.note(
+                fields["trusted_proxies"]?.place ?? node.place,
+                "clients come through a proxy, since this version does not terminate TLS itself, and while it is not in "
+                    + "trusted_proxies all of them share the limits of one: "
+                    + "write trusted_proxies: [\"\(address.host)\"], or where else the proxy connects from")
+        }
         return (address, url, proxies)
     }
 

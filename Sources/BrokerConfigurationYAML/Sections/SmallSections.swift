@@ -13,10 +13,23 @@ enum SmallSections {
     }
 
     static func audit(_ node: YAMLNode, problems: Problems) -> AuditConfiguration? {
-        let fields = Fields(node, "audit", known: ["claims"], later: ["retention"], problems: problems)
+        let fields = Fields(node, "audit", known: ["claims", "retention"], problems: problems)
         guard let fields else { return nil }
-        guard let claims = fields["claims"] else { return AuditConfiguration() }
-        return claims.choice(problems, of: ["matched": .matched, "all": .all]).map(AuditConfiguration.init)
+        let standard = AuditConfiguration()
+        let words: KeyValuePairs<String, AuditConfiguration.Claims> = ["matched": .matched, "all": .all]
+        let claims = fields["claims"].map { $0.choice(problems, of: words) } ?? standard.claims
+        let retention = fields["retention"].map { Self.retention($0, problems) } ?? standard.retention
+        guard let claims, let retention else { return nil }
+        return AuditConfiguration(claims: claims, retention: retention)
+    }
+
+    private static func retention(_ node: YAMLNode, _ problems: Problems) -> Duration? {
+        let bounds = AuditConfiguration.retentions
+        guard let retention = node.duration(problems, atMost: bounds.upperBound) else { return nil }
+        guard retention >= bounds.lowerBound else {
+            return node.refused(problems, "expected a duration of at least \(bounds.lowerBound.written)")
+        }
+        return retention
     }
 
     static func store(_ node: YAMLNode, files: any ConfigurationFiles, problems: Problems) -> StoreConfiguration? {

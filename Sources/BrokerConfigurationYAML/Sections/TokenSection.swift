@@ -10,16 +10,26 @@ struct TokenSection {
         let fields = Fields(node, "tokens", known: ["issuer", "audiences", "signing"], problems: problems)
         guard let fields else { return nil }
         let issuer = fields["issuer"].map { ServerSection.origin($0, problems) } ?? publicURL
-        let audiences = fields.required("audiences").flatMap { Self.audiences($0, problems) }
+        let audiences = fields.required("audiences").flatMap {
+            Self.audiences($0, issuer: issuer, problems)
+        }
         let algorithm = fields["signing"].map { Self.algorithm($0, problems) } ?? .ES256
         guard let issuer, let audiences, let algorithm else { return nil }
         configuration = TokenConfiguration(
             issuer: ExactString(issuer), audiences: audiences, signingAlgorithm: algorithm)
     }
 
-    private static func audiences(_ node: YAMLNode, _ problems: Problems) -> [ExactString]? {
+    private static func audiences(_ node: YAMLNode, issuer: String?, _ problems: Problems) -> [ExactString]? {
         guard let nodes = node.list(problems, of: "audiences", limit: 32) else { return nil }
-        return nodes.unique(problems) { $0.audience(problems) }
+        return nodes.unique(problems) { node in
+            guard let audience = node.audience(problems) else { return nil }
+            guard audience.string != issuer else {
+                return node.refused(
+                    problems,
+                    "expected a gateway's audience: \(audience.string.quoted) is tokens.issuer, the broker itself")
+            }
+            return audience
+        }
     }
 
     private static func algorithm(_ node: YAMLNode, _ problems: Problems) -> JWSAlgorithm? {

@@ -84,6 +84,8 @@ extension Duration {
     /// In the greatest unit that fits, of whole seconds.
     var written: String {
         let seconds = Int(components.seconds)
+        // 24h is usual for what ends within a day.
+        if seconds % 86_400 == 0, seconds > 86_400 { return "\(seconds / 86_400)d" }
         if seconds % 3600 == 0 { return "\(seconds / 3600)h" }
         return seconds % 60 == 0 ? "\(seconds / 60)m" : "\(seconds)s"
     }

@@ -1,4 +1,5 @@
 import Broker
+import JOSE
 import NIOCore
 
 /// The address that a request counts for: the peer's, or the one that a trusted proxy names. Never an IPv4-mapped one.
@@ -48,6 +49,8 @@ struct ClientAddress: Sendable, Hashable, CustomStringConvertible {
         guard let address = IPAddress(bytes: [0, 0, 0, 0]) else { preconditionFailure("four bytes are an address") }
         return ClientAddress(address)
     }()
+
+    var text: ExactString { ExactString(address.text) }
 
     var description: String { address.text }
 

@@ -9,7 +9,7 @@ struct ExchangeLimits: Sendable {
     private let rate: ExchangeRate
     private let places: FairPlaces
     private let clock: any BrokerClock
-    private let refusals: LimitRefusals
+    let refusals: LimitRefusals
 
     init(_ server: ServerConfiguration, clock: any BrokerClock, refusals: LimitRefusals) {
         proxies = TrustedProxies(server.trustedProxies)

@@ -1,5 +1,5 @@
 package import Broker
-import JOSE
+package import JOSE
 
 /// A parsed request to `POST /v1/oauth/token`: RFC 7523 §2.1 with its parameters as the members of a JSON object.
 ///
@@ -7,7 +7,7 @@ import JOSE
 package struct FederationRequest: Sendable {
     package let exchange: ExchangeRequest
 
-    package init(parsing body: [UInt8], trace: TraceID) throws(OAuthError) {
+    package init(parsing body: [UInt8], trace: TraceID, client: ExactString) throws(OAuthError) {
         let members = try Self.members(of: body)
         guard let grantType = try members.text("grant_type") else { throw .missing("grant_type") }
         guard grantType == ExactString(GrantType.jwtBearer.rawValue) else {
@@ -22,7 +22,7 @@ package struct FederationRequest: Sendable {
             ids[parameter] = try members.text(ExactString(parameter.rawValue))
         }
         exchange = ExchangeRequest(
-            trace: trace, subject: .proof(SecretText(assertion.string)), scope: try Self.scope(members),
+            trace: trace, client: client, subject: .proof(SecretText(assertion.string)), scope: try Self.scope(members),
             rule: try members.text("federation_rule_id"), federation: ids)
     }
 

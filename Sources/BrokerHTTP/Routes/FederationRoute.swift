@@ -11,7 +11,8 @@ struct FederationRoute: Sendable {
     func respond(to request: Request, _ context: BrokerRequestContext) async throws -> Response {
         do throws(OAuthError) {
             let body = try await token.body(of: request, type: "application/json", context)
-            let federation = try FederationRequest(parsing: body, trace: context.trace)
+            let federation = try FederationRequest(
+                parsing: body, trace: context.trace, client: context.client.text)
             return try await token.issue(federation.exchange, as: .jwtBearer, typed: nil, context)
         } catch {
             return error.response(trace: context.trace, invalidGrant: .unauthorized)

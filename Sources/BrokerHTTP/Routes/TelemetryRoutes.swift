@@ -22,7 +22,9 @@ struct TelemetryRoutes: HTTPResponder {
         case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
         case ("/readyz", .get), ("/readyz", .head):
             let report = await readiness.report()
-            return .json(report.isReady ? .ok : .serviceUnavailable, report.json)
+            var response = Response.json(report.isReady ? .ok : .serviceUnavailable, report.json)
+            if !report.isReady { response.headers[.retryAfter] = "1" }
+            return response
         // It asks nobody but this process: a scrape is answered while the store is not.
         case ("/metrics", .get), ("/metrics", .head):
             return Response(

@@ -1,5 +1,5 @@
 package import Broker
-import JOSE
+package import JOSE
 
 /// The grant types of the token endpoint.
 package enum GrantType: String, Sendable, CaseIterable {
@@ -23,7 +23,7 @@ package struct TokenRequest: Sendable {
     package let issuedTokenType: TokenType?
     package let exchange: ExchangeRequest
 
-    package init(_ form: FormBody, trace: TraceID) throws(OAuthError) {
+    package init(_ form: FormBody, trace: TraceID, client: ExactString) throws(OAuthError) {
         guard let name = form["grant_type"] else { throw .missing("grant_type") }
         guard let grantType = GrantType.allCases.first(where: { ExactString($0.rawValue) == name }) else {
             throw OAuthError(.unsupportedGrantType, "the grant type is not supported")
@@ -48,7 +48,7 @@ package struct TokenRequest: Sendable {
         }
         self.grantType = grantType
         exchange = ExchangeRequest(
-            trace: trace, subject: subject, actorToken: actorToken, scope: try Self.scope(form),
+            trace: trace, client: client, subject: subject, actorToken: actorToken, scope: try Self.scope(form),
             targets: try Self.targets(form), rule: form["rule"])
     }
 

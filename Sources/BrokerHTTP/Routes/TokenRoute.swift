@@ -2,6 +2,7 @@ import Broker
 import HTTPTypes
 import Hummingbird
 import JOSE
+import NIOCore
 
 /// `POST /oauth/token` (RFC 6749 §3.2).
 struct TokenRoute: Sendable {
@@ -13,7 +14,7 @@ struct TokenRoute: Sendable {
         do throws(OAuthError) {
             let body = try await body(of: request, type: "application/x-www-form-urlencoded", context)
             let form = try parse(body)
-            let tokenRequest = try TokenRequest(form, trace: trace)
+            let tokenRequest = try TokenRequest(form, trace: trace, client: context.client.text)
             return try await issue(
                 tokenRequest.exchange, as: tokenRequest.grantType, typed: tokenRequest.issuedTokenType, context)
         } catch {
@@ -39,8 +40,13 @@ struct TokenRoute: Sendable {
             var request = request
             let buffer = try await request.collectBody(upTo: FormBody.maximumLength)
             return Array(buffer.readableBytesView)
+        } catch is NIOTooManyBytesError {
+            limits.refusals.note(.body, context.client)
+            throw .bodyTooLong
+        } catch is RequestTimeout {
+            throw .bodyTooSlow
         } catch {
-            throw OAuthError(.invalidRequest, "the body is too long or was cut off")
+            throw OAuthError(.invalidRequest, "the body was cut off")
         }
     }
 

@@ -96,8 +96,13 @@ struct VerifyRoute: Sendable {
         var headers: HTTPFields = [
             .wwwAuthenticate: #"Bearer error="insufficient_scope""#, .cacheControl: "no-store",
         ]
-        if denial == .nothingRequired {
+        switch denial {
+        case .nothingRequired:
             headers[.daypassHint] = "the gateway has to name a scope in Daypass-Require-Scope or /verify?scope="
+        case .tooManyModels:
+            headers[.daypassHint] =
+                "the gateway may name at most \(Requirement.maximumModels) models in Daypass-Require-Model"
+        case .token, .insufficientScope, .insufficientModel: break
         }
         return Response(status: .forbidden, headers: headers)
     }

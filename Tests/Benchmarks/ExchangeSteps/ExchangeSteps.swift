@@ -91,7 +91,7 @@ private struct Steps {
             TrustedIssuer(
                 configuration: configuration, keys: IssuerKeys(name: name, keys: try issuer.keySet, clock: clock))
         ])
-        rules = try RuleSet([rule], issuers: [configuration])
+        rules = try RuleSet([rule], issuers: [configuration], broker: "https://daypass.example.com")
         let moment = now
         tokens = try (0..<count).map { number in
             let claims = issuer.claims(subject: "repo:acme/app\(number):ref:refs/heads/main", at: moment).merging([

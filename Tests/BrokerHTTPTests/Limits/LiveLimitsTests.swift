@@ -23,8 +23,7 @@ import Testing
         _ broker: LiveBroker, _ id: ExactString, from address: String
     ) async throws -> LiveBroker.Answer {
         let parameters = LiveBroker.exchangeParameters(try broker.subjectToken(["jti": .string(id)]))
-        let body = parameters.map { "\($0)=\(LiveBroker.encode($1))" }.joined(separator: "&")
-        return try await broker.send(.POST, "/oauth/token", [form, ("X-Forwarded-For", address)], body: body)
+        return try await broker.token(parameters, [("X-Forwarded-For", address)])
     }
 
     @Test(arguments: ["/oauth/token", "/v1/oauth/token"])

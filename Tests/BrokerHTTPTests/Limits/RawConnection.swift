@@ -1,4 +1,6 @@
+import BrokerTesting
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import Testing
 
@@ -7,10 +9,12 @@ struct RawConnection: Sendable {
     private let channel: any Channel
     private let received: AsyncStream<String>
 
-    init(port: Int) async throws {
+    /// - Parameter reads: whether what comes is taken.
+    init(port: Int, reads: Bool = true) async throws {
         let (received, continuation) = AsyncStream<String>.makeStream()
         self.received = received
         channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.autoRead, value: reads)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Receiver(continuation))
@@ -19,15 +23,25 @@ struct RawConnection: Sendable {
             .connect(host: "127.0.0.1", port: port).get()
     }
 
+    func write(_ text: String) {
+        channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
+    }
+
     /// The head of the answer; empty when the connection is closed instead.
     func answer(to request: String) async -> String {
-        channel.writeAndFlush(ByteBuffer(string: request), promise: nil)
+        write(request)
         var answer = ""
         for await text in received {
             answer += text
             if answer.contains("\r\n\r\n") { return answer }
         }
         return answer
+    }
+
+    /// All that comes until the other side closes.
+    func everything(after request: String) async -> String {
+        write(request)
+        return await received.reduce("", +)
     }
 
     /// A question without a body, whose answer has none.
@@ -63,8 +77,16 @@ struct RawConnection: Sendable {
 }
 
 extension LiveBroker {
-    func connect() async throws -> RawConnection {
+    func connect(reads: Bool = true) async throws -> RawConnection {
         let port = try #require(origin.split(separator: ":").last.flatMap { Int($0) })
-        return try await RawConnection(port: port)
+        return try await RawConnection(port: port, reads: reads)
+    }
+
+    /// How many requests and connections a limit refused so far.
+    func refusals(by limit: String) async throws -> Int {
+        let metrics = try await send(.GET, "\(telemetry)/metrics").body
+        let name = "daypass_limit_refusals_total{limit=\"\(limit)\"} "
+        let line = try #require(metrics.split(separator: "\n").first { $0.hasPrefix(name) })
+        return try #require(Int(line.dropFirst(name.count)))
     }
 }

@@ -1,6 +1,7 @@
 import Broker
 @testable import BrokerHTTP
 import HTTPTypes
+import JOSE
 import NIOCore
 import Testing
 
@@ -78,6 +79,15 @@ import Testing
     ) throws {
         let holders = try [one, other].map { ClientAddress(try #require(IPAddress(parsing: $0))).holder }
         #expect((holders[0] == holders[1]) == isSame)
+    }
+
+    @Test(arguments: [
+        "0.0.0.0", "255.255.255.255", "1.20.100.9", "10.99.109.110", "::", "2001:db8::1", "fe80::1:0:0:1",
+    ])
+    func `is written in its usual spelling`(text: String) throws {
+        let client = ClientAddress(try #require(IPAddress(parsing: text)))
+        #expect(client.description == text)
+        #expect(client.text.string == text)
     }
 
     @Test func `that is translated from IPv4 is trusted only as what it is`() throws {

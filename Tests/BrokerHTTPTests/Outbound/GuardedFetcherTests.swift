@@ -68,7 +68,9 @@ import Testing
     }
 
     @Test func `a refused connection fails at once and names the reason`() async throws {
-        let origin = try await LoopbackServer.run(.document("")) { $0.origin }
+        let port = try UnheardPort()
+        defer { withExtendedLifetime(port) {} }
+        let origin = "http://127.0.0.1:\(port.number)"
         let failure = await #expect(throws: FetchFailure.self) { try await fetch(origin) }
         #expect(failure?.description == "\(origin)/ cannot be read: connection refused")
     }

@@ -10,7 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2))) struct IssuerKeysRefresherTests {
     private let clock = ManualClock()
     private let naps = ScriptedSleep()
-    private let log = RecordedLog()
+    private let log = LogRecorder()
 
     private func keys(_ name: String, _ fetcher: StubKeySetFetcher) throws -> IssuerKeys {
         IssuerKeys(name: try #require(IssuerName(parsing: name)), fetcher: fetcher, clock: clock)
@@ -123,11 +123,11 @@ import Testing
         }
         #expect(
             log.lines == [
-                "debug: the keys of an issuer were fetched [issuer: corp]",
-                "warning: the keys of an issuer cannot be fetched [issuer: corp, reason: bad]",
-                "warning: the keys of an issuer cannot be fetched [issuer: corp, reason: worse]",
-                "notice: the keys of an issuer can be fetched again [issuer: corp]",
-                "warning: an issuer publishes no usable key: its tokens are refused [issuer: corp]",
+                "debug the keys of an issuer were fetched issuer=corp",
+                "warning the keys of an issuer cannot be fetched issuer=corp reason=bad",
+                "warning the keys of an issuer cannot be fetched issuer=corp reason=worse",
+                "notice the keys of an issuer can be fetched again issuer=corp",
+                "warning an issuer publishes no usable key: its tokens are refused issuer=corp",
             ])
     }
 }
@@ -161,35 +161,6 @@ private final class ScriptedSleep: Sendable {
             self.continuation.yield(Nap(duration: duration, continuation: end))
             for await _ in stream {}
             try Task.checkCancellation()
-        }
-    }
-}
-
-/// What was logged, a line for each record.
-private final class RecordedLog: Sendable {
-    private let state = Mutex<[String]>([])
-
-    var lines: [String] { state.withLock { $0 } }
-
-    var logger: Logger {
-        var logger = Logger(label: "test") { _ in Handler(log: self) }
-        logger.logLevel = .debug
-        return logger
-    }
-
-    private struct Handler: LogHandler {
-        let log: RecordedLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel: Logger.Level = .debug
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let members = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
-            log.state.withLock { $0.append("\(event.level): \(event.message) [\(members.joined(separator: ", "))]") }
         }
     }
 }

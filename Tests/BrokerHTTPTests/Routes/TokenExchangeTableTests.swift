@@ -1,4 +1,5 @@
 import Foundation
+import BrokerTesting
 import JOSE
 import NIOHTTP1
 import Testing

@@ -103,6 +103,27 @@ import Testing
         }
     }
 
+    @Test func `takes 32 required models, and answers 403 with a hint to more, however they come`() async throws {
+        try await LiveBroker.run { broker in
+            let models = (1...33).map { "claude-sonnet-\($0)" }
+            let bearer = ("Authorization", "Bearer \(try await broker.gatewayToken())")
+            func answer(_ fields: [String], _ bearer: (String, String)) async throws -> LiveBroker.Answer {
+                let headers = fields.map { ("Daypass-Require-Model", $0) }
+                return try await broker.send(.GET, "/verify", [Self.scope, bearer] + headers)
+            }
+            #expect(try await answer([models.dropLast().joined(separator: ", ")], bearer).status == 200)
+            #expect(try await answer(Array(models.dropLast()), bearer).status == 200)
+            for fields in [[models.joined(separator: ",")], models] {
+                let refused = try await answer(fields, bearer)
+                #expect(refused.status == 403)
+                #expect(
+                    refused.headers.first(name: "Daypass-Hint")
+                        == "the gateway may name at most 32 models in Daypass-Require-Model")
+            }
+            #expect(try await answer(models, ("Authorization", "Bearer x")).status == 401)
+        }
+    }
+
     @Test func `reads the query on exactly /verify, where the gateway writes it, and nowhere below`() async throws {
         try await LiveBroker.run { broker in
             let bearer = ("Authorization", "Bearer \(try await broker.gatewayToken())")

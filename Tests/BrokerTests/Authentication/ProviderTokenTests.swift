@@ -21,7 +21,7 @@ import Testing
     ) async throws -> Bool {
         let rules = try RuleSet(
             [Fixture.rule(issuer: shape.name, match: matchers)],
-            issuers: [shape.configuration(audience: Fixture.audience)])
+            issuers: [shape.configuration(audience: Fixture.audience)], broker: Fixture.broker)
         return rules.match(try await authenticate(shape, replacing: changes), naming: nil).grant != nil
     }
 

@@ -12,7 +12,7 @@ struct ExchangeBench {
     let issuer: TestIssuer
     let clock: ManualClock
     let store: MemoryStore
-    let log = CapturedLog()
+    let log = LogRecorder()
     let ring: KeyRing
     let verifier: TokenVerifier
     let exchange: TokenExchange
@@ -47,7 +47,8 @@ struct ExchangeBench {
             authenticator: JWTAuthenticator([
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
             ]),
-            rules: try RuleSet(rules ?? Self.standardRules(issuer: name), issuers: [configuration, agents]),
+            rules: try RuleSet(
+                rules ?? Self.standardRules(issuer: name), issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
             store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger)
     }

@@ -43,7 +43,7 @@ import Testing
         #expect(bench.store.events.count == 2)
         #expect(event.kind == .sessionRenewed)
         #expect(event.trace == request.trace)
-        #expect(event.subject == "corp:alice" && event.issuer.description == "corp")
+        #expect(event.subject == "corp:alice" && event.issuer?.description == "corp")
         #expect(event.rule == "main" && event.sessionID == first.sessionID && event.reason == nil)
         #expect(event.tokenID == (try bench.claims(second)["jti"]?.string))
         #expect(event.details["scope"] == ["a:read", "a:write"])
@@ -235,7 +235,7 @@ import Testing
         #expect(try await emptied.refusal(renewing: first) == "subjectToken: session_unknown")
         let event = try #require(emptied.store.events.first)
         #expect(event.kind == .exchangeRefused)
-        #expect(event.issuer.description == "corp" && event.subject == "corp:alice" && event.rule == "main")
+        #expect(event.issuer?.description == "corp" && event.subject == "corp:alice" && event.rule == "main")
         #expect(event.sessionID == first.sessionID)
         #expect(emptied.store.sessions.isEmpty)
     }

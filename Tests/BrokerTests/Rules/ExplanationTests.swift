@@ -71,7 +71,7 @@ import Testing
     @Test func `fifty rules are listed, the nearest, and the others are counted`() async throws {
         let far = try (0..<60).map { try Fixture.rule("far\($0)", texts: [("sub", ["bob"]), ("ref", ["x"])]) }
         let near = try Fixture.rule("near", texts: [("sub", ["bob"])])
-        let rules = try RuleSet(far + [near], issuers: [Fixture.configuration(Fixture.quick)])
+        let rules = try RuleSet(far + [near], issuers: [Fixture.configuration(Fixture.quick)], broker: Fixture.broker)
         let explanation = try #require(rules.match(try await Fixture.subject(), naming: nil).explanation)
         #expect(explanation.rules.count == 50)
         #expect(explanation.rules[0].rule == "near")
@@ -84,7 +84,7 @@ import Testing
         let groups = JSONValue.array((0..<1000).map { .string(ExactString("g\($0)")) })
         let rules = try RuleSet(
             (0..<100).map { try Fixture.rule("r\($0)", texts: [("groups", ["admins\($0)"])]) },
-            issuers: [Fixture.configuration(Fixture.quick)])
+            issuers: [Fixture.configuration(Fixture.quick)], broker: Fixture.broker)
         let explanation = try #require(
             rules.match(try await Fixture.subject(["groups": groups]), naming: nil).explanation)
         #expect(explanation.json.encoded().count < 16 * 1024)

@@ -36,7 +36,7 @@ import Testing
             issuers: [
                 Fixture.configuration(quick),
                 Fixture.configuration(Fixture.otherIssuer, name: "partner"),
-            ])
+            ], broker: Fixture.broker)
         let outcome = rules.match(try await Fixture.subject(), naming: name)
         #expect(outcome.grant == nil)
         #expect(outcome.explanation?.named == .string(name))
@@ -47,7 +47,7 @@ import Testing
             [Fixture.rule(issuer: "partner", texts: [("sub", ["**"])])],
             issuers: [
                 Fixture.configuration(Fixture.quick), Fixture.configuration(Fixture.otherIssuer, name: "partner"),
-            ])
+            ], broker: Fixture.broker)
         #expect(rules.match(try await Fixture.subject(), naming: nil).grant == nil)
         #expect(rules.match(try await Fixture.subject(issuerName: "partner"), naming: nil).grant != nil)
     }
@@ -66,14 +66,20 @@ import Testing
             ),
             (
                 try Fixture.rule(
-                    "root", texts: [("sub", ["bob"])], terms: Fixture.terms(scope: ["a", "daypass:admin"])),
-                "rule root grants daypass:admin: scopes that start with daypass: are not yet supported"
+                    "root", texts: [("sub", ["bob"])], terms: Fixture.terms(scope: ["daypass:admin"])),
+                "rule root mixes the broker with gateways: only scopes that start with daypass: are for the broker itself"
+            ),
+            (
+                try Fixture.rule(
+                    "twin", texts: [("sub", ["bob"])],
+                    terms: Fixture.terms(audiences: [Fixture.gateway, Fixture.broker])),
+                "rule twin mixes the broker with gateways: only scopes that start with daypass: are for the broker itself"
             ),
         ]
         for (rule, message) in failures {
             let issuers = [try Fixture.configuration(Fixture.quick)]
             do throws(RuleSetFailure) {
-                _ = try RuleSet([sound, rule], issuers: issuers)
+                _ = try RuleSet([sound, rule], issuers: issuers, broker: Fixture.broker)
                 Issue.record("accepted: \(rule.name)")
             } catch {
                 #expect(error.description == message)
@@ -99,7 +105,7 @@ import Testing
             ],
             issuers: [
                 Fixture.configuration(Fixture.quick), Fixture.configuration(Fixture.otherIssuer, name: "partner"),
-            ])
+            ], broker: Fixture.broker)
         #expect(rules.claimsRead(of: try Fixture.name()) == ["kubernetes.io", "sub", "a/b"])
         #expect(rules.claimsRead(of: try Fixture.name("partner")) == ["ref"])
         #expect(rules.claimsRead(of: try Fixture.name("nobody")) == [])
@@ -114,7 +120,7 @@ import Testing
             (0..<1000).map { index in
                 try Fixture.rule(
                     "rule\(index)", texts: [("c\(index % 900)", ["v"]), ("c899", ["*"]), ("missing", ["x"])])
-            }, issuers: [Fixture.configuration(Fixture.quick)])
+            }, issuers: [Fixture.configuration(Fixture.quick)], broker: Fixture.broker)
         let explanation = try #require(rules.match(subject, naming: nil).explanation)
         #expect(explanation.rules.count == Explanation.maximumRules)
         #expect(explanation.omittedRules == 1000 - Explanation.maximumRules)
@@ -128,7 +134,7 @@ import Testing
         let rule = try Fixture.rule(texts: match)
         let issuers = [try Fixture.configuration(Fixture.quick, requiredClaims: required)]
         do throws(RuleSetFailure) {
-            _ = try RuleSet([rule], issuers: issuers)
+            _ = try RuleSet([rule], issuers: issuers, broker: Fixture.broker)
             return true
         } catch {
             guard case .requiredClaim = error else { throw error }

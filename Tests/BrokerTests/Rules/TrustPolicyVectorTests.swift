@@ -77,7 +77,8 @@ import VectorFiles
         var configuration = try Fixture.configuration(quick)
         configuration.issuer = trusted
         configuration.audience = try audience(of: policy)
-        let rules = try RuleSet([Fixture.rule(match: matchers(of: policy))], issuers: [configuration])
+        let rules = try RuleSet(
+            [Fixture.rule(match: matchers(of: policy))], issuers: [configuration], broker: Fixture.broker)
         let authenticator = try Fixture.authenticator(quick, configuration)
         let text = SecretText(try signer.token(claims))
         guard let subject = try? await authenticator.authenticate(text, at: Fixture.now) else { return false }

@@ -1,0 +1,42 @@
+package import JOSE
+
+/// One scope (RFC 6749 §3.3: `scope-token`).
+package struct Scope: Sendable, Hashable, CustomStringConvertible {
+    /// In one list.
+    package static let maximumCount = 64
+
+    package let text: ExactString
+
+    /// - Returns: nil unless `text` is 1 to 128 of the characters %x21 / %x23-5B / %x5D-7E.
+    package init?(parsing text: String) {
+        let isAllowed = { (byte: UInt8) in (0x21...0x7E).contains(byte) && byte != 0x22 && byte != 0x5C }
+        guard (1...128).contains(text.utf8.count), text.utf8.allSatisfy(isAllowed) else { return nil }
+        self.text = ExactString(text)
+    }
+
+    /// The scopes of a space-separated list, in its order, each once.
+    /// - Returns: nil when one is malformed, or there are more than 64.
+    package static func list(parsing text: String) -> [Scope]? {
+        var scopes: [Scope] = []
+        for part in text.split(separator: " ") {
+            guard let scope = Scope(parsing: String(part)) else { return nil }
+            if !scopes.contains(scope) { scopes.append(scope) }
+            guard scopes.count <= maximumCount else { return nil }
+        }
+        return scopes
+    }
+
+    /// The broker's own scopes: its administration, introspection of tokens, and the feed of revocations.
+    package static let ownTexts = ["daypass:admin", "daypass:introspect", "daypass:revocations"]
+
+    /// Whether it begins with `daypass:`, in any case: the broker's own scopes are kept apart from all others, and nothing
+    /// may look like one.
+    package var isReserved: Bool {
+        text.string.utf8.prefix(8).elementsEqual("daypass:".utf8) { $0 | 0x20 == $1 }
+    }
+
+    /// Whether the broker knows it as one of its own.
+    package var isOwn: Bool { Self.ownTexts.contains { ExactString($0) == text } }
+
+    package var description: String { text.string }
+}

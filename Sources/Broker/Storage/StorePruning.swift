@@ -1,0 +1,118 @@
+import FoundationEssentials
+package import Logging
+
+/// Takes out of the store what has had its time: uses of subject tokens that expired, and what `audit.retention` no
+/// longer wants kept. Nothing is deleted while the wall clock is not to be believed.
+package struct StorePruning: Sendable {
+    /// How often `round` is meant to be called.
+    package static let interval: Duration = .seconds(60)
+    /// Records of deletions are records too: with more of them the audit record would fill with itself.
+    static let retentionInterval: Duration = .seconds(3600)
+    static let batch = 500
+    /// An exchange has the store for so many times as long as pruning.
+    static let restPerWork = 3
+
+    private let store: any PrunableStore
+    private let clock: any BrokerClock
+    private let retention: Duration
+    private let logger: Logger
+    private var agreement: ClockAgreement
+    private var isJumped = false
+    private var retainedAt: Duration?
+
+    package init(
+        _ store: any PrunableStore, retention: Duration, clock: any BrokerClock, logger: Logger
+    ) {
+        self.store = store
+        self.clock = clock
+        self.retention = retention
+        self.logger = logger
+        agreement = ClockAgreement(clock)
+    }
+
+    /// Deletes all that is due. Ends early when its task is cancelled, or the clock jumps; the next round goes on.
+    package mutating func round() async {
+        guard believedTime() != nil else { return }
+        await forgetUses()
+        guard retainedAt.map({ clock.uptime - $0 >= Self.retentionInterval }) ?? true, !Task.isCancelled else {
+            return
+        }
+        if await applyRetention() { retainedAt = clock.uptime }
+    }
+
+    private mutating func forgetUses() async {
+        do {
+            while let now = believedTime() {
+                let start = clock.uptime
+                let count = try await store.forgetUses(expiredAt: now, limit: Self.batch)
+                guard count == Self.batch, !Task.isCancelled else { return }
+                await rest(since: start)
+            }
+        } catch {
+            // The store says by itself that it does not work; the next round tries again.
+            logger.warning("could not forget uses of subject tokens", metadata: ["failure": "\(error)"])
+        }
+    }
+
+    /// - Returns: whether it got to its end.
+    private mutating func applyRetention() async -> Bool {
+        let trace = TraceID(at: clock.now)
+        var deleted: [RetainedTable: Int] = [:]
+        var isDone = false
+        do {
+            isDone = try await prune(under: trace, &deleted)
+        } catch {
+            logger.warning("could not delete what was kept long enough", metadata: ["failure": "\(error)"])
+        }
+        if deleted.values.contains(where: { $0 > 0 }) {
+            var metadata: Logger.Metadata = ["retention_seconds": "\(Int(retention.seconds))", "trace": "\(trace)"]
+            for table in RetainedTable.allCases { metadata[table.rawValue] = "\(deleted[table] ?? 0)" }
+            logger.notice("deleted what was kept long enough", metadata: metadata)
+        }
+        return isDone
+    }
+
+    private mutating func prune(
+        under trace: TraceID, _ deleted: inout [RetainedTable: Int]
+    ) async throws(StoreFailure) -> Bool {
+        // Sessions first: the record of a deletion is never among what is deleted right after it.
+        for table in [RetainedTable.sessions, .audit] {
+            var position: Int64? = 0
+            while let next = position {
+                guard let now = believedTime(), !Task.isCancelled else { return false }
+                let start = clock.uptime
+                let batch = PruningBatch(
+                    table, after: next, maximumRows: Self.batch, retention: retention, at: now, trace: trace)
+                let result = try await store.prune(batch)
+                deleted[table, default: 0] += result.deleted
+                position = result.position
+                if position != nil { await rest(since: start) }
+            }
+        }
+        return true
+    }
+
+    private func rest(since start: Duration) async {
+        let pause = (clock.uptime - start) * Self.restPerWork
+        if pause > .zero { try? await Task.sleep(for: pause) } else { await Task.yield() }
+    }
+
+    /// The time to delete by, read anew for each batch.
+    private mutating func believedTime() -> Date? {
+        switch agreement.reading(of: clock) {
+        case .believed(let now):
+            if isJumped { logger.notice("the wall clock is believed again") }
+            isJumped = false
+            return now
+        case .started: return nil
+        case .jumped(let duration):
+            if !isJumped {
+                logger.error(
+                    "the wall clock jumped: nothing is deleted until it is back, or has kept its new time for a day",
+                    metadata: ["seconds": "\(Int(duration.seconds))"])
+            }
+            isJumped = true
+            return nil
+        }
+    }
+}
