@@ -45,7 +45,7 @@ let package = Package(
         ),
         .target(
             name: "BrokerConfigurationYAML",
-            dependencies: ["Broker", "JOSE", "OpenSSL", .product(name: "Yams", package: "Yams")],
+            dependencies: ["Broker", "JOSE", "OpenSSL", "SPIFFE", .product(name: "Yams", package: "Yams")],
             // Resources/ links to config/: `daypassd init` writes these files where there are none.
             resources: [
                 .embedInCode("Resources/daypass.yaml"), .embedInCode("Resources/issuers"),
@@ -56,7 +56,7 @@ let package = Package(
         .target(
             name: "BrokerSQLite",
             dependencies: [
-                "Broker", "JOSE",
+                "Broker", "JOSE", "SPIFFE",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
@@ -66,7 +66,7 @@ let package = Package(
         .target(
             name: "BrokerHTTP",
             dependencies: [
-                "Broker", "JOSE", "OpenSSL",
+                "Broker", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -95,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "DaypassServer",
             dependencies: [
-                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL",
+                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
@@ -116,20 +116,21 @@ let package = Package(
         .testTarget(
             name: "BrokerTests",
             dependencies: [
-                "Broker", "BrokerTesting", "JOSE", "OpenSSL", "VectorFiles",
+                "Broker", "BrokerTesting", "JOSE", "OpenSSL", "SPIFFE", "VectorFiles",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "BrokerConfigurationYAMLTests",
-            dependencies: ["Broker", "BrokerConfigurationYAML", "BrokerTesting", "JOSE"],
+            dependencies: ["Broker", "BrokerConfigurationYAML", "BrokerTesting", "JOSE", "SPIFFE"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "BrokerSQLiteTests",
             dependencies: [
-                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "GRDB", package: "GRDB.swift"),
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", "SPIFFE",
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
@@ -137,7 +138,7 @@ let package = Package(
         .testTarget(
             name: "BrokerHTTPTests",
             dependencies: [
-                "Broker", "BrokerHTTP", "BrokerTesting", "JOSE", "OpenSSL",
+                "Broker", "BrokerHTTP", "BrokerTesting", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -40,9 +40,10 @@ package struct ConfigurationReader: Sendable {
     }
 
     static let keys = [
-        "server", "tokens", "verify", "store", "audit", "master_key_file", "include", "issuers", "rules",
+        "server", "tokens", "verify", "store", "audit", "master_key_file", "include", "issuers", "trust_domains",
+        "rules",
     ]
-    static let laterKeys = ["trust_domains", "sign_in"]
+    static let laterKeys = ["sign_in"]
 
     private func read(path: String, problems: Problems) -> BrokerConfiguration? {
         guard let root = root(path, problems),
@@ -63,14 +64,18 @@ package struct ConfigurationReader: Sendable {
 
         let included = IncludedFiles(fields["include"], main: path, files: files, problems: problems)
         let issuerNodes = (fields["issuers"]?.entries(problems, of: "issuers") ?? []) + included.issuers
+        let domainNodes = fields["trust_domains"]?.entries(problems, of: "trust_domains") ?? []
         let ruleNodes = (fields["rules"]?.entries(problems, of: "rules") ?? []) + included.rules
         guard isWithin(IssuerSection.maximumCount, issuerNodes, "issuers", problems),
+            isWithin(TrustDomainSection.maximumCount, domainNodes, "trust domains", problems),
             isWithin(RuleSection.maximumCount, ruleNodes, "rules", problems)
         else { return nil }
         let issuers = IssuerSection(
             issuerNodes, tokenIssuer: tokens?.issuer, shared: shared, files: files, problems: problems)
+        let trustDomains = TrustDomainSection(
+            domainNodes, tokenIssuer: tokens?.issuer, files: files, problems: problems)
         let ruleSection = RuleSection(
-            ruleNodes, issuers: issuers, shared: shared, tokens: tokens, problems: problems)
+            ruleNodes, issuers: issuers, trustDomains: trustDomains, shared: shared, tokens: tokens, problems: problems)
 
         guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
         else {
@@ -79,12 +84,15 @@ package struct ConfigurationReader: Sendable {
         if rules.rules.isEmpty {
             problems.note(Place(file: path), "there is no rule in it or in what it includes: every exchange is refused")
         }
-        for note in ConfigurationLint(rules: ruleSection.entries, issuers: issuers, shared: shared).notes() {
+        let lint = ConfigurationLint(
+            rules: ruleSection.entries, issuers: issuers, trustDomains: trustDomains, shared: shared)
+        for note in lint.notes() {
             problems.note(note.place, note.text)
         }
         return BrokerConfiguration(
             server: server, tokens: tokens, verify: verify, store: store, audit: audit,
-            masterKeyFile: files.absolutePath(masterKey), issuers: issuers.configurations, rules: rules)
+            masterKeyFile: files.absolutePath(masterKey), issuers: issuers.configurations,
+            trustDomains: trustDomains.configurations, rules: rules)
     }
 
     private func root(_ path: String, _ problems: Problems) -> YAMLNode? {

@@ -10,6 +10,8 @@ struct BrokerRequestContext: RequestContext {
     let peer: ClientAddress
     /// For whom the request counts: the peer, or where that is a trusted proxy, whoever it forwards for.
     var client: ClientAddress
+    /// Whom the handshake proved to be at the other end; nil over plain HTTP, and where no certificate was sent.
+    var peerIdentity: PeerIdentity?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)

@@ -15,6 +15,7 @@ package struct BrokerServer: Sendable {
     package let services: [any Service]
 
     /// - Parameters:
+    ///   - trustBundles: what the certificates of connections are checked against.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
@@ -22,22 +23,30 @@ package struct BrokerServer: Sendable {
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
-        keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], clock: any BrokerClock,
-        storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics, logger: Logger,
+        keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
+        logger: Logger,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         connectionBounds: ConnectionBounds = ConnectionBounds(),
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
         let server = configuration.server
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
+        let certificates = PresentedCertificates(
+            proxies: TrustedProxies(server.trustedProxies),
+            certificates: trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none,
+            clock: clock)
         let token = TokenRoute(
-            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals))
+            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
+            certificates: certificates)
         let publicRoutes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),
             keys: KeyRoutes(configuration: configuration, keyRing: keyRing),
-            verify: VerifyRoute(verifier: verifier, clock: clock, metrics: metrics.verify))
+            verify: VerifyRoute(
+                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(
-            readiness: Readiness(issuers: issuers, storeOutage: storeOutage), metrics: metrics)
+            readiness: Readiness(issuers: issuers, trustBundles: trustBundles, storeOutage: storeOutage),
+            metrics: metrics)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         services = [

@@ -28,6 +28,9 @@ extension HTTPField.Name {
     }
 
     static let forwardedFor = known("X-Forwarded-For")
+    /// RFC 9440 §2.2
+    static let clientCert = known("Client-Cert")
+    static let forwardedClientCert = known("X-Forwarded-Client-Cert")
     static let apiKey = known("x-api-key")
     /// What Anthropic's SDKs show as the id of a request that failed.
     static let requestID = known("request-id")

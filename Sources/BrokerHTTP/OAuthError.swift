@@ -38,6 +38,12 @@ package struct OAuthError: Error, Sendable {
         closesConnection = closes
     }
 
+    /// RFC 6749 §5.2, for whoever authenticates by the connection's certificate; again one text for every case.
+    static let client = OAuthError(
+        .invalidClient, "the client certificate is not acceptable, or no rule grants its subject anything")
+    static let noCertificate = OAuthError(
+        .invalidClient,
+        "the connection has no client certificate of its own; one that a proxy forwards is nobody's identity")
     static let tooManyExchanges = OAuthError(
         .temporarilyUnavailable, "too many exchanges from this address; try again", status: .tooManyRequests)
     static let overloaded = OAuthError(.temporarilyUnavailable, "too many exchanges are under way; try again")
@@ -50,6 +56,12 @@ package struct OAuthError: Error, Sendable {
     /// What a refusal is called depends on the protocol that the caller speaks.
     package init(_ refusal: ExchangeRefusal, speaking grantType: GrantType) {
         switch refusal {
+        case .subjectToken where grantType == .clientCredentials, .client:
+            self = .client
+        case .certificate:
+            self.init(
+                grantType == .jwtBearer ? .invalidGrant : .invalidRequest,
+                "what is granted is bound to a client certificate, and the request came with none that counts")
         case .subjectToken:
             // One text for every case, so that nobody can probe which check failed or which rule came close.
             let code: Code = grantType == .jwtBearer ? .invalidGrant : .invalidRequest

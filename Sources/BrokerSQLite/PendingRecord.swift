@@ -3,6 +3,7 @@ import FoundationEssentials
 import GRDB
 import GRDBSQLite
 import JOSE
+import SPIFFE
 
 /// What waits to be written, encoded as far as the caller's own thread can do it.
 enum PendingRecord: Sendable {
@@ -30,8 +31,8 @@ struct SessionRow: Sendable {
     }
 
     static let insertion = """
-        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims, lineage, actor) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims, lineage, actor, binding) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """
 
     func bind(_ binder: inout Binder) {
@@ -44,6 +45,7 @@ struct SessionRow: Sendable {
         binder.text(utf8: claims)
         binder.text(lineage)
         if let actor { binder.text(utf8: actor) } else { binder.text(nil as String?) }
+        if let binding = session.binding { binder.blob(binding.bytes) } else { binder.text(nil as String?) }
     }
 }
 

@@ -29,7 +29,7 @@ extension AuditEvent {
     fileprivate init(_ row: Row) throws {
         guard let trace = TraceID(parsing: try row.requiredText(1).string),
             let kind = Kind(rawValue: try row.requiredText(2).string),
-            case let name = try row.text(3), let issuer = name.map({ IssuerName(parsing: $0.string) }) ?? .some(nil)
+            case let name = try row.text(3), let issuer = name.map({ IssuerName(recorded: $0) }) ?? .some(nil)
         else { throw StoreFailure(.unreadable, "read audit records", cause: "an audit record has an unknown form") }
         self.init(
             time: try row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),

@@ -2,6 +2,7 @@ package import Broker
 import FoundationEssentials
 import GRDB
 package import JOSE
+import SPIFFE
 
 extension SQLiteStore {
     package func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? {
@@ -11,7 +12,7 @@ extension SQLiteStore {
 
 extension SessionRow {
     static let selection = """
-        SELECT id, issuer, subject, rule, start, "end", claims, lineage, actor FROM sessions WHERE id = ?
+        SELECT id, issuer, subject, rule, start, "end", claims, lineage, actor, binding FROM sessions WHERE id = ?
         """
 
     /// The session of that id, read on the connection's queue.
@@ -25,13 +26,18 @@ extension SessionRecord {
     fileprivate init(_ row: Row) throws {
         let lineage = try row.requiredText(7).string.split(separator: " ").map { ExactString(String($0)) }
         let id = try row.requiredText(0)
-        guard let issuer = IssuerName(parsing: try row.requiredText(1).string), lineage.last == id else {
+        // A binding that cannot be read must not become none.
+        let binding = row.bytes(9)
+        let fingerprint = binding.flatMap(CertificateFingerprint.init(bytes:))
+        guard let issuer = IssuerName(recorded: try row.requiredText(1)), lineage.last == id,
+            (fingerprint == nil) == (binding == nil)
+        else {
             throw StoreFailure(.unreadable, "read a session", cause: "a session has an unknown form")
         }
         self.init(
             id: id, ancestors: lineage.dropLast(), issuer: issuer, subject: try row.requiredText(2),
             rule: try row.requiredText(3), actor: try row.text(8).map { _ in try row.object(8) },
-            start: try row.date(4),
+            binding: fingerprint, start: try row.date(4),
             end: try row.date(5), claims: try row.object(6))
     }
 }

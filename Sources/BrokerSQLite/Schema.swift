@@ -48,6 +48,7 @@ enum Schema {
     /// Times are in milliseconds since 1970. A migration that was released is never edited.
     private static let migrations: [@Sendable (Database) throws -> Void] = [
         { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
+        { try $0.execute(sql: binding) },
     ]
 
     private static let firstTables =
@@ -109,6 +110,9 @@ enum Schema {
             PRIMARY KEY (expires, token, joining)
         ) STRICT, WITHOUT ROWID;
         """
+
+    /// SHA-256 of the certificate that the session's tokens are bound to.
+    private static let binding = "ALTER TABLE sessions ADD COLUMN binding BLOB"
 
     /// Audit records that are about no token have no issuer.
     ///

@@ -1,6 +1,7 @@
 package import Broker
 package import FoundationEssentials
 package import JOSE
+package import SPIFFE
 
 /// Records to store in tests.
 package enum Sample {
@@ -14,13 +15,15 @@ package enum Sample {
     }
 
     package static func session(
-        _ id: String, below ancestors: [ExactString] = [], rule: ExactString = "ci-main", actor: JSONObject? = nil,
+        _ id: String, below ancestors: [ExactString] = [], issuer: IssuerName = issuer,
+        subject: ExactString = "ci:repo:acme/app", rule: ExactString = "ci-main", actor: JSONObject? = nil,
+        binding: CertificateFingerprint? = nil,
         claims: JSONObject = ["sub": "repo:acme/app", "exp": 1_700_000_600]
     ) -> SessionRecord {
         let start = Date(timeIntervalSince1970: 1_700_000_000)
         return SessionRecord(
-            id: ExactString(id), ancestors: ancestors, issuer: issuer, subject: "ci:repo:acme/app", rule: rule,
-            actor: actor, start: start, end: start.addingTimeInterval(3600), claims: claims)
+            id: ExactString(id), ancestors: ancestors, issuer: issuer, subject: subject, rule: rule,
+            actor: actor, binding: binding, start: start, end: start.addingTimeInterval(3600), claims: claims)
     }
 
     /// A presentation of one subject token, the same for the same `token`.

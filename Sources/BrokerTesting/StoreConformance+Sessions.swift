@@ -1,6 +1,7 @@
 import Broker
 import FoundationEssentials
 import JOSE
+import SPIFFE
 
 // Sessions, and the uses of the subject tokens that open them.
 extension StoreConformance {
@@ -10,6 +11,9 @@ extension StoreConformance {
         let sessions = [
             Sample.session("s1"), Sample.session("s2", below: ["s0", "s1"], actor: actor, claims: claims),
             Sample.session("s3", below: ["s0"], rule: "other"),
+            Sample.session(
+                "s5", issuer: try workloads, subject: "spiffe://prod.example.com/ns/a", actor: actor,
+                binding: CertificateFingerprint(ofDER: [0, 1])),
         ]
         for session in sessions {
             try await store.record(session, Sample.grant(session: session.id.string))
@@ -23,6 +27,11 @@ extension StoreConformance {
         for unknown in ["s0", "s4", "", "S1", "s1 "] as [ExactString] {
             try expect(try await store.session(unknown) == nil, "a session of the id \(unknown) was found")
         }
+    }
+
+    /// A trust domain, which vouches for its workloads.
+    private static var workloads: IssuerName {
+        get throws { IssuerName(try TrustDomain(parsing: "prod.example.com")) }
     }
 
     static func usesAreCounted(_ store: any Store) async throws {
@@ -65,10 +74,13 @@ extension StoreConformance {
     }
 
     static func usesOfAnother(_ store: any Store) async throws {
-        let use = Sample.use(atMost: 4)
+        let use = Sample.use(atMost: 7)
         let sessions = [
             Sample.session("s1"), Sample.session("s2", rule: "other"), Sample.session("s3", actor: ["sub": "ci:b"]),
             Sample.session("s4", actor: ["sub": "ci:b", "act": ["sub": "ci:c"]]),
+            Sample.session("s5", binding: CertificateFingerprint(ofDER: [1])),
+            Sample.session("s6", binding: CertificateFingerprint(ofDER: [2])),
+            Sample.session("s7", actor: ["sub": "ci:b"], binding: CertificateFingerprint(ofDER: [1])),
         ]
         for session in sessions {
             try expect(try await record(session, use, store).0 == .recorded, "\(session.id) is not its own")

@@ -14,6 +14,7 @@ struct Daemon: Sendable {
     let store: SQLiteStore
     private let configuration: BrokerConfiguration
     private let issuers: [TrustedIssuer]
+    private let trustBundles: TrustBundles
     private let keyRing: KeyRing
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
@@ -28,6 +29,7 @@ struct Daemon: Sendable {
     ) async throws {
         self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
+        trustBundles = TrustBundles(configuration.trustDomains, clock: clock)
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
         store = try Self.openStore(configuration, .existing, logger, storeMetrics)
@@ -81,18 +83,23 @@ struct Daemon: Sendable {
         stoppingOnSignals: Bool,
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
-        let ring = keyRing
-        let metrics = BrokerMetrics(configuration, issuers: issuers, store: storeMetrics)
+        let (ring, bundles) = (keyRing, trustBundles)
+        let metrics = BrokerMetrics(
+            configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
         let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, keyRing: { ring })
         let exchange = TokenExchange(
-            authenticator: JWTAuthenticator(issuers), rules: configuration.rules, mint: mint, verifier: verifier,
+            authenticator: JWTAuthenticator(
+                issuers, svids: JWTSVIDAuthenticator(configuration.trustDomains) { bundles.current }),
+            certificates: X509SVIDAuthenticator { bundles.current }, rules: configuration.rules, mint: mint,
+            verifier: verifier,
             store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
             metrics: metrics.exchange)
         let (store, logger) = (store, logger)
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
-            clock: clock, storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
+            trustBundles: bundles, clock: clock,
+            storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
@@ -107,6 +114,7 @@ struct Daemon: Sendable {
                     pruning: StorePruning(
                         store, retention: configuration.audit.retention, clock: clock, logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
+                BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
             ] + server.services
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)

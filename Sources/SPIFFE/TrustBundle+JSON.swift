@@ -111,8 +111,8 @@ extension TrustBundle.Entry {
 }
 
 /// Base64 (RFC 4648 §4) with its padding and nothing else in it, in its one canonical spelling.
-enum Base64 {
-    static func decode(_ text: [UInt8]) -> [UInt8]? {
+package enum Base64 {
+    package static func decode(_ text: [UInt8]) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let padding = text.suffix(2).reversed().prefix { $0 == UInt8(ascii: "=") }.count
         let digits = text.dropLast(padding).map { byte in

@@ -104,6 +104,19 @@ package struct CertificateFingerprint: Sendable, Hashable, CustomStringConvertib
         bytes = HashAlgorithm.sha256.digest(der)
     }
 
+    /// One that was recorded, or that somebody else computed.
+    /// - Returns: nil unless there are 32 bytes.
+    package init?(bytes: [UInt8]) {
+        guard bytes.count == HashAlgorithm.sha256.digestLength else { return nil }
+        self.bytes = bytes
+    }
+
+    /// - Returns: nil unless it is the value of an `x5t#S256`, in its one canonical spelling.
+    package init?(thumbprint: ExactString) {
+        guard let bytes = try? Base64URL.decode(thumbprint) else { return nil }
+        self.init(bytes: bytes)
+    }
+
     /// In base64url: the value of `x5t#S256` (RFC 8705 §3.1).
     package var thumbprint: ExactString { ExactString(Base64URL.encode(bytes)) }
 

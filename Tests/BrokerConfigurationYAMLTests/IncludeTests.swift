@@ -60,7 +60,7 @@ import Testing
         #expect(
             errors == [
                 #"1:1: expected the key "master_key_file" in a configuration"#,
-                #"config/a.yaml:2:9: expected the key "issuer" in a rule"#,
+                #"config/a.yaml:2:9: expected the key "issuer" in a rule, or "trust_domain""#,
                 #"config/a.yaml:2:9: expected the key "match" in a rule"#,
                 #"config/a.yaml:2:9: expected the key "grant" in a rule"#,
                 "config/b.yaml:1:10: expected a list of issuers, [] for none",
@@ -70,7 +70,7 @@ import Testing
     @Test(arguments: [
         ("include: [more.yaml]", "an included file does not include others"),
         ("store: {sqlite: a}", #""store" belongs into the main file: an included one holds issuers and rules"#),
-        ("trust_domains: []", #""trust_domains" is not supported by this version"#),
+        ("trust_domains: []", #""trust_domains" belongs into the main file: an included one holds issuers and rules"#),
         ("rulse: []", #"unknown key "rulse"; did you mean "rules"?"#),
     ])
     func `it holds issuers and rules only`(yaml: String, error: String) {

@@ -276,15 +276,13 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
-        ("trust_domains: []", 1), ("sign_in: {}", 1),
+        ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
         ("server: {public: {tls: {}}}", 19),
         ("server: {admin: {group: wheel}}", 18),
-        ("rules: [{trust_domain: prod}]", 10), ("rules: [{match: {trust_domain: prod}}]", 18),
-        ("rules: [{match: {spiffe_id: 'spiffe://a/b'}}]", 18),
-        ("rules: [{grant: {bind: true}}]", 18), ("rules: [{grant: {limits: {}}}]", 18),
+        ("rules: [{grant: {limits: {}}}]", 18),
         ("rules: [{grant: {explain_to_caller: true}}]", 18),
     ])
     func `what later versions bring is never silently ignored`(yaml: String, column: Int) {
@@ -307,7 +305,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         (
             "\"a\\e[31m\": 1",
             "1:1: unknown key \"a\\u{1B}[31m\"; expected one of server, tokens, verify, store, audit, "
-                + "master_key_file, include, issuers, rules"
+                + "master_key_file, include, issuers, trust_domains, rules"
         ),
     ])
     func `an unknown key is an error that suggests the nearest known one`(yaml: String, error: String) {
@@ -317,7 +315,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     @Test func `all errors are found at once, in the order of their lines`() {
         let errors = SampleConfiguration.errors([
             3: "tokens: {audiences: []}", 5: "master_key_file:", 7: "  - name: CORP", 11: "    issuer: CORP",
-            13: "    grant: {scope: [a], ttl: 1w, bind: true}",
+            13: "    grant: {scope: [a], ttl: 1w, limits: {}}",
         ])
         #expect(
             errors == [
@@ -326,7 +324,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
                 "7:11: \(issuerName)",
                 #"11:13: expected the name of an issuer: none that is configured is named "CORP""#,
                 "13:30: \(duration)",
-                #"13:34: "bind" is not supported by this version"#,
+                #"13:34: "limits" is not supported by this version"#,
             ])
     }
 

@@ -3,6 +3,7 @@ import BrokerTesting
 import Foundation
 import GRDB
 import JOSE
+import SPIFFE
 import Testing
 
 @testable import BrokerSQLite
@@ -183,5 +184,19 @@ import Testing
         #expect(try folder.number("PRAGMA user_version") == 1)
         #expect(try folder.number("SELECT count(*) FROM pragma_table_info('sessions')") == 7)
         #expect(try folder.number("SELECT count(*) FROM sessions") == 2)
+    }
+}
+
+@Suite struct `A session that is bound to a certificate` {
+    @Test(arguments: ["x''", "x'00'", "zeroblob(31)", "zeroblob(33)"])
+    func `is not read as one that is free when its binding is damaged`(written: String) async throws {
+        let folder = try TemporaryFolder()
+        let store = try folder.open()
+        let session = Sample.session("s1", binding: CertificateFingerprint(ofDER: [1]))
+        try await store.record(session, Sample.grant(session: "s1"))
+        #expect(try await store.session("s1")?.binding == session.binding)
+        try await folder.connect().write { try $0.execute(sql: "UPDATE sessions SET binding = \(written)") }
+        await #expect(throws: StoreFailure.self) { try await store.session("s1") }
+        await store.close()
     }
 }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import JOSE
+import SPIFFE
 
 extension AuditEvent {
     /// That `token` of `session` was minted.
@@ -12,6 +13,7 @@ extension AuditEvent {
             "audience": .string(grant.audience), "expires": .number(token.expiry.timeIntervalSince1970),
         ]
         if let actor = session.actor { _ = details.append("act", .object(actor)) }
+        if let binding = session.binding { _ = details.append("x5t#S256", .string(binding.thumbprint)) }
         for member in more.members { _ = details.append(member.name, member.value) }
         self.init(
             time: now, trace: request.trace, kind: kind, issuer: session.issuer, subject: session.subject,
@@ -20,7 +22,7 @@ extension AuditEvent {
 
     /// That a request got no token.
     init(
-        refusing request: ExchangeRequest, at now: Date, issuer: IssuerName, subject: ExactString?,
+        refusing request: ExchangeRequest, at now: Date, issuer: IssuerName?, subject: ExactString?,
         rule: ExactString? = nil, sessionID: ExactString? = nil, reason: String, adding more: JSONObject
     ) {
         var details: JSONObject = ["client": .string(request.client)]

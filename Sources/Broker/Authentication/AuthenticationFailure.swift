@@ -1,4 +1,5 @@
 package import JOSE
+package import SPIFFE
 
 /// Why a subject token proves nothing. For logs and the audit record; a caller learns less.
 package struct AuthenticationFailure: Error, Sendable {
@@ -19,6 +20,9 @@ package struct AuthenticationFailure: Error, Sendable {
         case expired, notYetValid, issuedInTheFuture, lifetime
         /// The issuer's keys are not known at the moment: nothing is wrong with the token as far as anyone can tell.
         case keysUnavailable(String)
+        case svid(JWTSVIDFailure)
+        /// The certificate of the connection, whose handshake was good, proves nothing any more.
+        case certificate(X509SVIDFailure)
     }
 
     package let reason: Reason
@@ -27,7 +31,7 @@ package struct AuthenticationFailure: Error, Sendable {
 
     package struct Signer: Sendable {
         package let issuer: IssuerName
-        /// `name:sub`, where `sub` is well-formed.
+        /// `name:sub`, where `sub` is well-formed; the SPIFFE ID of an SVID.
         package let identity: ExactString?
         package let claims: JSONObject
     }
@@ -40,23 +44,7 @@ package struct AuthenticationFailure: Error, Sendable {
 
 extension AuthenticationFailure.Reason {
     /// One word for logs, metrics and records.
-    package var code: String {
-        switch self {
-        case .jws(.signature): "signature"
-        case .jws(.algorithm), .algorithm, .jws(.algorithmDoesNotFitKey): "algorithm"
-        case .jws, .claimsJSON: "malformed"
-        case .claim: "claim"
-        case .unknownIssuer, .ambiguousIssuer: "issuer"
-        case .type: "type"
-        case .noKeyID, .unknownKey: "key"
-        case .logoutToken: "logout_token"
-        case .audience: "audience"
-        case .expired: "expired"
-        case .notYetValid, .issuedInTheFuture: "not_yet_valid"
-        case .lifetime: "lifetime"
-        case .keysUnavailable: "keys_unavailable"
-        }
-    }
+    package var code: String { RefusalReason(self).text }
 }
 
 extension AuthenticationFailure.Reason: CustomStringConvertible {
@@ -77,6 +65,8 @@ extension AuthenticationFailure.Reason: CustomStringConvertible {
         case .notYetValid: "it is not yet valid"
         case .issuedInTheFuture: "it was issued in the future"
         case .lifetime: "it lives longer than max_lifetime allows"
+        case .svid(let failure): "as a JWT-SVID: \(failure)"
+        case .certificate(let failure): "the certificate of the connection: \(failure)"
         case .keysUnavailable(let reason): "the issuer's keys are not available: \(reason)"
         }
     }

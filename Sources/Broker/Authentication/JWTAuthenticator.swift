@@ -1,8 +1,10 @@
 package import FoundationEssentials
 import JOSE
+import SPIFFE
 import OpenSSL
 
-/// Turns an OIDC token into a verified subject (RFC 7519 §7.2, OpenID Connect Core §3.1.3.7, RFC 8725 §3).
+/// Turns a subject token into a verified subject: an OIDC token (RFC 7519 §7.2, OpenID Connect Core §3.1.3.7, RFC 8725 §3)
+/// where its `iss` is configured, and otherwise a JWT-SVID where its `sub` is a SPIFFE ID of a configured trust domain.
 ///
 /// Nothing that the token says is believed before its signature is checked, except which configured issuer to check it
 /// against; and no address, key or path ever comes out of the token.
@@ -14,8 +16,11 @@ package struct JWTAuthenticator: Sendable {
 
     private let trustedIssuers: [ExactString: [TrustedIssuer]]
 
-    package init(_ issuers: [TrustedIssuer]) {
+    private let svids: JWTSVIDAuthenticator
+
+    package init(_ issuers: [TrustedIssuer], svids: JWTSVIDAuthenticator = JWTSVIDAuthenticator()) {
         trustedIssuers = Dictionary(grouping: issuers, by: \.configuration.issuer)
+        self.svids = svids
     }
 
     /// The identity that `token` proves at the moment `now`.
@@ -26,6 +31,13 @@ package struct JWTAuthenticator: Sendable {
     ) async throws(AuthenticationFailure) -> VerifiedSubject {
         let jws = try parse(token)
         let claims = try claims(of: jws.payload)
+        if claims["iss"]?.string.flatMap({ trustedIssuers[$0] }) == nil {
+            switch svids.recognises(claims) {
+            case .yes: return try svids.authenticate(token, at: now)
+            case .unknownTrustDomain(let id): throw AuthenticationFailure(.svid(.unknownTrustDomain(id)))
+            case .no: break
+            }
+        }
         let issuer = try issuer(of: claims)
         try checkHeader(jws.header, issuer.configuration)
         let key = try await key(for: jws.header, of: issuer)

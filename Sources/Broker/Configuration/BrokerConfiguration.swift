@@ -12,11 +12,13 @@ package struct BrokerConfiguration: Sendable {
     /// An absolute path.
     package var masterKeyFile: String
     package var issuers: [IssuerConfiguration]
+    package var trustDomains: [TrustDomainConfiguration]
     package var rules: RuleSet
 
     package init(
         server: ServerConfiguration, tokens: TokenConfiguration, verify: VerifyConfiguration, store: StoreConfiguration,
-        audit: AuditConfiguration, masterKeyFile: String, issuers: [IssuerConfiguration], rules: RuleSet
+        audit: AuditConfiguration, masterKeyFile: String, issuers: [IssuerConfiguration],
+        trustDomains: [TrustDomainConfiguration] = [], rules: RuleSet
     ) {
         self.server = server
         self.tokens = tokens
@@ -25,6 +27,7 @@ package struct BrokerConfiguration: Sendable {
         self.audit = audit
         self.masterKeyFile = masterKeyFile
         self.issuers = issuers
+        self.trustDomains = trustDomains
         self.rules = rules
     }
 }

@@ -68,21 +68,3 @@ package enum ReplayPolicy: Sendable, Hashable {
         }
     }
 }
-
-/// An issuer's short name, the first part of every subject (`name:sub`): `[a-z][a-z0-9-]{0,62}`, and not `spiffe`, so that
-/// no OIDC subject can be mistaken for a SPIFFE ID.
-package struct IssuerName: Sendable, Hashable, CustomStringConvertible {
-    package let text: ExactString
-
-    /// - Returns: nil unless `text` has that form.
-    package init?(parsing text: String) {
-        let bytes = Array(text.utf8)
-        let isLetter = { (byte: UInt8) in (0x61...0x7A).contains(byte) }
-        guard (1...63).contains(bytes.count), isLetter(bytes[0]), text != "spiffe",
-            bytes.allSatisfy({ isLetter($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") })
-        else { return nil }
-        self.text = ExactString(text)
-    }
-
-    package var description: String { text.string }
-}

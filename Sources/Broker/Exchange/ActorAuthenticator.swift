@@ -35,8 +35,10 @@ struct ActorAuthenticator: Sendable {
     private static func mayAct(_ actor: VerifiedSubject, for claims: JSONObject, of issuer: IssuerName) -> Bool {
         guard let value = claims["may_act"] else { return true }
         guard let permitted = value.object, !permitted.members.isEmpty else { return false }
+        // Of who signs SVIDs only `sub` is checked: whatever else such a token says, `iss` included, its domain made up.
+        guard actor.issuer.trustDomain == nil || permitted["sub"]?.string == actor.identity else { return false }
         // A `sub` means somebody else at each issuer: without `iss` it is one of the issuer that said it.
-        guard permitted["iss"] != nil || actor.issuer == issuer else { return false }
+        guard permitted["iss"] != nil || actor.issuer.trustDomain != nil || actor.issuer == issuer else { return false }
         return permitted.members.allSatisfy { member in
             actor.claims[member.name].map(KeptClaims.shortened) == KeptClaims.shortened(member.value)
         }

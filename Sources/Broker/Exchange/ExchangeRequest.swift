@@ -8,6 +8,8 @@ package struct ExchangeRequest: Sendable {
         case proof(SecretText)
         /// A gateway token, to be renewed or narrowed.
         case gatewayToken(SecretText)
+        /// The certificate of the connection.
+        case certificate(PeerIdentity)
     }
 
     package let trace: TraceID
@@ -25,11 +27,13 @@ package struct ExchangeRequest: Sendable {
     package let rule: ExactString?
     /// What the caller says of itself in a provider's own federation call.
     package let federation: FederationIDs
+    /// The certificate that the request came with, whichever the subject: tokens are bound to it, or were.
+    package let certificate: PresentedCertificate?
 
     package init(
         trace: TraceID, client: ExactString = "", subject: Subject, actorToken: SecretText? = nil,
         scope: [Scope]? = nil, targets: [ExactString] = [], rule: ExactString? = nil,
-        federation: FederationIDs = FederationIDs()
+        federation: FederationIDs = FederationIDs(), certificate: PresentedCertificate? = nil
     ) {
         self.trace = trace
         self.client = client
@@ -39,6 +43,7 @@ package struct ExchangeRequest: Sendable {
         self.targets = targets
         self.rule = rule
         self.federation = federation
+        self.certificate = certificate
     }
 }
 
@@ -72,6 +77,10 @@ package struct ExchangeResponse: Sendable {
 package enum ExchangeRefusal: Error, Sendable {
     /// The subject token is not acceptable, or nothing is granted to its subject: the caller is not told which.
     case subjectToken
+    /// The connection's certificate, by which the caller authenticated, is not acceptable any more.
+    case client
+    /// What is granted is bound to a certificate, and the request came with none.
+    case certificate
     /// More scope than the grant has.
     case scope
     /// An audience that the grant does not have.

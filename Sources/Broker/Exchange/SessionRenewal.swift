@@ -9,6 +9,7 @@ import JOSE
 /// presented token at the latest.
 struct SessionRenewal: Sendable {
     let verifier: TokenVerifier
+    let certificates: X509SVIDAuthenticator
     let actors: ActorAuthenticator
     let rules: RuleSet
     let mint: TokenMint
@@ -21,6 +22,7 @@ struct SessionRenewal: Sendable {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
         let claims = try authenticate(token, request, at: now)
+        try await refuseOthersHands(claims, request, at: now)
         try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
         let actor = try await actor(for: session, request, at: now)
@@ -36,11 +38,23 @@ struct SessionRenewal: Sendable {
         _ token: SecretText, _ request: ExchangeRequest, at now: Date
     ) throws(ExchangeRefusal) -> GatewayClaims {
         do {
-            return try verifier.claims(of: token, at: now)
+            return try verifier.claimsInAnyHands(of: token, at: now)
         } catch {
             refusals.log.note(error, request)
             throw .subjectToken
         }
+    }
+
+    /// A token that is bound to a certificate is of no use without it (RFC 8705 §3): most likely it was stolen.
+    private func refuseOthersHands(
+        _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        guard !claims.mayBeUsed(with: certificates.fingerprint(of: request.certificate, at: now)) else { return }
+        try await refusals.record(
+            AuditEvent(
+                refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: RefusalReason.certificate.text, adding: [:]))
+        throw .subjectToken
     }
 
     /// A token with the broker's own scopes is neither renewed nor narrowed.
@@ -65,7 +79,9 @@ struct SessionRenewal: Sendable {
         } catch {
             throw .unavailable(error.description)
         }
-        if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule {
+        if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule,
+            stored.binding == claims.binding
+        {
             return stored
         }
         // Ours by its signature, and yet unknown: a store that was set back. There is nothing to match again.
@@ -103,7 +119,9 @@ struct SessionRenewal: Sendable {
             try await refuse(session, request, .noRule, at: now)
             throw .subjectToken
         }
-        guard let kept = current.intersected(with: claims) else {
+        // A rule that binds by now grants nothing to a session from before it did.
+        let isBoundAsGranted = session.binding != nil || !current.bindsCertificate
+        guard isBoundAsGranted, let kept = current.intersected(with: claims) else {
             try await refuse(session, request, .grantChanged, at: now)
             throw .subjectToken
         }

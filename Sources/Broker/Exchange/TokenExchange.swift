@@ -6,10 +6,12 @@ import FoundationEssentials
 import JOSE
 package import Logging
 import OpenSSL
+import SPIFFE
 
 /// Exchanges a proof of identity for a gateway token (RFC 8693 §2).
 package struct TokenExchange: Sendable {
     private let authenticator: JWTAuthenticator
+    private let certificates: X509SVIDAuthenticator
     private let actors: ActorAuthenticator
     private let rules: RuleSet
     private let mint: TokenMint
@@ -20,11 +22,13 @@ package struct TokenExchange: Sendable {
     private let renewal: SessionRenewal
 
     package init(
-        authenticator: JWTAuthenticator, rules: RuleSet, mint: TokenMint, verifier: TokenVerifier,
+        authenticator: JWTAuthenticator, certificates: X509SVIDAuthenticator = .none, rules: RuleSet, mint: TokenMint,
+        verifier: TokenVerifier,
         store: any ExchangeStore, keptClaims: AuditConfiguration.Claims, clock: any BrokerClock, logger: Logger,
         metrics: ExchangeMetrics = .disabled
     ) {
         self.authenticator = authenticator
+        self.certificates = certificates
         actors = ActorAuthenticator(authenticator: authenticator)
         self.rules = rules
         self.mint = mint
@@ -33,7 +37,7 @@ package struct TokenExchange: Sendable {
         self.clock = clock
         log = RefusalLog(logger: logger, clock: clock, metrics: metrics)
         renewal = SessionRenewal(
-            verifier: verifier, actors: actors, rules: rules, mint: mint, store: store,
+            verifier: verifier, certificates: certificates, actors: actors, rules: rules, mint: mint, store: store,
             refusals: RefusalRecorder(store: store, log: log))
     }
 
@@ -56,12 +60,8 @@ package struct TokenExchange: Sendable {
     private func decide(
         _ request: ExchangeRequest, at now: Date, _ timer: inout ExchangeTimer
     ) async throws(ExchangeRefusal) -> ExchangeResponse {
-        let proof: SecretText
-        switch request.subject {
-        case .gatewayToken(let token): return try await renewal.renew(token, request, at: now)
-        case .proof(let token): proof = token
-        }
-        let parties = try await authenticate(proof, request, at: now)
+        if case .gatewayToken(let token) = request.subject { return try await renewal.renew(token, request, at: now) }
+        let parties = try await authenticate(request, at: now)
         timer.ended(.authenticate)
         let grant = try await match(parties, request, at: now)
         timer.ended(.match)
@@ -79,9 +79,9 @@ package struct TokenExchange: Sendable {
     }
 
     private func authenticate(
-        _ proof: SecretText, _ request: ExchangeRequest, at now: Date
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Parties {
-        let subject = try await verified(proof, request, at: now)
+        let subject = try await verified(request, at: now)
         guard let actorToken = request.actorToken else { return Parties(subject: subject, actor: nil) }
         let failure: ActorFailure
         do {
@@ -100,27 +100,37 @@ package struct TokenExchange: Sendable {
     }
 
     private func verified(
-        _ token: SecretText, _ request: ExchangeRequest, at now: Date
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> VerifiedSubject {
-        do {
-            return try await authenticator.authenticate(token, at: now)
-        } catch {
-            guard let signer = error.signer else {
-                // Anybody can send this, so it must not fill the store.
-                log.note(error, request)
-                if case .keysUnavailable(let cause) = error.reason { throw .unavailable(cause) }
-                throw .subjectToken
+        let failure: AuthenticationFailure
+        do throws(AuthenticationFailure) {
+            switch request.subject {
+            case .proof(let token): return try await authenticator.authenticate(token, at: now)
+            case .certificate(let peer): return try certificates.authenticate(peer, at: now)
+            case .gatewayToken: throw AuthenticationFailure(.type)
             }
-            let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
-            try await refusals.record(
-                AuditEvent(
-                    refusing: request, at: now, issuer: signer.issuer, subject: signer.identity,
-                    reason: error.reason.code,
-                    adding: [
-                        "message": .string(ExactString(error.reason.description)), "claims": .object(claims),
-                    ]))
-            throw .subjectToken
+        } catch {
+            failure = error
         }
+        try await refuse(failure, request, at: now)
+        throw if case .certificate = failure.reason { .client } else { .subjectToken }
+    }
+
+    private func refuse(
+        _ error: AuthenticationFailure, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        guard let signer = error.signer else {
+            // Anybody can send this, so it must not fill the store.
+            log.note(error, request)
+            if case .keysUnavailable(let cause) = error.reason { throw .unavailable(cause) }
+            return
+        }
+        let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
+        try await refusals.record(
+            AuditEvent(
+                refusing: request, at: now, issuer: signer.issuer, subject: signer.identity,
+                reason: error.reason.code,
+                adding: ["message": .string(ExactString(error.reason.description)), "claims": .object(claims)]))
     }
 
     private func match(
@@ -150,15 +160,27 @@ package struct TokenExchange: Sendable {
     private func mint(
         _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
+        let binding = try await binding(parties, grant, request, at: now)
         let session: SessionRecord
         do {
             session = try mint.session(
-                for: parties.subject, grant, actor: parties.actor, keeping: kept(parties.subject), at: now)
+                for: parties.subject, grant, actor: parties.actor, binding: binding, keeping: kept(parties.subject),
+                at: now)
         } catch {
             log.metrics.refused(issuer: parties.subject.issuer, rule: grant.rule, reason: .mint)
             throw .unavailable("\(error)")
         }
         return (try await token(of: session, parties, grant, request, at: now), session)
+    }
+
+    /// The certificate that the grant binds tokens to; nil where it does not.
+    private func binding(
+        _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> CertificateFingerprint? {
+        guard grant.bindsCertificate else { return nil }
+        if let fingerprint = certificates.fingerprint(of: request.certificate, at: now) { return fingerprint }
+        try await refuse(parties.subject, request, .certificate, ["rule": .string(grant.rule)], at: now)
+        throw .certificate
     }
 
     private func token(

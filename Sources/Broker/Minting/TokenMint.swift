@@ -1,6 +1,7 @@
 package import FoundationEssentials
 package import JOSE
 package import OpenSSL
+package import SPIFFE
 
 /// Makes gateway tokens, and the sessions that they belong to. Callable from any thread; does not suspend.
 package struct TokenMint: Sendable {
@@ -16,14 +17,18 @@ package struct TokenMint: Sendable {
     }
 
     /// A new session for `subject`, not yet recorded anywhere.
-    /// - Parameter actor: who acts for the subject, as `act` will say it.
+    /// - Parameters:
+    ///   - actor: who acts for the subject, as `act` will say it.
+    ///   - binding: the certificate that its tokens will be bound to, as `cnf` will say it.
     package func session(
-        for subject: VerifiedSubject, _ grant: Grant, actor: JSONObject?, keeping claims: JSONObject, at now: Date
+        for subject: VerifiedSubject, _ grant: Grant, actor: JSONObject?, binding: CertificateFingerprint? = nil,
+        keeping claims: JSONObject, at now: Date
     ) throws(OpenSSLError) -> SessionRecord {
         let start = wholeSeconds(now)
         return SessionRecord(
             id: try random.identifier(at: now), issuer: subject.issuer, subject: subject.identity, rule: grant.rule,
-            actor: actor, start: start, end: start.addingTimeInterval(grant.maximumSession.seconds.rounded(.down)),
+            actor: actor, binding: binding, start: start,
+            end: start.addingTimeInterval(grant.maximumSession.seconds.rounded(.down)),
             claims: claims)
     }
 
@@ -33,7 +38,7 @@ package struct TokenMint: Sendable {
     ) throws(OpenSSLError) -> SessionRecord {
         SessionRecord(
             id: try random.identifier(at: now), ancestors: parent.lineage, issuer: parent.issuer,
-            subject: parent.subject, rule: parent.rule, actor: actor, start: wholeSeconds(now),
+            subject: parent.subject, rule: parent.rule, actor: actor, binding: parent.binding, start: wholeSeconds(now),
             end: min(end, parent.end), claims: parent.claims)
     }
 
@@ -82,6 +87,11 @@ package struct TokenMint: Sendable {
             "rule": .string(grant.rule),
         ]
         if let actor = session.actor { _ = claims.append("act", .object(actor)) }
+        if let binding = session.binding {
+            // RFC 8705 §3.1
+            let confirmation: JSONObject = ["x5t#S256": .string(binding.thumbprint)]
+            _ = claims.append("cnf", .object(confirmation))
+        }
         if let models = grant.models {
             // RFC 9396 §2
             let detail: JSONObject = [

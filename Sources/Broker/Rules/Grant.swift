@@ -8,6 +8,7 @@ package struct Grant: Sendable {
     package private(set) var models: [Glob]?
     package let timeToLive: Duration
     package let maximumSession: Duration
+    package let bindsCertificate: Bool
     private var audiences: [ExactString]
     private var wholeScope: [Scope]
 
@@ -21,6 +22,7 @@ package struct Grant: Sendable {
         models = terms.models
         timeToLive = terms.timeToLive
         maximumSession = terms.maximumSession
+        bindsCertificate = terms.bindsCertificate
     }
 
     /// The grant with no more than what was asked for. Nil asks for everything.

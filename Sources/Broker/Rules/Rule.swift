@@ -1,6 +1,7 @@
 package import JOSE
 
-/// A federation rule: which verified subjects of one issuer, under which claims, receive which grant.
+/// A federation rule: which verified subjects of one issuer, or of one trust domain, under which claims, receive which
+/// grant.
 package struct Rule: Sendable {
     /// 1 to 128 printable ASCII characters without spaces.
     package let name: ExactString
@@ -39,6 +40,8 @@ package struct GrantTerms: Sendable {
     package let models: [Glob]?
     /// Never empty; the first is the default. Of the broker's own scopes it is the broker, alone.
     package let audiences: [ExactString]
+    /// Whether tokens are bound to the certificate that the request came with, and none is granted without one.
+    package let bindsCertificate: Bool
 
     package static let longestSession: Duration = .seconds(24 * 3600)
     /// In bytes, of scopes and model patterns together: both stand in the token, and many gateways take no header of
@@ -53,7 +56,7 @@ package struct GrantTerms: Sendable {
     ///   scopes have models, or a session longer than their token.
     package init?(
         scope: [Scope], timeToLive: Duration, maximumSession: Duration? = nil, models: [Glob]? = nil,
-        audiences: [ExactString]
+        audiences: [ExactString], bindsCertificate: Bool = false
     ) {
         let session = maximumSession ?? timeToLive
         let textLength = (scope.map(\.text) + (models ?? []).map(\.pattern)).reduce(0) { $0 + $1.utf8.count }
@@ -70,5 +73,6 @@ package struct GrantTerms: Sendable {
         self.maximumSession = session
         self.models = models
         self.audiences = audiences
+        self.bindsCertificate = bindsCertificate
     }
 }

@@ -1,4 +1,5 @@
 package import JOSE
+package import SPIFFE
 
 /// All rules in their order, checked against the issuers that they speak of. The only maker of a `Grant`.
 ///
@@ -11,15 +12,18 @@ package struct RuleSet: Sendable {
 
     /// - Parameter broker: `iss` of gateway tokens: the audience of those for the broker itself, and of no other.
     package init(
-        _ rules: [Rule], issuers: [IssuerConfiguration], broker: ExactString
+        _ rules: [Rule], issuers: [IssuerConfiguration], trustDomains: [TrustDomain] = [], broker: ExactString
     ) throws(RuleSetFailure) {
         let issuersByName = Dictionary(issuers.map { ($0.name, $0) }) { first, _ in first }
+        let trustDomains = Set(trustDomains)
         var names: Set<ExactString> = []
         for rule in rules {
             guard names.insert(rule.name).inserted else { throw .duplicateName(rule.name) }
-            guard let issuer = issuersByName[rule.issuer] else { throw .unknownIssuer(rule.issuer, rule: rule.name) }
             guard !rule.matchers.isEmpty else { throw .noMatchers(rule: rule.name) }
-            if !issuer.requiredClaims.isEmpty, !rule.pins(oneOf: issuer.requiredClaims) {
+            let issuer = issuersByName[rule.issuer]
+            let isKnown = rule.issuer.trustDomain.map(trustDomains.contains) ?? (issuer != nil)
+            guard isKnown else { throw .unknownIssuer(rule.issuer, rule: rule.name) }
+            if let issuer, !issuer.requiredClaims.isEmpty, !rule.pins(oneOf: issuer.requiredClaims) {
                 throw .requiredClaim(issuer.requiredClaims, issuer: issuer.name, rule: rule.name)
             }
             let areForBroker = rule.terms.audiences.map { $0 == broker }
@@ -71,7 +75,8 @@ package struct RuleSet: Sendable {
     /// The ids that a rule lists belong to the request that opened the session: they are not asked for again.
     package func matchAgain(_ session: SessionRecord) -> Grant? {
         let rule = byIssuer[session.issuer]?.first { $0.name == session.rule }
-        guard let rule, rule.matchers.allSatisfy({ $0.matchesKept(session.claims) }) else { return nil }
+        let claims = session.keptClaims
+        guard let rule, rule.matchers.allSatisfy({ $0.matchesKept(claims) }) else { return nil }
         return Grant(Match(rule: rule))
     }
 
@@ -92,6 +97,13 @@ package struct RuleSet: Sendable {
         fileprivate init(rule: Rule) {
             self.rule = rule
         }
+    }
+}
+
+extension SessionRecord {
+    /// Those of an SVID as rules test them: its SPIFFE ID is the subject itself, however long.
+    fileprivate var keptClaims: JSONObject {
+        issuer.trustDomain == nil ? claims : [VerifiedSubject.spiffeIDClaim: .string(subject)]
     }
 }
 

@@ -1,5 +1,6 @@
 package import FoundationEssentials
 package import JOSE
+package import SPIFFE
 
 /// A session: all gateway tokens that descend from one authentication.
 package struct SessionRecord: Sendable, Hashable {
@@ -14,6 +15,8 @@ package struct SessionRecord: Sendable, Hashable {
     package let rule: ExactString
     /// Who acts for the subject (RFC 8693 §4.1), as it stands in the session's tokens.
     package let actor: JSONObject?
+    /// The certificate without which the session's tokens are good for nothing; nil where they are bearer tokens.
+    package let binding: CertificateFingerprint?
     package let start: Date
     /// No gateway token of the session outlives it.
     package let end: Date
@@ -21,17 +24,18 @@ package struct SessionRecord: Sendable, Hashable {
     package let claims: JSONObject
 
     /// What a further presentation of the subject token has to have in common with the first, to join its session: the
-    /// rule, and who acts.
+    /// rule, who acts, and the certificate.
     package var joining: ExactString {
-        guard let actor else { return rule }
-        // No rule's name has a line break in it.
-        return ExactString("\(rule)\n\(String(decoding: actor.encoded(), as: UTF8.self))")
+        // No rule's name has a line break in it, and no object begins with a number sign.
+        let actor = actor.map { "\n\(String(decoding: $0.encoded(), as: UTF8.self))" } ?? ""
+        let binding = binding.map { "\n#\($0)" } ?? ""
+        return ExactString("\(rule)\(binding)\(actor)")
     }
 
     /// - Parameter ancestors: the lineage of the session that this one descends from.
     package init(
         id: ExactString, ancestors: [ExactString] = [], issuer: IssuerName, subject: ExactString, rule: ExactString,
-        actor: JSONObject? = nil, start: Date, end: Date, claims: JSONObject
+        actor: JSONObject? = nil, binding: CertificateFingerprint? = nil, start: Date, end: Date, claims: JSONObject
     ) {
         self.id = id
         lineage = ancestors + [id]
@@ -39,6 +43,7 @@ package struct SessionRecord: Sendable, Hashable {
         self.subject = subject
         self.rule = rule
         self.actor = actor
+        self.binding = binding
         self.start = start
         self.end = end
         self.claims = claims

@@ -10,29 +10,32 @@ package struct BrokerMetrics: Sendable {
     package let store: StoreMetrics
     package let requests: RequestMetrics
     private let issuers: IssuerKeysMetrics
+    private let trustBundles: TrustBundleMetrics?
     private let process: ProcessMetrics
 
     /// - Parameters:
     ///   - store: those that the store itself was given.
     ///   - start: of the process.
     package init(
-        _ configuration: BrokerConfiguration, issuers: [TrustedIssuer], store: StoreMetrics = StoreMetrics(),
+        _ configuration: BrokerConfiguration, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        store: StoreMetrics = StoreMetrics(),
         start: Date = Date()
     ) {
-        exchange = ExchangeMetrics(issuers: configuration.issuers.map(\.name), rules: configuration.rules.rules)
+        let names = configuration.issuers.map(\.name) + configuration.trustDomains.map { IssuerName($0.name) }
+        exchange = ExchangeMetrics(issuers: names, rules: configuration.rules.rules)
         verify = VerifyMetrics()
         self.store = store
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
+        self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
         process = ProcessMetrics(start: start)
     }
 
     /// The text of a scrape, as of now. Does not suspend; observers do not wait for it.
     package func text() -> [UInt8] {
         var text = MetricText()
-        for source in [exchange, verify, store, requests, issuers, process] as [any MetricSource] {
-            source.write(to: &text)
-        }
+        let sources: [(any MetricSource)?] = [exchange, verify, store, requests, issuers, trustBundles, process]
+        for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(
             "daypass_metrics_series_omitted", .gauge,
             "Series without a line of their own, since a family shows \(MetricText.maximumSeries) at most.")

@@ -1,28 +1,36 @@
 import FoundationEssentials
 package import JOSE
+import SPIFFE
 
 /// Whether the broker can do its work: what is not ready, and since when.
 package struct Readiness: Sendable {
     private let issuers: [TrustedIssuer]
+    private let trustBundles: TrustBundles?
     private let storeOutage: @Sendable () async -> Outage?
 
     /// - Parameter storeOutage: since when and why the store does not record, if it does not.
-    package init(issuers: [TrustedIssuer], storeOutage: @escaping @Sendable () async -> Outage?) {
+    package init(
+        issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        storeOutage: @escaping @Sendable () async -> Outage?
+    ) {
         self.issuers = issuers
+        self.trustBundles = trustBundles
         self.storeOutage = storeOutage
     }
 
-    /// Ready while the store records and tokens of at least one issuer can be verified: one issuer that is down must not
-    /// take the node away from everybody else. Each issuer's own state is in the report.
+    /// Ready while the store records and what at least one issuer or trust domain signs can be verified: one that is down
+    /// must not take the node away from everybody else. The state of each is in the report.
     package func report() async -> Report {
         let store = await storeOutage()
         let states = issuers.map { ($0.configuration.name, $0.keys.status) }
         // The last one to fail took the node down.
-        let withoutIssuers =
-            states.contains { $0.1.isUsable } ? nil : states.compactMap(\.1.unusableSince).max() ?? .distantPast
+        let domains = trustBundles?.statuses ?? []
+        let isAnyUsable = states.contains { $0.1.isUsable } || domains.contains(where: \.isUsable)
+        let unusableSince = states.compactMap(\.1.unusableSince) + domains.compactMap(\.unusableSince)
+        let withoutIssuers = isAnyUsable ? nil : unusableSince.max() ?? .distantPast
         return Report(
             isReady: store == nil && withoutIssuers == nil,
-            json: json(since: [store?.since, withoutIssuers].compactMap { $0 }.min(), store, states))
+            json: json(since: [store?.since, withoutIssuers].compactMap { $0 }.min(), store, states, domains))
     }
 
     package struct Report: Sendable {
@@ -31,7 +39,8 @@ package struct Readiness: Sendable {
     }
 
     private func json(
-        since: Date?, _ store: Outage?, _ states: [(IssuerName, IssuerKeys.Status)]
+        since: Date?, _ store: Outage?, _ states: [(IssuerName, IssuerKeys.Status)],
+        _ domains: [TrustBundles.Status]
     ) -> JSONObject {
         var json: JSONObject = ["ready": .bool(since == nil)]
         if let since { _ = json.append("since", Self.time(since)) }
@@ -43,6 +52,9 @@ package struct Readiness: Sendable {
         _ = json.append("store", .object(storeState))
         let issuerStates = states.map { ($0.text, JSONValue.object(Self.json($1))) }
         _ = json.append("issuers", .object(JSONObject(uniqueMembers: issuerStates)))
+        guard !domains.isEmpty else { return json }
+        let domainStates = domains.map { ($0.trustDomain.name, JSONValue.object(Self.json($0))) }
+        _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
         return json
     }
 
@@ -51,6 +63,16 @@ package struct Readiness: Sendable {
         if let since = status.unusableSince { _ = state.append("since", time(since)) }
         _ = state.append("keys", .number(Double(status.keyCount)))
         if let age = status.age { _ = state.append("age_seconds", .number(age.seconds.rounded(.down))) }
+        if let error = status.lastError { _ = state.append("last_error", .string(ExactString(error))) }
+        if let since = status.failingSince { _ = state.append("failing_since", time(since)) }
+        return state
+    }
+
+    private static func json(_ status: TrustBundles.Status) -> JSONObject {
+        var state: JSONObject = ["ready": .bool(status.isUsable)]
+        if let since = status.unusableSince { _ = state.append("since", time(since)) }
+        _ = state.append("authorities", .number(Double(status.authorityCount)))
+        _ = state.append("keys", .number(Double(status.keyCount)))
         if let error = status.lastError { _ = state.append("last_error", .string(ExactString(error))) }
         if let since = status.failingSince { _ = state.append("failing_since", time(since)) }
         return state

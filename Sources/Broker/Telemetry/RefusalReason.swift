@@ -1,10 +1,12 @@
 import JOSE
+import OpenSSL
+import SPIFFE
 
 /// Why an exchange gave no token: the values of the label `reason`, and the words of the audit record.
 package enum RefusalReason: Int, MetricLabel {
     // The proof, or the gateway token, that was presented.
     case malformed, claim, issuer, type, algorithm, key, signature, logoutToken, audience, expired, notYetValid
-    case lifetime, keysUnavailable
+    case lifetime, keysUnavailable, certificate
     // What its subject asked for.
     case actor, noRule, scope, target, replayed, sessionOver, sessionUnknown, grantChanged, lineage
     case forBroker, tokenTooLong
@@ -29,6 +31,8 @@ extension RefusalReason {
             case .notYetValid, .issuedInTheFuture: .notYetValid
             case .lifetime: .lifetime
             case .keysUnavailable: .keysUnavailable
+            case .svid(let failure): RefusalReason(failure)
+            case .certificate(let failure): RefusalReason(failure)
             }
     }
 
@@ -45,6 +49,34 @@ extension RefusalReason {
             case .expired: .expired
             case .notYetValid: .notYetValid
             case .claims: .claim
+            case .certificate: .certificate
+            }
+    }
+}
+
+extension RefusalReason {
+    private init(_ failure: JWTSVIDFailure) {
+        self =
+            switch failure {
+            case .jws(.signature): .signature
+            case .jws(.algorithm), .algorithm, .jws(.algorithmDoesNotFitKey): .algorithm
+            case .jws, .headerMember, .claims: .malformed
+            case .type: .type
+            case .noKeyID, .unknownKey: .key
+            case .claim, .id: .claim
+            case .unknownTrustDomain: .issuer
+            case .expired: .expired
+            case .notYetValid: .notYetValid
+            case .audience: .audience
+            }
+    }
+
+    private init(_ failure: X509SVIDFailure) {
+        self =
+            switch failure {
+            case .unknownTrustDomain: .issuer
+            case .path(_, let path) where path.reason == .expired: .expired
+            default: .certificate
             }
     }
 }

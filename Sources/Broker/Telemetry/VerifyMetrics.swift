@@ -5,7 +5,8 @@ package final class VerifyMetrics: MetricSource {
 
     fileprivate enum Outcome: Int, MetricLabel {
         case allowed
-        case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims
+        case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims,
+            certificate
         case insufficientScope, insufficientModel, nothingRequired, tooManyModels
     }
 
@@ -41,6 +42,7 @@ extension VerifyMetrics.Outcome {
             case .token(.expired): .expired
             case .token(.notYetValid): .notYetValid
             case .token(.claims): .claims
+            case .token(.certificate): .certificate
             case .insufficientScope: .insufficientScope
             case .insufficientModel: .insufficientModel
             case .nothingRequired: .nothingRequired

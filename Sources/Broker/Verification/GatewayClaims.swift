@@ -1,4 +1,5 @@
 package import JOSE
+package import SPIFFE
 
 /// The claims of a gateway token whose signature was good, as far as verdicts and answers need them.
 package struct GatewayClaims: Sendable {
@@ -14,6 +15,8 @@ package struct GatewayClaims: Sendable {
     package let rule: ExactString
     package let tokenID: ExactString
     package let scope: [Scope]
+    /// The certificate without which the token is good for nothing (RFC 8705 §3); nil for a plain bearer token.
+    package let binding: CertificateFingerprint?
     /// Nil where the token does not speak of models.
     package let models: [Glob]?
     /// Seconds since 1970.
@@ -34,6 +37,15 @@ package struct GatewayClaims: Sendable {
             guard let parsed = Self.models(details) else { return nil }
             models = parsed
         }
+        var binding: CertificateFingerprint?
+        if let confirmation = claims["cnf"] {
+            // Of another method of confirmation we could check nothing.
+            guard let members = confirmation.object, members.members.count == 1,
+                let fingerprint = members["x5t#S256"]?.string.flatMap(CertificateFingerprint.init(thumbprint:))
+            else { return nil }
+            binding = fingerprint
+        }
+        self.binding = binding
         self.subject = subject
         self.sessionID = sessionID
         self.lineage = lineage.compactMap(\.self)
@@ -49,9 +61,14 @@ package struct GatewayClaims: Sendable {
     /// Whether any of its scopes is one of the broker's own.
     var isForBroker: Bool { scope.contains(where: \.isReserved) }
 
-    /// The name of the issuer that vouches for the subject, with which its identity begins.
+    /// The name of who vouches for the subject.
     var issuer: IssuerName? {
-        subject.string.split(separator: ":", maxSplits: 1).first.flatMap { IssuerName(parsing: String($0)) }
+        IssuerName(of: subject)
+    }
+
+    /// Whether whoever has that certificate, or none, may use the token.
+    func mayBeUsed(with certificate: CertificateFingerprint?) -> Bool {
+        binding == nil || binding == certificate
     }
 
     private static func models(_ details: JSONValue) -> [Glob]? {

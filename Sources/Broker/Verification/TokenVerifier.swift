@@ -1,5 +1,6 @@
 package import FoundationEssentials
 import JOSE
+package import SPIFFE
 
 /// The verify path: a gateway token and what its gateway requires become a verdict.
 ///
@@ -22,19 +23,34 @@ package struct TokenVerifier: Sendable {
         self.keyRing = keyRing
     }
 
-    package func verdict(for token: SecretText, requiring requirement: Requirement, at now: Date) -> Verdict {
+    /// - Parameter certificate: that of whoever presents the token, as the handshake or a trusted proxy proved it.
+    package func verdict(
+        for token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,
+        at now: Date
+    ) -> Verdict {
         let claims: GatewayClaims
         do {
             claims = try self.claims(of: token, for: audiences, at: now)
         } catch {
             return .deny(.token(error))
         }
+        guard claims.mayBeUsed(with: certificate) else { return .deny(.token(.certificate)) }
         if let denial = denial(of: requirement, claims) { return .deny(denial) }
         return .allow(claims)
     }
 
-    /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now`.
-    package func claims(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
+    /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now` in the
+    /// hands of whoever has that certificate.
+    package func claims(
+        of token: SecretText, presentedBy certificate: CertificateFingerprint?, at now: Date
+    ) throws(Denial.TokenFault) -> GatewayClaims {
+        let claims = try claimsInAnyHands(of: token, at: now)
+        guard claims.mayBeUsed(with: certificate) else { throw .certificate }
+        return claims
+    }
+
+    /// The same without regard to who presents it: `mayBeUsed(with:)` remains to be asked.
+    func claimsInAnyHands(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
         try claims(of: token, for: audiencesAndBroker, at: now)
     }
 

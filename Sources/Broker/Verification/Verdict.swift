@@ -22,6 +22,8 @@ package enum Denial: Sendable, Equatable {
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired
         case notYetValid = "not_yet_valid"
         case claims
+        /// It is bound to a certificate, and this is not the one (RFC 8705 §3).
+        case certificate
     }
 }
 

@@ -12,11 +12,13 @@ struct ConfigurationLint {
 
     private let rules: [RuleEntry]
     private let issuers: IssuerSection
+    private let trustDomains: TrustDomainSection
     private let shared: SharedIssuers
 
-    init(rules: [RuleEntry], issuers: IssuerSection, shared: SharedIssuers) {
+    init(rules: [RuleEntry], issuers: IssuerSection, trustDomains: TrustDomainSection, shared: SharedIssuers) {
         self.rules = rules
         self.issuers = issuers
+        self.trustDomains = trustDomains
         self.shared = shared
     }
 
@@ -25,8 +27,11 @@ struct ConfigurationLint {
         let configurations = Dictionary(issuers.configurations.map { ($0.name, $0) }) { first, _ in first }
         var known: [IssuerName: KnownIssuer] = [:]
         for issuer in issuers.configurations { known[issuer.name] = KnownIssuer.of(issuer.issuer) }
-        var notes = unusedIssuers() + Shadowing.notes(rules)
+        var notes = unusedIssuers() + unusedTrustDomains() + Shadowing.notes(rules)
         for rule in rules {
+            if let domain = rule.rule.issuer.trustDomain {
+                notes += shortLife(rule) + OpenPatterns.notes(rule, of: domain)
+            }
             guard let issuer = configurations[rule.rule.issuer] else { continue }
             let known = known[issuer.name] ?? KnownIssuer(provider: nil)
             notes += audienceOnly(rule) + shortLife(rule) + OpenPatterns.notes(rule)
@@ -44,6 +49,16 @@ struct ConfigurationLint {
             else { return nil }
             return ConfigurationNote(
                 place: place, text: "no rule is for the issuer \(issuer.name): write one, or take the issuer out")
+        }
+    }
+
+    private func unusedTrustDomains() -> [ConfigurationNote] {
+        let used = Set(rules.compactMap(\.rule.issuer.trustDomain))
+        return trustDomains.configurations.compactMap { domain in
+            guard !used.contains(domain.name), let place = trustDomains.names[domain.name] else { return nil }
+            return ConfigurationNote(
+                place: place,
+                text: "no rule is for the trust domain \(domain.name): write one, or take the trust domain out")
         }
     }
 

@@ -3,7 +3,8 @@ internal import JOSE
 
 /// `match` of a rule
 enum MatchSection {
-    static func matchers(_ node: YAMLNode, problems: Problems) -> [Matcher]? {
+    /// - Parameter readsSPIFFEID: whether `spiffe_id` is something that the rule's subjects have.
+    static func matchers(_ node: YAMLNode, readsSPIFFEID: Bool, problems: Problems) -> [Matcher]? {
         guard case .mapping(let entries) = node.content else {
             return node.refused(problems, "expected a mapping of claims to the values that they must have")
         }
@@ -13,8 +14,11 @@ enum MatchSection {
         let matchers = entries.map { entry -> Matcher? in
             let keyNode = YAMLNode(place: entry.place, content: .scalar(entry.key, isPlain: false))
             guard let claim = claim(keyNode, problems) else { return nil }
-            if claim.text == "trust_domain" || claim.text == "spiffe_id" {
-                return keyNode.refused(problems, "\(claim.text.string.quoted) is not supported by this version")
+            if claim.text == "trust_domain" {
+                return keyNode.refused(problems, "trust_domain stands beside match, in the place of issuer")
+            }
+            if claim.text == VerifiedSubject.spiffeIDClaim, !readsSPIFFEID {
+                return keyNode.refused(problems, "spiffe_id stands only in a rule with trust_domain instead of issuer")
             }
             guard let patterns = patterns(entry.value, problems) else { return nil }
             return Matcher(

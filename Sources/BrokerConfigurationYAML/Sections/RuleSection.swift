@@ -12,25 +12,31 @@ struct RuleSection {
     let entries: [RuleEntry]
 
     init(
-        _ nodes: [YAMLNode], issuers: IssuerSection, shared: SharedIssuers, tokens: TokenConfiguration?,
-        problems: Problems
+        _ nodes: [YAMLNode], issuers: IssuerSection, trustDomains: TrustDomainSection, shared: SharedIssuers,
+        tokens: TokenConfiguration?, problems: Problems
     ) {
         let entries = nodes.compactMap {
-            RuleEntry($0, issuers: issuers, shared: shared, tokens: tokens, problems: problems)
+            RuleEntry(
+                $0, issuers: issuers, trustDomains: trustDomains, shared: shared, tokens: tokens, problems: problems)
         }
         self.entries = entries
-        rules = tokens.flatMap { Self.checked(entries, issuers: issuers, broker: $0.issuer, problems) }
+        rules = tokens.flatMap {
+            Self.checked(entries, issuers: issuers, trustDomains: trustDomains, broker: $0.issuer, problems)
+        }
     }
 
     /// One error after another: the set names only the first rule that it does not accept.
     private static func checked(
-        _ entries: [RuleEntry], issuers: IssuerSection, broker: ExactString, _ problems: Problems
+        _ entries: [RuleEntry], issuers: IssuerSection, trustDomains: TrustDomainSection, broker: ExactString,
+        _ problems: Problems
     ) -> RuleSet? {
         var entries = entries
         var isSound = true
         for _ in 0...ConfigurationErrors.maximumCount {
             do {
-                let set = try RuleSet(entries.map(\.rule), issuers: issuers.configurations, broker: broker)
+                let set = try RuleSet(
+                    entries.map(\.rule), issuers: issuers.configurations,
+                    trustDomains: trustDomains.configurations.map(\.name), broker: broker)
                 return isSound ? set : nil
             } catch {
                 isSound = false

@@ -7,7 +7,10 @@ package import JOSE
 package struct FederationRequest: Sendable {
     package let exchange: ExchangeRequest
 
-    package init(parsing body: [UInt8], trace: TraceID, client: ExactString) throws(OAuthError) {
+    /// - Parameter certificate: what the request came with.
+    package init(
+        parsing body: [UInt8], trace: TraceID, client: ExactString, certificate: PresentedCertificate? = nil
+    ) throws(OAuthError) {
         let members = try Self.members(of: body)
         guard let grantType = try members.text("grant_type") else { throw .missing("grant_type") }
         guard grantType == ExactString(GrantType.jwtBearer.rawValue) else {
@@ -23,7 +26,7 @@ package struct FederationRequest: Sendable {
         }
         exchange = ExchangeRequest(
             trace: trace, client: client, subject: .proof(SecretText(assertion.string)), scope: try Self.scope(members),
-            rule: try members.text("federation_rule_id"), federation: ids)
+            rule: try members.text("federation_rule_id"), federation: ids, certificate: certificate)
     }
 
     private static func members(of body: [UInt8]) throws(OAuthError) -> JSONObject {

@@ -12,7 +12,8 @@ struct FederationRoute: Sendable {
         do throws(OAuthError) {
             let body = try await token.body(of: request, type: "application/json", context)
             let federation = try FederationRequest(
-                parsing: body, trace: context.trace, client: context.client.text)
+                parsing: body, trace: context.trace, client: context.client.text,
+                certificate: token.certificates.certificate(of: context, request.headers))
             return try await token.issue(federation.exchange, as: .jwtBearer, typed: nil, context)
         } catch {
             return error.response(trace: context.trace, invalidGrant: .unauthorized)

@@ -43,12 +43,14 @@ struct KeyRoutes: Sendable {
     private static func metadata(_ configuration: BrokerConfiguration) -> JSONObject {
         let base = configuration.server.publicURL
         func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
+        let takesCertificates = !configuration.trustDomains.isEmpty
+        let grantTypes = GrantType.allCases.filter { takesCertificates || $0 != .clientCredentials }
         let algorithm = JSONValue.string(ExactString(configuration.tokens.signingAlgorithm.rawValue))
-        return [
+        var json: JSONObject = [
             "issuer": .string(configuration.tokens.issuer),
             "token_endpoint": url("/oauth/token"),
             "jwks_uri": url("/oauth/jwks"),
-            "grant_types_supported": .array(GrantType.allCases.map { .string(ExactString($0.rawValue)) }),
+            "grant_types_supported": .array(grantTypes.map { .string(ExactString($0.rawValue)) }),
             // There is no authorization endpoint; the member itself is required (RFC 8414 §2).
             "response_types_supported": ["none"],
             "token_endpoint_auth_methods_supported": ["none"],
@@ -56,5 +58,8 @@ struct KeyRoutes: Sendable {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [algorithm],
         ]
+        // RFC 8705 §3.3
+        if takesCertificates { _ = json.append("tls_client_certificate_bound_access_tokens", true) }
+        return json
     }
 }

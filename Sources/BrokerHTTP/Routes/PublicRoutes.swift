@@ -21,7 +21,7 @@ struct PublicRoutes: HTTPResponder {
 
     private func route(_ request: Request, _ context: BrokerRequestContext) async throws -> Response {
         let path = request.uri.path
-        if VerifyRoute.serves(path) { return verify.respond(to: request) }
+        if VerifyRoute.serves(path) { return verify.respond(to: request, context) }
         switch (path, request.method) {
         case ("/oauth/token", .post): return try await token.respond(to: request, withClient(request, context))
         case (FederationRoute.path, .post):

@@ -7,6 +7,8 @@ package enum GrantType: String, Sendable, CaseIterable {
     case tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
     /// RFC 7523 §2.1
     case jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    /// RFC 6749 §4.4, with the certificate of the connection (RFC 8705 §2)
+    case clientCredentials = "client_credentials"
 }
 
 /// A token type (RFC 8693 §3).
@@ -23,7 +25,10 @@ package struct TokenRequest: Sendable {
     package let issuedTokenType: TokenType?
     package let exchange: ExchangeRequest
 
-    package init(_ form: FormBody, trace: TraceID, client: ExactString) throws(OAuthError) {
+    /// - Parameter certificate: what the request came with.
+    package init(
+        _ form: FormBody, trace: TraceID, client: ExactString, certificate: PresentedCertificate? = nil
+    ) throws(OAuthError) {
         guard let name = form["grant_type"] else { throw .missing("grant_type") }
         guard let grantType = GrantType.allCases.first(where: { ExactString($0.rawValue) == name }) else {
             throw OAuthError(.unsupportedGrantType, "the grant type is not supported")
@@ -42,6 +47,10 @@ package struct TokenRequest: Sendable {
             guard let assertion = form["assertion"] else { throw .missing("assertion") }
             subject = .proof(SecretText(assertion.string))
             issuedTokenType = nil
+        case .clientCredentials:
+            guard case .connection(let peer) = certificate else { throw .noCertificate }
+            subject = .certificate(peer)
+            issuedTokenType = nil
         }
         if case .gatewayToken = subject, form["rule"] != nil {
             throw OAuthError(.invalidRequest, "a gateway token keeps the rule of its session: none can be named")
@@ -49,7 +58,7 @@ package struct TokenRequest: Sendable {
         self.grantType = grantType
         exchange = ExchangeRequest(
             trace: trace, client: client, subject: subject, actorToken: actorToken, scope: try Self.scope(form),
-            targets: try Self.targets(form), rule: form["rule"])
+            targets: try Self.targets(form), rule: form["rule"], certificate: certificate)
     }
 
     private static func subject(_ form: FormBody) throws(OAuthError) -> ExchangeRequest.Subject {

@@ -8,13 +8,16 @@ import NIOCore
 struct TokenRoute: Sendable {
     let exchange: TokenExchange
     let limits: ExchangeLimits
+    let certificates: PresentedCertificates
 
     func respond(to request: Request, _ context: BrokerRequestContext) async throws -> Response {
         let trace = context.trace
         do throws(OAuthError) {
             let body = try await body(of: request, type: "application/x-www-form-urlencoded", context)
             let form = try parse(body)
-            let tokenRequest = try TokenRequest(form, trace: trace, client: context.client.text)
+            let tokenRequest = try TokenRequest(
+                form, trace: trace, client: context.client.text,
+                certificate: certificates.certificate(of: context, request.headers))
             return try await issue(
                 tokenRequest.exchange, as: tokenRequest.grantType, typed: tokenRequest.issuedTokenType, context)
         } catch {

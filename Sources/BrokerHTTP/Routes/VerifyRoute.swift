@@ -7,6 +7,7 @@ import JOSE
 /// forward authentication, Envoy `ext_authz`).
 struct VerifyRoute: Sendable {
     let verifier: TokenVerifier
+    let certificates: PresentedCertificates
     let clock: any BrokerClock
     let metrics: VerifyMetrics
 
@@ -14,8 +15,8 @@ struct VerifyRoute: Sendable {
         path == "/verify" || path.hasPrefix("/verify/")
     }
 
-    func respond(to request: Request) -> Response {
-        switch verdict(on: request) {
+    func respond(to request: Request, _ context: BrokerRequestContext) -> Response {
+        switch verdict(on: request, context) {
         case .allow(let claims):
             metrics.allowed()
             return Self.allowed(claims)
@@ -26,13 +27,15 @@ struct VerifyRoute: Sendable {
         }
     }
 
-    private func verdict(on request: Request) -> Verdict {
+    private func verdict(on request: Request, _ context: BrokerRequestContext) -> Verdict {
         guard let token = Self.token(request.headers) else {
             let isMissing = !request.headers.contains(.authorization) && !request.headers.contains(.apiKey)
             return .deny(.token(isMissing ? .missing : .malformed))
         }
         guard let requirement = Self.requirement(request) else { return .deny(.insufficientScope) }
-        return verifier.verdict(for: token, requiring: requirement, at: clock.now)
+        return verifier.verdict(
+            for: token, requiring: requirement,
+            presentedBy: certificates.fingerprint(of: context, request.headers), at: clock.now)
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1) or `x-api-key`; Claude Code sends both, alike.

@@ -90,7 +90,7 @@ import Testing
     @Test(
         arguments: [
             ([], "invalid_request"), ([("grant_type", "password")], "unsupported_grant_type"),
-            ([("grant_type", "client_credentials")], "unsupported_grant_type"),
+            ([("grant_type", "Client_Credentials")], "unsupported_grant_type"),
             ([("grant_type", tokenExchange)], "invalid_request"),
             ([("grant_type", tokenExchange), ("subject_token", "x")], "invalid_request"),
             (

@@ -71,7 +71,8 @@ import Testing
         // The deepest token is good, for gateways too, and may be renewed.
         let requirement = Requirement(scopes: try Fixture.scopes(["a:read"]))
         let renewed = try await bench.renewed(token)
-        let verdict = bench.verifier.verdict(for: renewed.accessToken, requiring: requirement, at: bench.clock.now)
+        let verdict = bench.verifier.verdict(
+            for: renewed.accessToken, requiring: requirement, presentedBy: nil, at: bench.clock.now)
         guard case .allow = verdict else {
             Issue.record("\(verdict)")
             return

@@ -113,7 +113,7 @@ import Testing
         let requirement = Requirement(scopes: try Fixture.scopes(scope))
         guard
             case .deny(.token(.audience)) = bench.verifier.verdict(
-                for: token, requiring: requirement, at: bench.clock.now)
+                for: token, requiring: requirement, presentedBy: nil, at: bench.clock.now)
         else {
             Issue.record("it was not refused as a token for somebody else")
             return

@@ -145,7 +145,7 @@ struct ExchangeBench {
 
     /// All claims of a gateway token, which has to be good by now.
     func claims(_ response: ExchangeResponse) throws -> JSONObject {
-        _ = try verifier.claims(of: response.accessToken, at: clock.now)
+        _ = try verifier.claims(of: response.accessToken, presentedBy: nil, at: clock.now)
         let payload = TokenSegments(response.accessToken.reveal()).payload
         return try JSONReader.readObject(Base64URL.decode(ExactString(payload)), depth: 16)
     }
@@ -156,6 +156,8 @@ extension ExchangeRefusal {
     var name: String {
         switch self {
         case .subjectToken: "subjectToken"
+        case .client: "client"
+        case .certificate: "certificate"
         case .scope: "scope"
         case .target: "target"
         case .unavailable: "unavailable"

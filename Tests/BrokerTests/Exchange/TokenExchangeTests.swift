@@ -18,7 +18,8 @@ import Testing
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
             policy: VerifyConfiguration(), keyRing: { bench.ring })
         let verdict = verifier.verdict(
-            for: response.accessToken, requiring: Requirement(scopes: try Fixture.scopes(["a:read"])), at: Fixture.now)
+            for: response.accessToken, requiring: Requirement(scopes: try Fixture.scopes(["a:read"])),
+            presentedBy: nil, at: Fixture.now)
         guard case .allow(let claims) = verdict else {
             Issue.record("\(verdict)")
             return

@@ -138,7 +138,8 @@ import Testing
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
             policy: VerifyConfiguration(), keyRing: { ring })
         let verdict = verifier.verdict(
-            for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scope)), at: Fixture.now)
+            for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scope)), presentedBy: nil,
+            at: Fixture.now)
         guard case .allow = verdict else {
             Issue.record("\(verdict)")
             return

@@ -45,7 +45,7 @@ import Testing
                 policy: policy, keyRing: { ring })
             return verifier.verdict(
                 for: SecretText(token), requiring: Requirement(scopes: try Fixture.scopes(scopes), models: models),
-                at: Fixture.now.addingTimeInterval(seconds))
+                presentedBy: nil, at: Fixture.now.addingTimeInterval(seconds))
         }
     }
 
@@ -214,7 +214,7 @@ import Testing
             policy: policy, keyRing: { ring })
         return verifier.verdict(
             for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scopes), models: required),
-            at: Fixture.now
+            presentedBy: nil, at: Fixture.now
         ).denial
     }
 

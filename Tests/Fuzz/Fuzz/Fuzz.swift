@@ -9,6 +9,7 @@ import CFuzzer
         "bundle": { run(BundleTarget.self, $0, $1) },
         "certificate": { run(CertificateTarget.self, $0, $1) },
         "claims": { run(ClaimsTarget.self, $0, $1) },
+        "forwarded": { run(ForwardedCertificateTarget.self, $0, $1) },
         "form": { run(FormTarget.self, $0, $1) },
         "glob": { run(GlobTarget.self, $0, $1) },
         "jwks": { run(JWKSetTarget.self, $0, $1) },

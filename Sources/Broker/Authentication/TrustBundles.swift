@@ -1,0 +1,111 @@
+package import FoundationEssentials
+package import SPIFFE
+import Synchronization
+
+/// The bundles of the configured trust domains as of now, and how fresh each is.
+///
+/// A bundle that cannot be read replaces nothing: the last good one stays. One that was read replaces the old one whatever
+/// it holds: an empty one makes everything of its domain invalid. Callable from any thread; does not suspend.
+package final class TrustBundles: Sendable {
+    private let clock: any BrokerClock
+    private let state: Mutex<State>
+
+    private struct State {
+        var bundles: TrustBundleSet
+        var domains: [TrustDomain: Domain]
+    }
+
+    fileprivate struct Domain {
+        var unusableSince: Date?
+        var lastError: String?
+        var failingSince: Date?
+        var changeCount: UInt64 = 0
+        var failureCount: UInt64 = 0
+    }
+
+    /// In the order of the configuration.
+    package let trustDomains: [TrustDomain]
+
+    /// With the bundles that the configuration was read with.
+    package init(_ trustDomains: [TrustDomainConfiguration], clock: any BrokerClock) {
+        self.clock = clock
+        self.trustDomains = trustDomains.map(\.name)
+        var bundles = TrustBundleSet()
+        var domains: [TrustDomain: Domain] = [:]
+        for configuration in trustDomains {
+            domains[configuration.name] = Domain(unusableSince: clock.now)
+            guard case .file(let bundle, _) = configuration.bundle, bundle.trustDomain == configuration.name else {
+                continue
+            }
+            bundles = bundles.replacing(bundle)
+            if !bundle.isEmpty { domains[configuration.name]?.unusableSince = nil }
+        }
+        state = Mutex(State(bundles: bundles, domains: domains))
+    }
+
+    /// What is trusted now.
+    package var current: TrustBundleSet { state.withLock { $0.bundles } }
+
+    /// Trusts what `bundle` says from now on. One of a trust domain that is not configured is ignored.
+    /// - Returns: whether it trusts anything else than the one before it.
+    @discardableResult
+    package func replace(with bundle: TrustBundle) -> Bool {
+        state.withLock { state in
+            guard var domain = state.domains[bundle.trustDomain] else { return false }
+            let hasChanged = state.bundles[bundle.trustDomain]?.epoch != bundle.epoch
+            (domain.lastError, domain.failingSince) = (nil, nil)
+            if hasChanged { domain.changeCount += 1 }
+            domain.unusableSince = bundle.isEmpty ? domain.unusableSince ?? clock.now : nil
+            state.domains[bundle.trustDomain] = domain
+            state.bundles = state.bundles.replacing(bundle)
+            return hasChanged
+        }
+    }
+
+    /// That a newer bundle could not be had, and why. The last good one stays.
+    package func failed(_ trustDomain: TrustDomain, _ reason: String) {
+        state.withLock { state in
+            state.domains[trustDomain]?.lastError = reason
+            state.domains[trustDomain]?.failureCount += 1
+            if state.domains[trustDomain]?.failingSince == nil {
+                state.domains[trustDomain]?.failingSince = clock.now
+            }
+        }
+    }
+
+    /// How a trust domain stands.
+    package struct Status: Sendable, Equatable {
+        package let trustDomain: TrustDomain
+        /// Of X509-SVIDs.
+        package let authorityCount: Int
+        /// Of JWT-SVIDs.
+        package let keyCount: Int
+        /// Since when nothing of the domain can be verified; nil while something can.
+        package let unusableSince: Date?
+        /// Why the last attempt to have a newer bundle failed; nil where it did not.
+        package let lastError: String?
+        package let failingSince: Date?
+        /// How often the bundle came to trust something else.
+        package let changeCount: UInt64
+        package let failureCount: UInt64
+
+        package var isUsable: Bool { unusableSince == nil }
+    }
+
+    /// In the order of the configuration.
+    package var statuses: [Status] {
+        let state = state.withLock { $0 }
+        return trustDomains.compactMap { name in
+            state.domains[name].map { Status(name, state.bundles[name], $0) }
+        }
+    }
+}
+
+extension TrustBundles.Status {
+    fileprivate init(_ name: TrustDomain, _ bundle: TrustBundle?, _ domain: TrustBundles.Domain) {
+        self.init(
+            trustDomain: name, authorityCount: bundle?.authorities.count ?? 0, keyCount: bundle?.jwtKeys.count ?? 0,
+            unusableSince: domain.unusableSince, lastError: domain.lastError, failingSince: domain.failingSince,
+            changeCount: domain.changeCount, failureCount: domain.failureCount)
+    }
+}

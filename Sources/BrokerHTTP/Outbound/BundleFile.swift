@@ -1,0 +1,96 @@
+import Glibc
+import SPIFFE
+
+/// A trust bundle's file, looked at again and again.
+///
+/// A file counts once it has been the same at two looks: whoever writes one in place is not caught with half of it, or with
+/// none, which would trust nobody. Whatever changes a file gives it another version, also within one tick of the kernel's
+/// clock: by the second look that tick is over. Used by one task at a time; looking blocks.
+struct BundleFile {
+    private let path: String
+    private var seen: Version?
+    private var taken: Version?
+
+    init(path: String) {
+        self.path = path
+    }
+
+    enum Look: Equatable {
+        /// Since it was taken.
+        case unchanged
+        /// It has just changed, and may change still.
+        case settling
+        case changed([UInt8])
+        case failed(String)
+    }
+
+    mutating func look() -> Look {
+        // Without waiting, so that a named pipe in the place of the file does not hang the reader.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { return failed(errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return failed(errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else { return failed("it is not a regular file") }
+        let version = Version(status)
+        guard version != taken else { return .unchanged }
+        guard version == seen else {
+            seen = version
+            return .settling
+        }
+        guard status.st_size <= off_t(TrustBundle.maximumLength) else {
+            taken = version
+            return .failed("it is too large")
+        }
+        guard let bytes = Self.read(descriptor) else { return failed(errno) }
+        guard fstat(descriptor, &status) == 0 else { return failed(errno) }
+        guard Version(status) == version else {
+            seen = Version(status)
+            return .settling
+        }
+        taken = version
+        return .changed(bytes)
+    }
+
+    /// What is there again afterwards is read anew, whatever its version.
+    private mutating func failed(_ text: String) -> Look {
+        (seen, taken) = (nil, nil)
+        return .failed(text)
+    }
+
+    private mutating func failed(_ code: Int32) -> Look {
+        failed(code == ENOENT || code == ENOTDIR ? "there is no such file" : String(cString: strerror(code)))
+    }
+
+    /// One byte more than a bundle may have is enough to refuse it.
+    private static func read(_ descriptor: CInt) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while bytes.count <= TrustBundle.maximumLength {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += chunk.prefix(count)
+        }
+        return bytes
+    }
+
+    /// What tells one state of a file from another without reading it.
+    private struct Version: Equatable {
+        let device: dev_t
+        let inode: ino_t
+        let size: off_t
+        let modified: [Int]
+        /// Set by the kernel, also where somebody restores the time of modification.
+        let changed: [Int]
+
+        init(_ status: stat) {
+            device = status.st_dev
+            inode = status.st_ino
+            size = status.st_size
+            modified = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+            changed = [status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+        }
+    }
+}

@@ -1,0 +1,247 @@
+import Broker
+import BrokerTesting
+import Foundation
+import HTTPTypes
+import Hummingbird
+import JOSE
+import Logging
+import NIOCore
+import NIOEmbedded
+import SPIFFE
+import Synchronization
+import Testing
+
+@testable import BrokerHTTP
+
+/// The public routes over a connection whose handshake proved somebody, or nobody.
+private struct CertificateBench: Sendable {
+    let domain: TestTrustDomain
+    let bundles: TrustBundles
+    let store = MemoryStore()
+    let routes: PublicRoutes
+
+    private static let domain = Result { try TestTrustDomain() }
+
+    init(trustedProxies: [String] = ["10.0.0.0/8"]) throws {
+        domain = try Self.domain.get()
+        let clock = ManualClock()
+        let trusted = [try domain.configuration()]
+        let bundles = TrustBundles(trusted, clock: clock)
+        self.bundles = bundles
+        let certificates = X509SVIDAuthenticator { bundles.current }
+        let scope = try #require(Scope(parsing: "a:read"))
+        let terms = try #require(
+            GrantTerms(
+                scope: [scope], timeToLive: .seconds(900), maximumSession: .seconds(3600),
+                audiences: ["https://gateway.example.com"], bindsCertificate: true))
+        let claim = try #require(ClaimPath(parsing: "spiffe_id"))
+        let glob = try Glob(parsing: "spiffe://\(domain.name)/ns/**")
+        let rule = try #require(
+            Rule(
+                name: "ml", issuer: IssuerName(domain.name),
+                matchers: [ClaimMatcher(claim: claim, anyOf: [.text(glob)])], terms: terms))
+        let tokens = TokenConfiguration(
+            issuer: "https://daypass.example.com", audiences: ["https://gateway.example.com"])
+        let server = ServerConfiguration(
+            publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: "https://daypass.example.com",
+            telemetryListener: ListenAddress(host: "127.0.0.1", port: 0),
+            trustedProxies: try trustedProxies.map { try AddressBlock(parsing: $0) })
+        let configuration = BrokerConfiguration(
+            server: server, tokens: tokens, verify: VerifyConfiguration(), store: .sqlite(path: "/nonexistent"),
+            audit: AuditConfiguration(), masterKeyFile: "/nonexistent", issuers: [], trustDomains: trusted,
+            rules: try RuleSet([rule], issuers: [], trustDomains: [domain.name], broker: tokens.issuer))
+        let (masterKey, _) = try MasterKey.generate()
+        let records = try [SigningKeyRecord.State.active, .staged].map {
+            try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: clock.now)
+        }
+        let ring = try KeyRing(opening: records, with: masterKey)
+        let verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let exchange = TokenExchange(
+            authenticator: JWTAuthenticator([], svids: JWTSVIDAuthenticator(trusted) { bundles.current }),
+            certificates: certificates, rules: configuration.rules,
+            mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: SystemRandom()), verifier: verifier,
+            store: store, keptClaims: .matched, clock: clock, logger: logger)
+        let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
+        let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
+        let presented = PresentedCertificates(
+            proxies: TrustedProxies(server.trustedProxies), certificates: certificates, clock: clock)
+        let token = TokenRoute(
+            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
+            certificates: presented)
+        routes = PublicRoutes(
+            token: token, federation: FederationRoute(token: token),
+            keys: KeyRoutes(configuration: configuration, keyRing: { ring }),
+            verify: VerifyRoute(
+                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify))
+    }
+
+    /// - Parameter address: of whoever is at the other end of the connection.
+    func send(
+        _ method: HTTPRequest.Method, _ path: String, _ headers: HTTPFields = [:], form: String = "",
+        from peer: PeerIdentity?, at address: String = "192.0.2.1"
+    ) async throws -> (status: Int, json: JSONObject, headers: HTTPFields) {
+        let channel = EmbeddedChannel()
+        try await channel.connect(to: try SocketAddress(ipAddress: address, port: 4711)).get()
+        var context = BrokerRequestContext(
+            source: ApplicationRequestContextSource(channel: channel, logger: Logger(label: "test")))
+        context.peerIdentity = peer
+        var head = HTTPRequest(method: method, scheme: "https", authority: "daypass.example.com", path: path)
+        head.headerFields = headers
+        if !form.isEmpty { head.headerFields[.contentType] = "application/x-www-form-urlencoded" }
+        let request = Request(head: head, body: RequestBody(buffer: ByteBuffer(string: form)))
+        let response = try await routes.respond(to: request, context: context)
+        let bytes = CollectedBytes()
+        try await response.body.write(CollectedBody(bytes: bytes))
+        let body = bytes.all
+        let json = body.isEmpty ? [:] : try JSONReader.readObject(body)
+        return (Int(response.status.code), json, response.headers)
+    }
+
+    /// A token for the connection's own identity.
+    func token(_ peer: PeerIdentity) async throws -> String {
+        let answer = try await send(.post, "/oauth/token", form: "grant_type=client_credentials", from: peer)
+        return try #require(answer.json["access_token"]?.string?.string, "\(answer)")
+    }
+
+    func verify(
+        _ token: String, from peer: PeerIdentity?, at address: String = "192.0.2.1", _ more: HTTPFields = [:]
+    ) async throws -> Int {
+        var headers = more
+        headers[.authorization] = "Bearer \(token)"
+        headers[.requireScope] = "a:read"
+        return try await send(.get, "/verify", headers, from: peer, at: address).status
+    }
+}
+
+private final class CollectedBytes: Sendable {
+    private let bytes = Mutex<[UInt8]>([])
+
+    var all: [UInt8] { bytes.withLock { $0 } }
+
+    func append(_ buffer: ByteBuffer) {
+        bytes.withLock { $0.append(contentsOf: Array(buffer.readableBytesView)) }
+    }
+}
+
+private struct CollectedBody: ResponseBodyWriter {
+    let bytes: CollectedBytes
+
+    mutating func write(_ buffer: ByteBuffer) async throws {
+        bytes.append(buffer)
+    }
+
+    consuming func finish(_ trailingHeaders: HTTPFields?) async throws {}
+}
+
+@Suite struct `Client credentials over mutual TLS` {
+    @Test func `give the answer of RFC 6749, without an issued_token_type`() async throws {
+        let bench = try CertificateBench()
+        let answer = try await bench.send(
+            .post, "/oauth/token", form: "grant_type=client_credentials&scope=a:read", from: bench.domain.peer())
+        #expect(answer.status == 200)
+        #expect(answer.json["token_type"] == "Bearer" && answer.json["scope"] == "a:read")
+        #expect(answer.json["expires_in"] == 900 && answer.json["issued_token_type"] == nil)
+        #expect(answer.headers[.cacheControl] == "no-store")
+    }
+
+    @Test func `without a certificate are 401 invalid_client`() async throws {
+        let bench = try CertificateBench()
+        let answer = try await bench.send(.post, "/oauth/token", form: "grant_type=client_credentials", from: nil)
+        #expect(answer.status == 401 && answer.json["error"] == "invalid_client")
+        #expect(answer.headers[.wwwAuthenticate] != nil)
+        #expect(bench.store.events.isEmpty)
+    }
+
+    @Test func `with a certificate that is trusted no more are 401 invalid_client, as is one that no rule grants`()
+        async throws
+    {
+        let bench = try CertificateBench()
+        let form = "grant_type=client_credentials"
+        let stranger = try await bench.send(.post, "/oauth/token", form: form, from: bench.domain.peer("/other"))
+        let peer = try bench.domain.peer()
+        bench.bundles.replace(with: try bench.domain.bundle(authorities: [], signers: []))
+        let distrusted = try await bench.send(.post, "/oauth/token", form: form, from: peer)
+        for answer in [stranger, distrusted] {
+            #expect(answer.status == 401 && answer.json["error"] == "invalid_client")
+            let text = answer.json["error_description"]?.string?.string ?? ""
+            #expect(text.hasPrefix("the client certificate is not acceptable, or no rule grants its subject anything"))
+        }
+    }
+
+    @Test func `of a trusted proxy are nobody's, with and without what it forwards`() async throws {
+        let bench = try CertificateBench()
+        let client = try bench.domain.peer()
+        let hash = client.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        for headers: HTTPFields in [[:], [.forwardedClientCert: "Hash=\(hash)"], [.forwardedFor: "192.0.2.1"]] {
+            let answer = try await bench.send(
+                .post, "/oauth/token", headers, form: "grant_type=client_credentials", from: bench.domain.peer(),
+                at: "10.1.2.3")
+            #expect(answer.status == 401 && answer.json["error"] == "invalid_client")
+        }
+    }
+
+    @Test func `are in the metadata, with the binding`() async throws {
+        let answer = try await CertificateBench().send(.get, "/.well-known/oauth-authorization-server", from: nil)
+        #expect(answer.json["grant_types_supported"]?.array?.contains("client_credentials") == true)
+        #expect(answer.json["tls_client_certificate_bound_access_tokens"] == true)
+    }
+}
+
+@Suite struct `A bound token at /verify` {
+    @Test func `is 200 with its certificate and 401 invalid_token with another or none`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        let token = try await bench.token(peer)
+        #expect(try await bench.verify(token, from: peer) == 200)
+        #expect(try await bench.verify(token, from: nil) == 401)
+        #expect(try await bench.verify(token, from: try bench.domain.peer()) == 401)
+        let answer = try await bench.send(
+            .get, "/verify", [.authorization: "Bearer \(token)", .requireScope: "b"], from: nil)
+        #expect(answer.status == 401)
+        #expect(answer.headers[.wwwAuthenticate] == #"Bearer error="invalid_token""#)
+    }
+
+    @Test func `is 401 once its certificate is distrusted`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        let token = try await bench.token(peer)
+        bench.bundles.replace(with: try bench.domain.bundle(authorities: [], signers: []))
+        #expect(try await bench.verify(token, from: peer) == 401)
+    }
+
+    @Test func `takes a forwarded certificate only from a listed proxy that has a certificate itself`() async throws {
+        let bench = try CertificateBench()
+        let (peer, gateway) = (try bench.domain.peer(), try bench.domain.peer("/gateway"))
+        let token = try await bench.token(peer)
+        let hash = peer.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        let forwarded: HTTPFields = [.forwardedClientCert: "By=spiffe://a/b;Hash=\(hash)"]
+        #expect(try await bench.verify(token, from: gateway, at: "10.1.2.3", forwarded) == 200)
+        // Not listed; listed but without a certificate; neither.
+        #expect(try await bench.verify(token, from: gateway, at: "192.0.2.1", forwarded) == 401)
+        #expect(try await bench.verify(token, from: nil, at: "10.1.2.3", forwarded) == 401)
+        #expect(try await bench.verify(token, from: nil, at: "192.0.2.1", forwarded) == 401)
+        // Listed, and forwarding nothing, or twice.
+        #expect(try await bench.verify(token, from: gateway, at: "10.1.2.3") == 401)
+        var twice = forwarded
+        twice.append(HTTPField(name: .forwardedClientCert, value: "Hash=\(hash)"))
+        #expect(try await bench.verify(token, from: gateway, at: "10.1.2.3", twice) == 401)
+    }
+
+    @Test func `that is the proxy's own is not good for its clients`() async throws {
+        let bench = try CertificateBench()
+        let gateway = try bench.domain.peer()
+        let token = try await bench.token(gateway)
+        #expect(try await bench.verify(token, from: gateway, at: "10.1.2.3") == 401)
+        #expect(try await bench.verify(token, from: gateway) == 200)
+    }
+
+    @Test func `does not mind a forged header from whoever has the certificate`() async throws {
+        let bench = try CertificateBench()
+        let (peer, victim) = (try bench.domain.peer(), try bench.domain.peer("/ns/ml/sa/victim"))
+        let token = try await bench.token(victim)
+        let hash = victim.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        #expect(try await bench.verify(token, from: peer, [.forwardedClientCert: "Hash=\(hash)"]) == 401)
+    }
+}

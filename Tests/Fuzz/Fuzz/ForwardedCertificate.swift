@@ -1,0 +1,1 @@
+../../../Sources/BrokerHTTP/Limits/ForwardedCertificate.swift
