@@ -80,6 +80,7 @@ package struct RuleSet: Sendable {
         readClaims[issuer] ?? []
     }
 
+    /// Of `match`.
     package enum Outcome: Sendable {
         case granted(Grant)
         case refused(Explanation)

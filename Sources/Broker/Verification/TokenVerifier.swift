@@ -22,6 +22,7 @@ package struct TokenVerifier: Sendable {
         self.keyRing = keyRing
     }
 
+    /// Whether a gateway may let the holder of `token` pass, at the moment `now`.
     package func verdict(for token: SecretText, requiring requirement: Requirement, at now: Date) -> Verdict {
         let claims: GatewayClaims
         do {
