@@ -28,6 +28,7 @@ final class RefusalLog: Sendable {
             "subject": "\(event.subject?.string ?? "")",
             "reason": "\(event.reason ?? "")", "client": "\(event.details["client"]?.string?.string ?? "")",
         ]
+        if let rule = event.rule { metadata["rule"] = "\(rule)" }
         if let message = event.details["message"]?.string { metadata["detail"] = "\(message)" }
         logger.info("exchange refused", metadata: metadata)
     }

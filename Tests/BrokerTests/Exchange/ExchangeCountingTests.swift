@@ -47,6 +47,7 @@ import Testing
                 #"refused_total{issuer="corp",rule="main",reason="replayed"} 1"#,
             ])
         #expect(bench.store.events.last?.rule == "main")
+        #expect(bench.log.lines.last?.contains("rule=main") == true)
     }
 
     @Test func `what the store cannot record or read is counted, of proofs and of gateway tokens`() async throws {
