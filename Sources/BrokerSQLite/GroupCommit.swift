@@ -118,7 +118,7 @@ final class GroupCommit: Sendable {
     private func noteSuccess() {
         guard let outage = state.withLock({ $0.succeeded() }) else { return }
         metrics.outage(since: nil)
-        logger.notice("the store records again", metadata: ["since": "\(outage.since)"])
+        logger.notice("the store records again", metadata: ["since": "\(outage.since.formatted(.iso8601))"])
     }
 
     private func noteFailure(_ failure: StoreFailure) {

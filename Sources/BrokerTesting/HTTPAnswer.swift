@@ -32,6 +32,9 @@ extension HTTPOrigin {
         var request = HTTPClientRequest(url: path.hasPrefix("http") ? path : origin + path)
         request.method = method
         request.headers = HTTPHeaders(headers)
+        // Many servers of one test run come and go, some at one address after the other: a connection that is kept for the
+        // next request may be to one that has ended.
+        request.headers.replaceOrAdd(name: "Connection", value: "close")
         if let body { request.body = .bytes(ByteBuffer(string: body)) }
         let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
         let collected = try await response.body.collect(upTo: 1 << 20)

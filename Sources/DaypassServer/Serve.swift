@@ -30,6 +30,7 @@ struct Serve: AsyncParsableCommand {
         for note in notes { logger.warning("\(note)") }
         let daemon = try await Daemon(
             configuration, acceptsEarlierClock: acceptEarlierClock, logger: logger)
+        logger.notice("starting", metadata: ["version": "\(BuildVersion.text)", "configuration": "\(options.path)"])
         try await daemon.run(stoppingOnSignals: true)
         logger.notice("stopped")
     }

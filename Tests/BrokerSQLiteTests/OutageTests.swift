@@ -1,5 +1,6 @@
 import Broker
 import BrokerTesting
+import FoundationEssentials
 import GRDB
 import JOSE
 import Testing
@@ -123,6 +124,8 @@ import Testing
         }
         let (began, ended) = ("the store cannot record", "the store records again")
         #expect(log.messages == [began, ended, began, ended])
+        let since = try #require(log.lines.last?.split(separator: "since=").last)
+        #expect((try? Date(String(since), strategy: .iso8601)) != nil, "as all times are written: \(since)")
         await store.close()
     }
 

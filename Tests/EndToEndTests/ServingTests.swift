@@ -224,6 +224,10 @@ import Testing
         let lines = try await broker.process.outcome().error.split(separator: "\n").map {
             try JSONReader.readObject(Array($0.utf8))
         }
+        // What an incident report begins with.
+        let start = try #require(lines.first { $0["message"] == "starting" })
+        #expect(start["version"]?.string?.isEmpty == false)
+        #expect(start["configuration"]?.string?.string.hasSuffix(".yaml") == true)
         let details = [
             "three non-empty segments", "aud does not contain the audience that is configured for the issuer",
         ]

@@ -23,7 +23,8 @@ extension AuditEvent {
     /// That a request got no token.
     init(
         refusing request: ExchangeRequest, at now: Date, issuer: IssuerName?, subject: ExactString?,
-        rule: ExactString? = nil, sessionID: ExactString? = nil, reason: String, adding more: JSONObject
+        rule: ExactString? = nil, sessionID: ExactString? = nil, reason: String,
+        adding more: JSONObject = [:]
     ) {
         var details: JSONObject = ["client": .string(request.client)]
         for member in more.members { _ = details.append(member.name, member.value) }

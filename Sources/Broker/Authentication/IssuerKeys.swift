@@ -11,7 +11,9 @@ import Synchronization
 package final class IssuerKeys: Sendable {
     package enum LookUp: Sendable {
         case found(JWK)
+        /// The issuer's keys are known, and it is none of them.
         case unknown
+        /// No set of keys is usable; why, in words.
         case unavailable(String)
     }
 
@@ -54,6 +56,7 @@ package final class IssuerKeys: Sendable {
         state = Mutex(State(keys: keys, created: clock.now))
     }
 
+    /// The key of that id. Suspends only for one that is not among those that are known.
     package func key(_ id: ExactString) async -> LookUp {
         guard let fetcher else {
             return state.withLock { $0.keys?.keys[id] }.map(LookUp.found) ?? .unknown

@@ -60,6 +60,7 @@ package struct VerifyConfiguration: Sendable {
     }
 }
 
+/// Where the store is.
 package enum StoreConfiguration: Sendable {
     /// The absolute path of the database file.
     case sqlite(path: String)

@@ -23,6 +23,7 @@ package struct IssuerConfiguration: Sendable {
     /// How often one token may be presented.
     package var replay: ReplayPolicy
 
+    /// Where the issuer's keys come from.
     package enum KeySource: Sendable {
         /// OpenID Connect Discovery 1.0 §4 at the issuer.
         case discovery

@@ -20,7 +20,9 @@ struct ActorAuthenticator: Sendable {
         do {
             actor = try await authenticator.authenticate(token, at: now)
         } catch {
-            if case .keysUnavailable(let cause) = error.reason { throw .unavailable(cause) }
+            if case .keysUnavailable(let cause) = error.reason {
+                throw .unavailable(ExchangeOutage(.keysUnavailable, cause: cause))
+            }
             throw .refused(actor: error.signer?.identity, error.reason.code)
         }
         guard Self.mayAct(actor, for: claims, of: issuer) else { throw .refused(actor: actor.identity, "may_act") }
@@ -60,7 +62,7 @@ enum ActorFailure: Error {
     /// With who it was, where the signature was good, and why, as one word of ours.
     case refused(actor: ExactString?, String)
     /// The keys of the actor's issuer are not known at the moment.
-    case unavailable(String)
+    case unavailable(ExchangeOutage)
 
     /// For the audit record.
     static func details(_ actor: ExactString?, _ reason: String) -> JSONObject {

@@ -85,6 +85,32 @@ package enum ExchangeRefusal: Error, Sendable {
     case scope
     /// An audience that the grant does not have.
     case target
-    /// Nothing is wrong with the request; it may work later. The cause has been logged.
-    case unavailable(String)
+    /// Nothing is wrong with the request; it may work later.
+    case unavailable(ExchangeOutage)
+}
+
+/// Why an exchange could not be decided or recorded, for the log and the metrics.
+package struct ExchangeOutage: Sendable {
+    package let reason: RefusalReason
+    /// In words for the operator.
+    package let cause: String
+    /// Nil before a signature was found good.
+    package let issuer: IssuerName?
+    /// Nil before one matched.
+    package let rule: ExactString?
+
+    package init(_ reason: RefusalReason, cause: String, issuer: IssuerName? = nil, rule: ExactString? = nil) {
+        self.reason = reason
+        self.cause = cause
+        self.issuer = issuer
+        self.rule = rule
+    }
+
+    static func storing(_ failure: StoreFailure, _ event: AuditEvent) -> ExchangeOutage {
+        ExchangeOutage(.store, cause: failure.description, issuer: event.issuer, rule: event.rule)
+    }
+
+    static func minting(_ failure: any Error, _ issuer: IssuerName, _ rule: ExactString) -> ExchangeOutage {
+        ExchangeOutage(.mint, cause: "\(failure)", issuer: issuer, rule: rule)
+    }
 }

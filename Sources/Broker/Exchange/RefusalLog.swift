@@ -1,6 +1,5 @@
 import JOSE
 import Logging
-import Synchronization
 
 /// Log lines about refusals: every one that was recorded, and at most ten a second of those that anybody can cause and of
 /// those that an outage causes; the others are counted, and the count goes out with the next line of their kind.
@@ -10,8 +9,8 @@ final class RefusalLog: Sendable {
     private let logger: Logger
     private let clock: any BrokerClock
     let metrics: ExchangeMetrics
-    private let unproved = Mutex(State())
-    private let outages = Mutex(State())
+    private let unproved = LineLimit(perSecond: linesPerSecond)
+    private let outages = LineLimit(perSecond: linesPerSecond)
 
     init(logger: Logger, clock: any BrokerClock, metrics: ExchangeMetrics = .disabled) {
         self.logger = logger
@@ -29,6 +28,7 @@ final class RefusalLog: Sendable {
             "subject": "\(event.subject?.string ?? "")",
             "reason": "\(event.reason ?? "")", "client": "\(event.details["client"]?.string?.string ?? "")",
         ]
+        if let rule = event.rule { metadata["rule"] = "\(rule)" }
         if let message = event.details["message"]?.string { metadata["detail"] = "\(message)" }
         logger.info("exchange refused", metadata: metadata)
     }
@@ -36,7 +36,7 @@ final class RefusalLog: Sendable {
     /// A refusal before anything was proved.
     func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(failure.reason))
-        guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        guard let omitted = unproved.admit(at: clock.uptime) else { return }
         logger.info(
             "subject token refused",
             metadata: [
@@ -46,43 +46,26 @@ final class RefusalLog: Sendable {
     }
 
     /// That an exchange could not be decided or recorded.
-    func noteOutage(_ cause: String, _ request: ExchangeRequest) {
-        guard let omitted = outages.withLock({ $0.admit(at: clock.uptime) }) else { return }
+    func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
+        metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)
+        guard let omitted = outages.admit(at: clock.uptime) else { return }
         logger.error(
             "exchange unavailable",
             metadata: [
-                "trace": "\(request.trace)", "cause": "\(cause)", "client": "\(request.client)",
-                "omitted": "\(omitted)",
+                "trace": "\(request.trace)", "reason": "\(outage.reason.text)", "cause": "\(outage.cause)",
+                "client": "\(request.client)", "omitted": "\(omitted)",
             ])
     }
 
     /// A gateway token that was no good.
     func note(_ fault: Denial.TokenFault, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(fault))
-        guard let omitted = unproved.withLock({ $0.admit(at: clock.uptime) }) else { return }
+        guard let omitted = unproved.admit(at: clock.uptime) else { return }
         logger.info(
             "gateway token refused",
             metadata: [
                 "trace": "\(request.trace)", "reason": "\(fault.rawValue)", "client": "\(request.client)",
                 "omitted": "\(omitted)",
             ])
-    }
-
-    private struct State {
-        private var second: Int64 = .min
-        private var lines = 0
-        private var omitted = 0
-
-        /// - Returns: how many were omitted since the last line, or nil if this one is to be omitted too.
-        mutating func admit(at now: Duration) -> Int? {
-            if now.components.seconds != second { (second, lines) = (now.components.seconds, 0) }
-            guard lines < RefusalLog.linesPerSecond else {
-                omitted += 1
-                return nil
-            }
-            lines += 1
-            defer { omitted = 0 }
-            return omitted
-        }
     }
 }

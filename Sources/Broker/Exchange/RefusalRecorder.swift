@@ -11,8 +11,7 @@ struct RefusalRecorder: Sendable {
         do {
             try await store.record(event)
         } catch {
-            log.metrics.refused(issuer: event.issuer, reason: .store)
-            throw .unavailable(error.description)
+            throw .unavailable(.storing(error, event))
         }
         log.note(event)
     }

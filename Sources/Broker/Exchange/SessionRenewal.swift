@@ -17,7 +17,7 @@ struct SessionRenewal: Sendable {
     let refusals: RefusalRecorder
 
     func renew(
-        _ token: SecretText, _ request: ExchangeRequest, at now: Date
+        _ token: SecretText, _ request: ExchangeRequest, at now: Date, _ timer: inout ExchangeTimer
     ) async throws(ExchangeRefusal) -> ExchangeResponse {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
@@ -26,11 +26,15 @@ struct SessionRenewal: Sendable {
         try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
         let actor = try await actor(for: session, request, at: now)
+        timer.ended(.authenticate)
         let grant = try await match(session, claims, request, at: now)
+        timer.ended(.match)
         let isRenewal = actor == nil && grant.isWhole
         let next = try await isRenewal ? session : open(below: session, actor, claims, request, at: now)
         let minted = try await minted(next, grant, below: session, request, at: now)
+        timer.ended(.mint)
         try await record(minted, next, grant, isRenewal: isRenewal, request, at: now)
+        timer.ended(.record)
         return ExchangeResponse(minted, next, grant)
     }
 
@@ -53,7 +57,7 @@ struct SessionRenewal: Sendable {
         try await refusals.record(
             AuditEvent(
                 refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
-                sessionID: claims.sessionID, reason: RefusalReason.certificate.text, adding: [:]))
+                sessionID: claims.sessionID, reason: RefusalReason.certificate.text))
         throw .subjectToken
     }
 
@@ -64,9 +68,8 @@ struct SessionRenewal: Sendable {
         guard claims.isForBroker else { return }
         try await refusals.record(
             AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: claims.issuer,
-                subject: claims.subject, rule: claims.rule, sessionID: claims.sessionID,
-                reason: RefusalReason.forBroker.text, details: [:]))
+                refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: RefusalReason.forBroker.text))
         throw .subjectToken
     }
 
@@ -77,7 +80,8 @@ struct SessionRenewal: Sendable {
         do {
             stored = try await store.session(claims.sessionID)
         } catch {
-            throw .unavailable(error.description)
+            throw .unavailable(
+                ExchangeOutage(.store, cause: error.description, issuer: claims.issuer, rule: claims.rule))
         }
         if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule,
             stored.binding == claims.binding
@@ -85,11 +89,10 @@ struct SessionRenewal: Sendable {
             return stored
         }
         // Ours by its signature, and yet unknown: a store that was set back. There is nothing to match again.
-        guard let issuer = stored?.issuer ?? claims.issuer else { throw .subjectToken }
         try await refusals.record(
             AuditEvent(
-                refusing: request, at: now, issuer: issuer, subject: claims.subject, rule: claims.rule,
-                sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text, adding: [:]))
+                refusing: request, at: now, issuer: stored?.issuer ?? claims.issuer, subject: claims.subject,
+                rule: claims.rule, sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text))
         throw .subjectToken
     }
 
@@ -105,7 +108,7 @@ struct SessionRenewal: Sendable {
             failure = error
         }
         switch failure {
-        case .unavailable(let cause): throw .unavailable(cause)
+        case .unavailable(let outage): throw .unavailable(outage)
         case .refused(let actor, let reason):
             try await refuse(session, request, .actor, ActorFailure.details(actor, reason), at: now)
             throw .subjectToken
@@ -148,7 +151,7 @@ struct SessionRenewal: Sendable {
                 below: session, actor: actor ?? session.actor, endingAt: Date(timeIntervalSince1970: claims.expiry),
                 at: now)
         } catch {
-            throw .unavailable("\(error)")
+            throw .unavailable(.minting(error, session.issuer, session.rule))
         }
     }
 
@@ -163,7 +166,9 @@ struct SessionRenewal: Sendable {
         } catch {
             failure = error
         }
-        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
+        guard let reason = RefusalReason(failure) else {
+            throw .unavailable(.minting(failure, session.issuer, session.rule))
+        }
         try await refuse(presented, request, reason, at: now)
         throw .subjectToken
     }
@@ -180,12 +185,11 @@ struct SessionRenewal: Sendable {
             } else {
                 try await store.record(session, event)
             }
-            refusals.log.metrics.granted(
-                issuer: session.issuer, rule: grant.rule, session: isRenewal ? .renewed : .narrowed)
         } catch {
-            refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .store)
-            throw .unavailable(error.description)
+            throw .unavailable(.storing(error, event))
         }
+        refusals.log.metrics.granted(
+            issuer: session.issuer, rule: grant.rule, session: isRenewal ? .renewed : .narrowed)
     }
 
     private func refuse(

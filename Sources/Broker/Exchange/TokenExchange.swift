@@ -52,7 +52,7 @@ package struct TokenExchange: Sendable {
             return response
         } catch {
             timer.refused(error)
-            if case .unavailable(let cause) = error { log.noteOutage(cause, request) }
+            if case .unavailable(let outage) = error { log.note(outage, request) }
             throw error
         }
     }
@@ -60,16 +60,18 @@ package struct TokenExchange: Sendable {
     private func decide(
         _ request: ExchangeRequest, at now: Date, _ timer: inout ExchangeTimer
     ) async throws(ExchangeRefusal) -> ExchangeResponse {
-        if case .gatewayToken(let token) = request.subject { return try await renewal.renew(token, request, at: now) }
+        if case .gatewayToken(let token) = request.subject {
+            return try await renewal.renew(token, request, at: now, &timer)
+        }
         let parties = try await authenticate(request, at: now)
         timer.ended(.authenticate)
         let grant = try await match(parties, request, at: now)
         timer.ended(.match)
-        let opened = try await mint(parties, grant, request, at: now)
+        let (token, session) = try await mint(parties, grant, request, at: now)
         timer.ended(.mint)
-        let (token, session) = try await record(opened, parties, grant, request, at: now)
+        let recorded = try await record(token, of: session, parties, grant, request, at: now)
         timer.ended(.record)
-        return ExchangeResponse(token, session, grant)
+        return ExchangeResponse(recorded.token, recorded.session, grant)
     }
 
     /// The subject, and who acts for it.
@@ -92,7 +94,7 @@ package struct TokenExchange: Sendable {
             failure = error
         }
         switch failure {
-        case .unavailable(let cause): throw .unavailable(cause)
+        case .unavailable(let outage): throw .unavailable(outage)
         case .refused(let actor, let reason):
             try await refuse(subject, request, .actor, ActorFailure.details(actor, reason), at: now)
             throw .subjectToken
@@ -119,10 +121,12 @@ package struct TokenExchange: Sendable {
     private func refuse(
         _ error: AuthenticationFailure, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) {
+        if case .keysUnavailable(let cause) = error.reason {
+            throw .unavailable(ExchangeOutage(.keysUnavailable, cause: cause))
+        }
         guard let signer = error.signer else {
             // Anybody can send this, so it must not fill the store.
             log.note(error, request)
-            if case .keysUnavailable(let cause) = error.reason { throw .unavailable(cause) }
             return
         }
         let claims = KeptClaims.of(signer.claims, signedBy: signer.issuer, rules: rules, keeping: keptClaims)
@@ -151,7 +155,7 @@ package struct TokenExchange: Sendable {
                 failure = error
             }
             try await refuse(
-                parties.subject, request, failure == .scope ? .scope : .target, ["rule": .string(grant.rule)], at: now)
+                parties.subject, request, failure == .scope ? .scope : .target, rule: grant.rule, at: now)
             throw failure == .scope ? .scope : .target
         }
     }
@@ -167,8 +171,7 @@ package struct TokenExchange: Sendable {
                 for: parties.subject, grant, actor: parties.actor, binding: binding, keeping: kept(parties.subject),
                 at: now)
         } catch {
-            log.metrics.refused(issuer: parties.subject.issuer, rule: grant.rule, reason: .mint)
-            throw .unavailable("\(error)")
+            throw .unavailable(.minting(error, parties.subject.issuer, grant.rule))
         }
         return (try await token(of: session, parties, grant, request, at: now), session)
     }
@@ -179,7 +182,7 @@ package struct TokenExchange: Sendable {
     ) async throws(ExchangeRefusal) -> CertificateFingerprint? {
         guard grant.bindsCertificate else { return nil }
         if let fingerprint = certificates.fingerprint(of: request.certificate, at: now) { return fingerprint }
-        try await refuse(parties.subject, request, .certificate, ["rule": .string(grant.rule)], at: now)
+        try await refuse(parties.subject, request, .certificate, rule: grant.rule, at: now)
         throw .certificate
     }
 
@@ -192,35 +195,39 @@ package struct TokenExchange: Sendable {
         } catch {
             failure = error
         }
-        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
-        let details: JSONObject = ["rule": .string(grant.rule), "session": .string(session.id)]
-        try await refuse(parties.subject, request, reason, details, at: now)
+        guard let reason = RefusalReason(failure) else {
+            throw .unavailable(.minting(failure, session.issuer, grant.rule))
+        }
+        try await refuse(parties.subject, request, reason, rule: grant.rule, sessionID: session.id, at: now)
         throw .subjectToken
     }
 
     /// Makes the token's record durable. A subject token that was presented before, and may be again, gets a token of the
     /// session that it opened then.
     private func record(
-        _ opened: (GatewayToken, SessionRecord), _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest,
-        at now: Date
-    ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
-        var (token, session) = opened
+        _ token: GatewayToken, of session: SessionRecord, _ parties: Parties, _ grant: Grant,
+        _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) -> (token: GatewayToken, session: SessionRecord) {
         let use = parties.subject.use
-        var outcome = try await store(session, granted(token, session, grant, request, at: now), use)
-        if case .joins(let first) = outcome {
-            (token, session) = (try await self.token(of: first, parties, grant, request, at: now), first)
-            outcome = try await store(session, granted(token, session, grant, request, at: now), use)
-        }
-        if case .recorded = outcome {
-            let event: ExchangeMetrics.SessionEvent = session.id == opened.1.id ? .opened : .joined
-            log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: event)
+        switch try await commit(session, granted(token, session, grant, request, at: now), use) {
+        case .recorded:
+            log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: .opened)
             return (token, session)
+        case .joins(let first):
+            let token = try await self.token(of: first, parties, grant, request, at: now)
+            // Between the two others may have presented it as often as it may be.
+            guard case .recorded = try await commit(first, granted(token, first, grant, request, at: now), use) else {
+                break
+            }
+            log.metrics.granted(issuer: first.issuer, rule: grant.rule, session: .joined)
+            return (token, first)
+        case .exhausted: break
         }
-        try await refuse(parties.subject, request, .replayed, ["rule": .string(grant.rule)], at: now)
+        try await refuse(parties.subject, request, .replayed, rule: grant.rule, at: now)
         throw .subjectToken
     }
 
-    private func store(
+    private func commit(
         _ session: SessionRecord, _ event: AuditEvent, _ use: SubjectTokenUse?
     ) async throws(ExchangeRefusal) -> UseOutcome {
         do {
@@ -228,8 +235,7 @@ package struct TokenExchange: Sendable {
             try await store.record(session, event)
             return .recorded
         } catch {
-            log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .store)
-            throw .unavailable(error.description)
+            throw .unavailable(.storing(error, event))
         }
     }
 
@@ -242,15 +248,15 @@ package struct TokenExchange: Sendable {
     }
 
     private func refuse(
-        _ subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: RefusalReason, _ details: JSONObject,
-        at now: Date
+        _ subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: RefusalReason, _ details: JSONObject = [:],
+        rule: ExactString? = nil, sessionID: ExactString? = nil, at now: Date
     ) async throws(ExchangeRefusal) {
         var details = details
         _ = details.append("claims", .object(kept(subject)))
         try await refusals.record(
             AuditEvent(
-                refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, reason: reason.text,
-                adding: details))
+                refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, rule: rule,
+                sessionID: sessionID, reason: reason.text, adding: details))
     }
 
     private var refusals: RefusalRecorder { RefusalRecorder(store: store, log: log) }

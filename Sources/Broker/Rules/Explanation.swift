@@ -1,6 +1,7 @@
 package import JOSE
 
-/// Why no rule matched: for each rule that was tried, the claims and ids that failed. For the audit record, never for the caller.
+/// Why no rule matched: for each rule that was tried, the claims and ids that failed. For the audit record, never for the
+/// caller.
 package struct Explanation: Sendable, Hashable {
     /// More rules than these are counted, not listed.
     package static let maximumRules = 50
@@ -13,12 +14,14 @@ package struct Explanation: Sendable, Hashable {
     package let rules: [RuleMiss]
     package let omittedRules: Int
 
+    /// A rule that was tried, and what of it did not hold.
     package struct RuleMiss: Sendable, Hashable {
         package let rule: ExactString
         package let claims: [ClaimMiss]
         package let ids: [IDMiss]
     }
 
+    /// A claim that is missing, or has none of the values that the rule wants.
     package struct ClaimMiss: Sendable, Hashable {
         package let claim: ExactString
         package let wanted: [String]

@@ -70,6 +70,7 @@ package struct Grant: Sendable {
         return kept + covered(ours, by: theirs).filter { !kept.contains($0) }
     }
 
+    /// What was asked for beyond the grant.
     package enum NarrowingFailure: Error, Sendable {
         case scope, target
     }

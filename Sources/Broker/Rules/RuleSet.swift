@@ -85,6 +85,7 @@ package struct RuleSet: Sendable {
         readClaims[issuer] ?? []
     }
 
+    /// Of `match`.
     package enum Outcome: Sendable {
         case granted(Grant)
         case refused(Explanation)

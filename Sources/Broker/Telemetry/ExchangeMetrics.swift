@@ -2,6 +2,7 @@ package import JOSE
 
 /// What the exchange path counts and times. Callable from any thread; nothing here waits or suspends.
 package final class ExchangeMetrics: MetricSource {
+    /// Of one exchange or renewal, in this order.
     package enum Step: Int, MetricLabel {
         case authenticate, match, mint, record
     }
@@ -47,11 +48,13 @@ package final class ExchangeMetrics: MetricSource {
             "Exchanges without a token. The issuer is empty where nothing proved it.")
     }
 
+    /// A token was recorded and goes out.
     package func granted(issuer: IssuerName, rule: ExactString, session: SessionEvent) {
         granted.count(row: rows.row(issuer, rule))
         sessions.count(session)
     }
 
+    /// There is no token.
     /// - Parameters:
     ///   - issuer: nil before a signature was found good.
     ///   - rule: nil before one matched.

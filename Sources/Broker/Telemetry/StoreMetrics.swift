@@ -20,11 +20,13 @@ package final class StoreMetrics: MetricSource {
 
     package init() {}
 
+    /// A transaction ended well.
     package func committed(records: Int, took time: Duration) {
         commits.observe(time, .all)
         groups.observe(UInt64(max(0, records)), .all)
     }
 
+    /// A transaction failed, with all of its records.
     package func failed() {
         failures.count()
     }

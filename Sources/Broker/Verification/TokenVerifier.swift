@@ -23,6 +23,7 @@ package struct TokenVerifier: Sendable {
         self.keyRing = keyRing
     }
 
+    /// Whether a gateway may let the holder of `token` pass, at the moment `now`.
     /// - Parameter certificate: that of whoever presents the token, as the handshake or a trusted proxy proved it.
     package func verdict(
         for token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,

@@ -29,11 +29,11 @@ package enum Denial: Sendable, Equatable {
 
 /// What a gateway requires of a token.
 package struct Requirement: Sendable, Equatable {
-    /// All have to be in the token.
-    package var scopes: [Scope]
     /// Each of them is compared with each of the token's patterns.
     package static let maximumModels = 32
 
+    /// All have to be in the token.
+    package var scopes: [Scope]
     /// All have to be allowed by the token; no more than 32.
     package var models: [ExactString]
 

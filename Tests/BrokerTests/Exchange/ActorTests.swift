@@ -228,11 +228,11 @@ import Testing
         let first = try await bench.opened()
         let unknown = try ExchangeBench(fetcher: fetcher, after: bench)
         let request = try unknown.renewal(of: first.accessToken, actor: bench.token(["sub": "bob"]))
-        guard case .unavailable(let cause) = await unknown.refusal(request) else {
+        guard case .unavailable(let outage) = await unknown.refusal(request) else {
             Issue.record("granted, or refused for another reason")
             return
         }
-        #expect(cause == "no route to issuer.example.com")
+        #expect(outage.cause == "no route to issuer.example.com")
         #expect(bench.store.events.count == 1)
     }
 }

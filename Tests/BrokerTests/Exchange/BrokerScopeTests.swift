@@ -128,6 +128,7 @@ import Testing
         let event = try #require(bench.store.events.last)
         #expect(event.kind == .exchangeRefused && event.subject == "corp:alice" && event.rule == "admins")
         #expect(event.sessionID == response.sessionID)
+        #expect(event.details["client"] == "192.0.2.7")
         #expect(try await bench.refusal(renewing: response, actor: bench.actorToken()) == "subjectToken: for_broker")
         #expect(bench.store.sessions.count == 1)
     }

@@ -159,6 +159,7 @@ import Testing
         ]
         for token in tokens {
             #expect(try await bench.refusal(token) == "certificate: certificate")
+            #expect(bench.store.events.last?.rule == (token == tokens[0] ? "ml" : "corp"))
             let response = try await bench.opened(token, with: .connection(peer))
             #expect(try bench.payload(response)["cnf"] != nil)
             // The same proof with another certificate opens a session of its own.

@@ -13,6 +13,7 @@ struct ExchangeBench {
     let clock: ManualClock
     let store: MemoryStore
     let log = LogRecorder()
+    let metrics: ExchangeMetrics
     let ring: KeyRing
     let verifier: TokenVerifier
     let exchange: TokenExchange
@@ -42,15 +43,17 @@ struct ExchangeBench {
         let agents = try Fixture.configuration(Fixture.agents, name: "agents")
         let tokens = TokenConfiguration(issuer: "https://daypass.example.com", audiences: Self.audiences)
         (self.issuer, self.clock, self.ring, self.store) = (issuer, clock, ring, store)
+        let rules = try rules ?? Self.standardRules(issuer: name)
+        metrics = ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
         verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
             ]),
-            rules: try RuleSet(
-                rules ?? Self.standardRules(issuer: name), issuers: [configuration, agents], broker: Fixture.broker),
+            rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
-            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger)
+            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger,
+            metrics: metrics)
     }
 
     static func standardRules(issuer: String = "corp") throws -> [Rule] {
@@ -97,7 +100,8 @@ struct ExchangeBench {
         rule: ExactString? = nil
     ) throws -> ExchangeRequest {
         ExchangeRequest(
-            trace: TraceID(), subject: .proof(SecretText(token)), actorToken: actor.map(SecretText.init),
+            trace: TraceID(), client: "192.0.2.7", subject: .proof(SecretText(token)),
+            actorToken: actor.map(SecretText.init),
             scope: try scope.map { try Fixture.scopes($0) }, targets: targets, rule: rule)
     }
 
@@ -105,7 +109,8 @@ struct ExchangeBench {
         of token: SecretText, actor: String? = nil, scope: [String]? = nil, targets: [ExactString] = []
     ) throws -> ExchangeRequest {
         ExchangeRequest(
-            trace: TraceID(), subject: .gatewayToken(token), actorToken: actor.map(SecretText.init),
+            trace: TraceID(), client: "192.0.2.7", subject: .gatewayToken(token),
+            actorToken: actor.map(SecretText.init),
             scope: try scope.map { try Fixture.scopes($0) }, targets: targets)
     }
 

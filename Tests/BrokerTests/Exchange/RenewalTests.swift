@@ -264,11 +264,11 @@ import Testing
         let first = try await bench.opened()
         bench.store.fail(with: StoreFailure(.unavailable, "record", cause: "disk full"))
         let request = try bench.renewal(of: first.accessToken)
-        guard case .unavailable(let cause) = await bench.refusal(request) else {
+        guard case .unavailable(let outage) = await bench.refusal(request) else {
             Issue.record("granted, or refused for another reason")
             return
         }
-        #expect(cause.contains("disk full"))
+        #expect(outage.cause.contains("disk full"))
         bench.store.fail(with: nil)
         #expect(try await bench.refusal(renewing: first) == nil)
     }

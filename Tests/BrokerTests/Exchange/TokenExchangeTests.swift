@@ -116,7 +116,7 @@ import Testing
         let request = try bench.request(bench.token(), scope: scope, targets: targets)
         #expect(await bench.refusal(request)?.name == reason)
         #expect(bench.store.events.map(\.reason) == [reason])
-        #expect(bench.store.events[0].details["rule"] == "main")
+        #expect(bench.store.events[0].rule == "main")
         #expect(bench.store.sessions.isEmpty)
     }
 
@@ -173,11 +173,11 @@ import Testing
     @Test func `while nothing can be recorded nothing is granted, and it recovers by itself`() async throws {
         let bench = try ExchangeBench()
         bench.store.fail(with: Self.outage)
-        guard case .unavailable(let cause) = await bench.refusal(try bench.request(bench.token())) else {
+        guard case .unavailable(let outage) = await bench.refusal(try bench.request(bench.token())) else {
             Issue.record("granted, or refused for another reason")
             return
         }
-        #expect(cause.contains("disk full"))
+        #expect(outage.cause.contains("disk full"))
         bench.store.fail(with: nil)
         #expect(bench.store.sessions.isEmpty && bench.store.events.isEmpty)
         #expect(await bench.refusal(try bench.request(bench.token())) == nil)
@@ -215,11 +215,11 @@ import Testing
     @Test func `while the issuer's keys are unknown nothing is wrong with the token`() async throws {
         let fetcher = StubKeySetFetcher(.failure(KeySetFetchFailure("no route to issuer.example.com")))
         let bench = try ExchangeBench(fetcher: fetcher)
-        guard case .unavailable(let cause) = await bench.refusal(try bench.request(bench.token())) else {
+        guard case .unavailable(let outage) = await bench.refusal(try bench.request(bench.token())) else {
             Issue.record("refused for another reason")
             return
         }
-        #expect(cause == "no route to issuer.example.com")
+        #expect(outage.cause == "no route to issuer.example.com")
         #expect(bench.store.events.isEmpty)
         fetcher.answer(try bench.issuer.keySet)
         bench.clock.advance(by: .seconds(30))

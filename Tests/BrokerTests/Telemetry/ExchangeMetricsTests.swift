@@ -61,7 +61,7 @@ import Testing
         clock.advance(by: .milliseconds(2))
         timer.ended(.match)
         timer.granted()
-        timer.refused(.unavailable("x"))
+        timer.refused(.unavailable(ExchangeOutage(.store, cause: "x")))
         let lines = metrics.lines
         #expect(lines.contains(#"daypass_exchange_step_duration_seconds_sum{step="authenticate"} 0.001"#))
         #expect(lines.contains(#"daypass_exchange_step_duration_seconds_sum{step="match"} 0.002"#))
