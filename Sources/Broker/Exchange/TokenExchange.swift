@@ -183,7 +183,7 @@ package struct TokenExchange: Sendable {
         at now: Date
     ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
         var (token, session) = opened
-        let use = parties.subject.use
+        let use = parties.subject.use?.of(grant)
         var outcome = try await store(session, granted(token, session, grant, request, at: now), use)
         if case .joins(let first) = outcome {
             (token, session) = (try await self.token(of: first, parties, grant, request, at: now), first)
