@@ -20,7 +20,7 @@ extension AuditEvent {
 
     /// That a request got no token.
     init(
-        refusing request: ExchangeRequest, at now: Date, issuer: IssuerName, subject: ExactString?,
+        refusing request: ExchangeRequest, at now: Date, issuer: IssuerName?, subject: ExactString?,
         rule: ExactString? = nil, sessionID: ExactString? = nil, reason: String, adding more: JSONObject
     ) {
         var details: JSONObject = ["client": .string(request.client)]

@@ -20,7 +20,7 @@ struct SessionRenewal: Sendable {
     ) async throws(ExchangeRefusal) -> ExchangeResponse {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
-        let claims = try authenticate(token, request, at: now)
+        let claims = try await authenticate(token, request, at: now)
         try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
         let actor = try await actor(for: session, request, at: now)
@@ -34,13 +34,20 @@ struct SessionRenewal: Sendable {
 
     private func authenticate(
         _ token: SecretText, _ request: ExchangeRequest, at now: Date
-    ) throws(ExchangeRefusal) -> GatewayClaims {
+    ) async throws(ExchangeRefusal) -> GatewayClaims {
+        let failure: UnacceptableGatewayToken
         do {
             return try verifier.claims(of: token, at: now)
         } catch {
-            refusals.log.note(error, request)
-            throw .subjectToken
+            failure = error
         }
+        if let claims = failure.claims {
+            try await refuse(claims, request, RefusalReason(failure.fault), at: now)
+        } else {
+            // Anybody can send this, so it must not fill the store.
+            refusals.log.note(failure.fault, request)
+        }
+        throw .subjectToken
     }
 
     /// A token with the broker's own scopes is neither renewed nor narrowed.
@@ -48,11 +55,7 @@ struct SessionRenewal: Sendable {
         _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) {
         guard claims.isForBroker else { return }
-        try await refusals.record(
-            AuditEvent(
-                time: now, trace: request.trace, kind: .exchangeRefused, issuer: claims.issuer,
-                subject: claims.subject, rule: claims.rule, sessionID: claims.sessionID,
-                reason: RefusalReason.forBroker.text, details: [:]))
+        try await refuse(claims, request, .forBroker, at: now)
         throw .subjectToken
     }
 
@@ -63,17 +66,14 @@ struct SessionRenewal: Sendable {
         do {
             stored = try await store.session(claims.sessionID)
         } catch {
+            refusals.log.metrics.refused(issuer: claims.issuer, rule: claims.rule, reason: .store)
             throw .unavailable(error.description)
         }
         if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule {
             return stored
         }
         // Ours by its signature, and yet unknown: a store that was set back. There is nothing to match again.
-        guard let issuer = stored?.issuer ?? claims.issuer else { throw .subjectToken }
-        try await refusals.record(
-            AuditEvent(
-                refusing: request, at: now, issuer: issuer, subject: claims.subject, rule: claims.rule,
-                sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text, adding: [:]))
+        try await refuse(claims, request, .sessionUnknown, at: now)
         throw .subjectToken
     }
 
@@ -89,7 +89,9 @@ struct SessionRenewal: Sendable {
             failure = error
         }
         switch failure {
-        case .unavailable(let cause): throw .unavailable(cause)
+        case .unavailable(let cause):
+            refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .keysUnavailable)
+            throw .unavailable(cause)
         case .refused(let actor, let reason):
             try await refuse(session, request, .actor, ActorFailure.details(actor, reason), at: now)
             throw .subjectToken
@@ -130,6 +132,7 @@ struct SessionRenewal: Sendable {
                 below: session, actor: actor ?? session.actor, endingAt: Date(timeIntervalSince1970: claims.expiry),
                 at: now)
         } catch {
+            refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .mint)
             throw .unavailable("\(error)")
         }
     }
@@ -145,7 +148,10 @@ struct SessionRenewal: Sendable {
         } catch {
             failure = error
         }
-        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
+        guard let reason = RefusalReason(failure) else {
+            refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .mint)
+            throw .unavailable("\(failure)")
+        }
         try await refuse(presented, request, reason, at: now)
         throw .subjectToken
     }
@@ -168,6 +174,16 @@ struct SessionRenewal: Sendable {
             refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .store)
             throw .unavailable(error.description)
         }
+    }
+
+    /// Refuses by what the token itself says: its session is not to be looked at, or not there.
+    private func refuse(
+        _ claims: GatewayClaims, _ request: ExchangeRequest, _ reason: RefusalReason, at now: Date
+    ) async throws(ExchangeRefusal) {
+        try await refusals.record(
+            AuditEvent(
+                refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: reason.text, adding: [:]))
     }
 
     private func refuse(

@@ -92,7 +92,9 @@ package struct TokenExchange: Sendable {
             failure = error
         }
         switch failure {
-        case .unavailable(let cause): throw .unavailable(cause)
+        case .unavailable(let cause):
+            log.metrics.refused(issuer: subject.issuer, reason: .keysUnavailable)
+            throw .unavailable(cause)
         case .refused(let actor, let reason):
             try await refuse(subject, request, .actor, ActorFailure.details(actor, reason), at: now)
             throw .subjectToken
@@ -170,7 +172,10 @@ package struct TokenExchange: Sendable {
         } catch {
             failure = error
         }
-        guard let reason = RefusalReason(failure) else { throw .unavailable("\(failure)") }
+        guard let reason = RefusalReason(failure) else {
+            log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .mint)
+            throw .unavailable("\(failure)")
+        }
         let details: JSONObject = ["rule": .string(grant.rule), "session": .string(session.id)]
         try await refuse(parties.subject, request, reason, details, at: now)
         throw .subjectToken

@@ -26,7 +26,8 @@ struct ExchangeBench {
         issuer: TestIssuer? = nil, name: String = "corp", keptClaims: AuditConfiguration.Claims = .matched,
         random: any RandomSource = SystemRandom(), fetcher: StubKeySetFetcher? = nil,
         replay: ReplayPolicy = .standard, rules: [Rule]? = nil, after earlier: ExchangeBench? = nil,
-        store: MemoryStore? = nil, wrap: (MemoryStore) -> any ExchangeStore = { $0 }
+        store: MemoryStore? = nil, metrics: ExchangeMetrics = .disabled,
+        wrap: (MemoryStore) -> any ExchangeStore = { $0 }
     ) throws {
         let issuer = try issuer ?? earlier?.issuer ?? Fixture.quick
         let clock = earlier?.clock ?? ManualClock()
@@ -50,7 +51,7 @@ struct ExchangeBench {
             rules: try RuleSet(
                 rules ?? Self.standardRules(issuer: name), issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
-            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger)
+            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics)
     }
 
     static func standardRules(issuer: String = "corp") throws -> [Rule] {
