@@ -26,7 +26,7 @@ struct SessionRenewal: Sendable {
         let actor = try await actor(for: session, request, at: now)
         let grant = try await match(session, claims, request, at: now)
         let isRenewal = actor == nil && grant.isWhole
-        let next = try await isRenewal ? session : open(below: session, actor, claims, request, at: now)
+        let next = try await isRenewal ? session : open(below: session, grant, actor, claims, request, at: now)
         let minted = try await minted(next, grant, below: session, request, at: now)
         try await record(minted, next, grant, isRenewal: isRenewal, request, at: now)
         return ExchangeResponse(minted, next, grant)
@@ -120,16 +120,17 @@ struct SessionRenewal: Sendable {
     }
 
     private func open(
-        below session: SessionRecord, _ actor: JSONObject?, _ claims: GatewayClaims, _ request: ExchangeRequest,
-        at now: Date
+        below session: SessionRecord, _ grant: Grant, _ actor: JSONObject?, _ claims: GatewayClaims,
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> SessionRecord {
         guard session.lineage.count < SessionRecord.maximumLineage else {
             try await refuse(session, request, .lineage, at: now)
             throw .subjectToken
         }
         do {
+            let expiry = Date(timeIntervalSince1970: claims.expiry)
             return try mint.session(
-                below: session, actor: actor ?? session.actor, endingAt: Date(timeIntervalSince1970: claims.expiry),
+                below: session, actor: actor ?? session.actor, endingAt: min(expiry, session.latestEnd(under: grant)),
                 at: now)
         } catch {
             refusals.log.metrics.refused(issuer: session.issuer, rule: session.rule, reason: .mint)

@@ -27,6 +27,11 @@ package struct SessionRecord: Sendable, Hashable {
         return ExactString("\(rule)\n\(String(decoding: actor.encoded(), as: UTF8.self))")
     }
 
+    /// Its end, or an earlier one where its rule grants shorter sessions by now.
+    func latestEnd(under grant: Grant) -> Date {
+        min(end, start.addingTimeInterval(grant.maximumSession.seconds))
+    }
+
     /// - Parameter ancestors: the lineage of the session that this one descends from.
     package init(
         id: ExactString, ancestors: [ExactString] = [], issuer: IssuerName, subject: ExactString, rule: ExactString,
