@@ -37,8 +37,11 @@ struct ActorAuthenticator: Sendable {
     private static func mayAct(_ actor: VerifiedSubject, for claims: JSONObject, of issuer: IssuerName) -> Bool {
         guard let value = claims["may_act"] else { return true }
         guard let permitted = value.object, !permitted.members.isEmpty else { return false }
-        // A `sub` means somebody else at each issuer: without `iss` it is one of the issuer that said it.
-        guard permitted["iss"] != nil || actor.issuer == issuer else { return false }
+        // A `sub` means somebody else at each issuer: without `iss` it is one of the issuer that said it, and with that
+        // issuer's own `iss` too, which may be that of several (clusters).
+        let iss = permitted["iss"].map(KeptClaims.shortened)
+        let isElsewhere = iss != nil && iss != claims["iss"].map(KeptClaims.shortened)
+        guard isElsewhere || actor.issuer == issuer else { return false }
         return permitted.members.allSatisfy { member in
             actor.claims[member.name].map(KeptClaims.shortened) == KeptClaims.shortened(member.value)
         }

@@ -20,12 +20,16 @@ package struct SessionRecord: Sendable, Hashable {
     /// The claims that are kept for matching the rule again.
     package let claims: JSONObject
 
-    /// What a further presentation of the subject token has to have in common with the first, to join its session: the
-    /// rule, and who acts.
+    /// What sessions of one subject token are told apart by: the rule, and who acts. See `SubjectTokenUse.joining`.
     package var joining: ExactString {
         guard let actor else { return rule }
         // No rule's name has a line break in it.
         return ExactString("\(rule)\n\(String(decoding: actor.encoded(), as: UTF8.self))")
+    }
+
+    /// Its end, or an earlier one where its rule grants shorter sessions by now.
+    func latestEnd(under grant: Grant) -> Date {
+        min(end, start.addingTimeInterval(grant.maximumSession.seconds))
     }
 
     /// - Parameter ancestors: the lineage of the session that this one descends from.

@@ -35,19 +35,34 @@ package struct TokenVerifier: Sendable {
     }
 
     /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now`.
-    package func claims(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
-        try claims(of: token, for: audiencesAndBroker, at: now)
+    package func claims(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
+        let claims: GatewayClaims
+        do {
+            claims = try verified(token, for: audiencesAndBroker, keyRing())
+        } catch {
+            throw UnacceptableGatewayToken(fault: error, claims: nil)
+        }
+        do {
+            try checkTimes(of: claims, at: now)
+        } catch {
+            throw UnacceptableGatewayToken(fault: error, claims: claims)
+        }
+        return claims
     }
 
     private func claims(
         of token: SecretText, for audiences: Set<ExactString>, at now: Date
     ) throws(Denial.TokenFault) -> GatewayClaims {
         let claims = try verified(token, for: audiences, keyRing())
+        try checkTimes(of: claims, at: now)
+        return claims
+    }
+
+    private func checkTimes(of claims: GatewayClaims, at now: Date) throws(Denial.TokenFault) {
         // No leeway: they are our own clocks and our own tokens.
         let seconds = now.timeIntervalSince1970
         guard seconds < claims.expiry else { throw .expired }
         guard seconds >= claims.notBefore else { throw .notYetValid }
-        return claims
     }
 
     private func verified(
@@ -82,4 +97,10 @@ package struct TokenVerifier: Sendable {
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
         return areAllowed ? nil : .insufficientModel
     }
+}
+
+/// Why a gateway token is of no use, and what it says where its signature was good: such a refusal is worth a full record.
+package struct UnacceptableGatewayToken: Error, Sendable {
+    package let fault: Denial.TokenFault
+    package let claims: GatewayClaims?
 }
