@@ -33,21 +33,25 @@ enum Connection {
     static func makeDurable(_ db: Database) throws {
         _ = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
         try db.execute(sql: "PRAGMA synchronous = FULL")
+        // What retention deleted is not to be found in the file: most distributions build SQLite so, others do not.
+        _ = try Int.fetchOne(db, sql: "PRAGMA secure_delete = ON")
         // A reader that stays long lets the log grow; this gives the room back afterwards.
         try db.execute(sql: "PRAGMA journal_size_limit = \(64 << 20)")
         try verifyDurable(db)
     }
 
-    /// - Throws: `.unavailable` unless commits are synced and referential integrity is kept.
+    /// - Throws: `.unavailable` unless commits are synced, referential integrity is kept and what is deleted is erased.
     static func verifyDurable(_ db: Database) throws {
         let journalMode = try String.fetchOne(db, sql: "PRAGMA journal_mode") ?? "none"
         let synchronous = try Int.fetchOne(db, sql: "PRAGMA synchronous") ?? -1
         let foreignKeys = try Int.fetchOne(db, sql: "PRAGMA foreign_keys") ?? -1
-        guard journalMode == "wal", synchronous == 2, foreignKeys == 1 else {
+        let secureDelete = try Int.fetchOne(db, sql: "PRAGMA secure_delete") ?? -1
+        guard journalMode == "wal", synchronous == 2, foreignKeys == 1, secureDelete == 1 else {
             throw StoreFailure(
                 .unavailable, "open the store",
                 cause: "SQLite does not keep what it is given: journal_mode=\(journalMode) (wal is needed), "
-                    + "synchronous=\(synchronous) (2), foreign_keys=\(foreignKeys) (1)")
+                    + "synchronous=\(synchronous) (2), foreign_keys=\(foreignKeys) (1), "
+                    + "secure_delete=\(secureDelete) (1)")
         }
     }
 

@@ -39,12 +39,13 @@ struct UseCounter {
             return .first
         }
         let key: StatementArguments = [use.expires.milliseconds, Data(use.key)]
+        let joining = use.joining(session)
         var total = 0
         var joined: ExactString?
         let rows = try Row.fetchCursor(select, arguments: key)
         while let row = try rows.next() {
             total += row[2] as Int
-            if try row.requiredText(0) == session.joining { joined = try row.requiredText(1) }
+            if try row.requiredText(0) == joining { joined = try row.requiredText(1) }
         }
         guard total < use.maximumUses else { return .refused(.exhausted) }
         guard let joined else {
@@ -60,7 +61,7 @@ struct UseCounter {
         }
         try update.run { binder in
             Self.bind(use, &binder)
-            binder.text(session.joining)
+            binder.text(joining)
         }
         return .further
     }
@@ -68,7 +69,7 @@ struct UseCounter {
     private func insert(_ use: SubjectTokenUse, _ session: SessionRecord) throws {
         try insert.run { binder in
             Self.bind(use, &binder)
-            binder.text(session.joining)
+            binder.text(use.joining(session))
             binder.text(session.id)
         }
     }

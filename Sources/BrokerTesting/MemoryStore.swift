@@ -65,7 +65,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { state throws(StoreFailure) in
             var uses = state.uses[use.key] ?? []
             guard uses.reduce(0, { $0 + $1.count }) < use.maximumUses else { return .exhausted }
-            if let index = uses.firstIndex(where: { $0.joining == session.joining }) {
+            if let index = uses.firstIndex(where: { $0.joining == use.joining(session) }) {
                 guard uses[index].session == session.id else {
                     return state.sessions.rows.first { $0.id == uses[index].session }.map(UseOutcome.joins)
                         ?? .exhausted
@@ -73,7 +73,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 uses[index].count += 1
             } else {
                 guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
-                uses.append(Use(expires: use.expires, joining: session.joining, session: session.id))
+                uses.append(Use(expires: use.expires, joining: use.joining(session), session: session.id))
                 state.sessions.append(session)
             }
             state.uses[use.key] = uses

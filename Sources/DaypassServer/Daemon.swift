@@ -16,6 +16,8 @@ struct Daemon: Sendable {
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles
     private let keyRing: KeyRing
+    /// When the last audit record was made before the start.
+    private let lastRecord: Date?
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
     private let logger: Logger
@@ -34,7 +36,8 @@ struct Daemon: Sendable {
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
         store = try Self.openStore(configuration, .existing, logger, storeMetrics)
         do {
-            try await StartTime.check(clock.now, against: store, accepting: acceptsEarlierClock, logger)
+            lastRecord = try await store.lastAuditTime()
+            try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
             keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
@@ -112,7 +115,8 @@ struct Daemon: Sendable {
                 StoreService(store: store),
                 StoreKeeping(
                     pruning: StorePruning(
-                        store, retention: configuration.audit.retention, clock: clock, logger: logger)),
+                        store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
+                        logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
             ] + server.services

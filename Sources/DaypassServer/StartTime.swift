@@ -11,9 +11,9 @@ enum StartTime {
     /// - Throws: a `CommandFailure` where `now` is before the last record by more than the tolerance, unless that is
     ///   accepted.
     static func check(
-        _ now: Date, against audit: some AuditReader, accepting acceptsEarlier: Bool, _ logger: Logger
-    ) async throws {
-        guard let last = try await audit.lastAuditTime(), now.addingTimeInterval(tolerance.seconds) < last else {
+        _ now: Date, against lastRecord: Date?, accepting acceptsEarlier: Bool, _ logger: Logger
+    ) throws {
+        guard let last = lastRecord, now.addingTimeInterval(tolerance.seconds) < last else {
             return
         }
         let (clock, record) = (now.formatted(.iso8601), last.formatted(.iso8601))

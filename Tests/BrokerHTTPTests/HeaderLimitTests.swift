@@ -4,7 +4,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `Request headers` {
+@Suite(.onOwnThreads) struct `Request headers` {
     @Test func `a token of the greatest length in both headers is read`() async throws {
         try await LiveBroker.run { broker in
             let token = String(repeating: "a", count: CompactJWS.maximumLength)

@@ -182,7 +182,21 @@ import Testing
         await store.close()
     }
 
-    @Test(arguments: ["PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = DELETE"])
+    @Test func `turns erasing of what is deleted on where SQLite was built without`() async throws {
+        await (try folder.open()).close()
+        let setting = try folder.connect().inDatabase { db in
+            _ = try Int.fetchOne(db, sql: "PRAGMA secure_delete = OFF")
+            try Connection.makeDurable(db)
+            return try Int.fetchOne(db, sql: "PRAGMA secure_delete")
+        }
+        #expect(setting == 1)
+    }
+
+    @Test(
+        arguments: [
+            "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = DELETE",
+            "PRAGMA secure_delete = OFF", "PRAGMA secure_delete = FAST",
+        ])
     func `refuses a connection that would not`(_ setting: String) async throws {
         await (try folder.open()).close()
         let failure = try folder.connect().inDatabase { db in

@@ -3,7 +3,7 @@ import Foundation
 import JOSE
 import Testing
 
-@Suite struct `A running broker's own scopes` {
+@Suite(.onOwnThreads) struct `A running broker's own scopes` {
     @Test func `are granted on demand, and their token opens nothing at a gateway and is not renewed`() async throws {
         let workspace = try Workspace()
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)

@@ -2,7 +2,7 @@ import BrokerTesting
 import Foundation
 import Testing
 
-@Suite struct `daypassd check` {
+@Suite(.onOwnThreads) struct `daypassd check` {
     private func check(_ workspace: Workspace, _ arguments: String...) async throws -> RunningProcess.Outcome {
         try await RunningProcess(
             Programs.daypassd, ["check", "--config", workspace.path("daypass.yaml")] + arguments
@@ -100,7 +100,7 @@ import Testing
 }
 
 /// Each slip that the linter knows, in a file of its own, with the place and the advice, and the exit code that CI sees.
-@Suite struct `daypassd check --strict` {
+@Suite(.onOwnThreads) struct `daypassd check --strict` {
     struct Slip: Sendable, CustomTestStringConvertible {
         let name: String
         let rules: String
@@ -209,7 +209,7 @@ import Testing
     }
 }
 
-@Suite struct `daypassd serve` {
+@Suite(.onOwnThreads) struct `daypassd serve` {
     @Test func `logs the warnings of its configuration`() async throws {
         let workspace = try Workspace()
         try workspace.write("spare.json", TestIssuer().jwks)

@@ -6,7 +6,7 @@ import JOSE
 import Logging
 import Testing
 
-@Suite struct `A daemon whose clock is behind its audit record` {
+@Suite(.onOwnThreads) struct `A daemon whose clock is behind its audit record` {
     /// A broker that was stopped after its clock had been so many seconds ahead.
     private func stopped(ahead seconds: Double) async throws -> RunningBroker {
         let workspace = try Workspace()

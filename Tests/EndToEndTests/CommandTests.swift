@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@Suite struct `The daemon's commands` {
+@Suite(.onOwnThreads) struct `The daemon's commands` {
     private func daypassd(_ arguments: String..., in folder: URL? = nil) async throws -> RunningProcess.Outcome {
         try await RunningProcess(Programs.daypassd, arguments, in: folder).outcome()
     }

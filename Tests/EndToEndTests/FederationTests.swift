@@ -5,7 +5,9 @@ import NIOHTTP1
 import Testing
 
 /// Anthropic's own SDK federating with the broker: it is told a base URL and the ids, and nothing of Daypass.
-@Suite(.enabled(if: Programs.anthropicPython != nil, "the anthropic SDK is not installed: Tests/Peers/install"))
+@Suite(
+    .onOwnThreads,
+    .enabled(if: Programs.anthropicPython != nil, "the anthropic SDK is not installed: Tests/Peers/install"))
 struct `Anthropic's SDK` {
     private static let organization = "3e8f0a52-6b0f-4f0e-9a51-5b1c7d3a9e10"
 

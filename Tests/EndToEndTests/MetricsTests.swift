@@ -5,7 +5,7 @@ import NIOHTTP1
 import Testing
 
 /// What Prometheus itself says of the metrics and the alerts.
-@Suite struct MetricsTests {
+@Suite(.onOwnThreads) struct MetricsTests {
     private static let alerts = Programs.repository.appending(path: "config/prometheus/alerts.yaml")
 
     @Test(.enabled(if: Programs.promtool != nil, "promtool is not installed"))

@@ -4,7 +4,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `Programs that nobody here wrote` {
+@Suite(.onOwnThreads) struct `Programs that nobody here wrote` {
     @Test(.enabled(if: Programs.envoy != nil, "envoy is not installed: Tests/Peers/install"))
     func `Envoy accepts a minted token from the published keys and refuses a tampered one`() async throws {
         let envoyProgram = try #require(Programs.envoy)

@@ -3,7 +3,7 @@ import Foundation
 import JOSE
 import Testing
 
-@Suite struct `A running broker and one token again` {
+@Suite(.onOwnThreads) struct `A running broker and one token again` {
     /// All answers to `count` presentations of an ES256 token at once, every other one of which shows its twin: the same
     /// with the other signature that anybody can make of the first.
     private func present(

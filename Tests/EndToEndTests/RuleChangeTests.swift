@@ -4,7 +4,7 @@ import JOSE
 import Testing
 
 /// The operator changes the rules and starts the daemon anew, over the same store, while tokens are out.
-@Suite struct `A broker that is started again with other rules` {
+@Suite(.onOwnThreads) struct `A broker that is started again with other rules` {
     private static let access = ["subject_token_type": "urn:ietf:params:oauth:token-type:access_token"]
 
     struct Change: Sendable, CustomTestStringConvertible {

@@ -6,7 +6,7 @@ import NIOCore
 import NIOHTTP1
 import Testing
 
-@Suite struct `A running broker` {
+@Suite(.onOwnThreads) struct `A running broker` {
     private func broker(
         through wrapper: [String] = [], announcesItself: Bool = true
     ) async throws -> (RunningBroker, TestIssuer) {

@@ -6,10 +6,10 @@ package enum KeptClaims {
     /// In bytes; a longer text is kept as its digest.
     package static let maximumTextLength = 256
 
-    private static let always: [ExactString] = ["iss", "sub", "aud", "iat", "exp", "jti", "may_act"]
+    private static let always: [ExactString] = ["iss", "sub", "aud", "iat", "exp", "jti", "may_act", "act"]
 
-    /// Those of `claims`, which `issuer` signed, that the configuration wants kept: the registered ones, who may act, and
-    /// those that rules of the issuer read, or all of them; long texts by their digests.
+    /// Those of `claims`, which `issuer` signed, that the configuration wants kept: the registered ones, who may act and who
+    /// acts, and those that rules of the issuer read, or all of them; long texts by their digests.
     package static func of(
         _ claims: JSONObject, signedBy issuer: IssuerName, rules: RuleSet, keeping which: AuditConfiguration.Claims
     ) -> JSONObject {

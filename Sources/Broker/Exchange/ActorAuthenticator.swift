@@ -39,8 +39,11 @@ struct ActorAuthenticator: Sendable {
         guard let permitted = value.object, !permitted.members.isEmpty else { return false }
         // Of who signs SVIDs only `sub` is checked: whatever else such a token says, `iss` included, its domain made up.
         guard actor.issuer.trustDomain == nil || permitted["sub"]?.string == actor.identity else { return false }
-        // A `sub` means somebody else at each issuer: without `iss` it is one of the issuer that said it.
-        guard permitted["iss"] != nil || actor.issuer.trustDomain != nil || actor.issuer == issuer else { return false }
+        // A `sub` means somebody else at each issuer: without `iss` it is one of the issuer that said it, and with that
+        // issuer's own `iss` too, which may be that of several (clusters).
+        let iss = permitted["iss"].map(KeptClaims.shortened)
+        let isElsewhere = iss != nil && iss != claims["iss"].map(KeptClaims.shortened)
+        guard isElsewhere || actor.issuer.trustDomain != nil || actor.issuer == issuer else { return false }
         return permitted.members.allSatisfy { member in
             actor.claims[member.name].map(KeptClaims.shortened) == KeptClaims.shortened(member.value)
         }

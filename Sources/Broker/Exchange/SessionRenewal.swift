@@ -21,7 +21,7 @@ struct SessionRenewal: Sendable {
     ) async throws(ExchangeRefusal) -> ExchangeResponse {
         // Each protocol says so in its own words before; a session keeps its rule in any case.
         guard request.rule == nil else { throw .subjectToken }
-        let claims = try authenticate(token, request, at: now)
+        let claims = try await authenticate(token, request, at: now)
         try await refuseOthersHands(claims, request, at: now)
         try await refuseBrokersOwn(claims, request, at: now)
         let session = try await session(of: claims, request, at: now)
@@ -30,7 +30,7 @@ struct SessionRenewal: Sendable {
         let grant = try await match(session, claims, request, at: now)
         timer.ended(.match)
         let isRenewal = actor == nil && grant.isWhole
-        let next = try await isRenewal ? session : open(below: session, actor, claims, request, at: now)
+        let next = try await isRenewal ? session : open(below: session, grant, actor, claims, request, at: now)
         let minted = try await minted(next, grant, below: session, request, at: now)
         timer.ended(.mint)
         try await record(minted, next, grant, isRenewal: isRenewal, request, at: now)
@@ -40,13 +40,20 @@ struct SessionRenewal: Sendable {
 
     private func authenticate(
         _ token: SecretText, _ request: ExchangeRequest, at now: Date
-    ) throws(ExchangeRefusal) -> GatewayClaims {
+    ) async throws(ExchangeRefusal) -> GatewayClaims {
+        let failure: UnacceptableGatewayToken
         do {
             return try verifier.claimsInAnyHands(of: token, at: now)
         } catch {
-            refusals.log.note(error, request)
-            throw .subjectToken
+            failure = error
         }
+        if let claims = failure.claims {
+            try await refuse(claims, request, RefusalReason(failure.fault), at: now)
+        } else {
+            // Anybody can send this, so it must not fill the store.
+            refusals.log.note(failure.fault, request)
+        }
+        throw .subjectToken
     }
 
     /// A token that is bound to a certificate is of no use without it (RFC 8705 §3): most likely it was stolen.
@@ -66,10 +73,7 @@ struct SessionRenewal: Sendable {
         _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) {
         guard claims.isForBroker else { return }
-        try await refusals.record(
-            AuditEvent(
-                refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
-                sessionID: claims.sessionID, reason: RefusalReason.forBroker.text))
+        try await refuse(claims, request, .forBroker, at: now)
         throw .subjectToken
     }
 
@@ -89,10 +93,7 @@ struct SessionRenewal: Sendable {
             return stored
         }
         // Ours by its signature, and yet unknown: a store that was set back. There is nothing to match again.
-        try await refusals.record(
-            AuditEvent(
-                refusing: request, at: now, issuer: stored?.issuer ?? claims.issuer, subject: claims.subject,
-                rule: claims.rule, sessionID: claims.sessionID, reason: RefusalReason.sessionUnknown.text))
+        try await refuse(claims, request, .sessionUnknown, at: now)
         throw .subjectToken
     }
 
@@ -139,16 +140,17 @@ struct SessionRenewal: Sendable {
     }
 
     private func open(
-        below session: SessionRecord, _ actor: JSONObject?, _ claims: GatewayClaims, _ request: ExchangeRequest,
-        at now: Date
+        below session: SessionRecord, _ grant: Grant, _ actor: JSONObject?, _ claims: GatewayClaims,
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> SessionRecord {
         guard session.lineage.count < SessionRecord.maximumLineage else {
             try await refuse(session, request, .lineage, at: now)
             throw .subjectToken
         }
         do {
+            let expiry = Date(timeIntervalSince1970: claims.expiry)
             return try mint.session(
-                below: session, actor: actor ?? session.actor, endingAt: Date(timeIntervalSince1970: claims.expiry),
+                below: session, actor: actor ?? session.actor, endingAt: min(expiry, session.latestEnd(under: grant)),
                 at: now)
         } catch {
             throw .unavailable(.minting(error, session.issuer, session.rule))
@@ -190,6 +192,16 @@ struct SessionRenewal: Sendable {
         }
         refusals.log.metrics.granted(
             issuer: session.issuer, rule: grant.rule, session: isRenewal ? .renewed : .narrowed)
+    }
+
+    /// Refuses by what the token itself says: its session is not to be looked at, or not there.
+    private func refuse(
+        _ claims: GatewayClaims, _ request: ExchangeRequest, _ reason: RefusalReason, at now: Date
+    ) async throws(ExchangeRefusal) {
+        try await refusals.record(
+            AuditEvent(
+                refusing: request, at: now, issuer: claims.issuer, subject: claims.subject, rule: claims.rule,
+                sessionID: claims.sessionID, reason: reason.text))
     }
 
     private func refuse(

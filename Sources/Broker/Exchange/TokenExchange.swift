@@ -208,7 +208,7 @@ package struct TokenExchange: Sendable {
         _ token: GatewayToken, of session: SessionRecord, _ parties: Parties, _ grant: Grant,
         _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> (token: GatewayToken, session: SessionRecord) {
-        let use = parties.subject.use
+        let use = parties.subject.use?.of(grant)
         switch try await commit(session, granted(token, session, grant, request, at: now), use) {
         case .recorded:
             log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: .opened)

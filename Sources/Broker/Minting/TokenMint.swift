@@ -47,7 +47,7 @@ package struct TokenMint: Sendable {
         of session: SessionRecord, _ grant: Grant, at now: Date
     ) throws(MintingFailure) -> GatewayToken {
         let issuedAt = Int(wholeSeconds(now).timeIntervalSince1970)
-        let end = Int(session.end.timeIntervalSince1970.rounded(.down))
+        let end = Int(session.latestEnd(under: grant).timeIntervalSince1970.rounded(.down))
         let lifetime = min(Int(grant.timeToLive.components.seconds), end - issuedAt)
         guard lifetime > 0 else { throw .sessionOver }
         let (tokenID, text): (ExactString, String)

@@ -4,7 +4,8 @@ package import FoundationEssentials
 ///
 /// It is while it goes along with the monotonic clock, to a minute since the last reading that was believed. After a jump
 /// it is believed at once where it jumps back, and otherwise when it has kept its new course for a day. At start there is
-/// nothing to compare it with, and whoever sets a wrong clock right does it soon: it is believed after an hour.
+/// nothing to compare it with but the last record, and whoever sets a wrong clock right does it soon: it is believed after
+/// an hour, or after a day where it is more than a day ahead of that record.
 package struct ClockAgreement: Sendable {
     package static let tolerance: Duration = .seconds(60)
     package static let hourAfterStart: Duration = .seconds(3600)
@@ -22,12 +23,22 @@ package struct ClockAgreement: Sendable {
     /// The wall clock less the monotonic one, in seconds.
     private typealias Course = Double
 
+    /// What it was at start, had it said then the time of the last record.
+    private let lastRecord: Course?
     private var believed: Course?
     /// One that is not believed yet, and when it was first seen.
     private var candidate: (course: Course, since: Duration)
 
-    package init(_ clock: any BrokerClock) {
+    /// - Parameter lastRecord: when something was last recorded by this clock; nil where nothing was.
+    package init(_ clock: any BrokerClock, lastRecord: Date? = nil) {
         candidate = (Self.course(clock), clock.uptime)
+        self.lastRecord = lastRecord.map { $0.timeIntervalSince1970 - clock.uptime.seconds }
+    }
+
+    /// How far the wall clock was ahead of the last record at start, where it was set as it is now; nil up to a day.
+    package var aheadAtStart: Duration? {
+        guard let lastRecord, candidate.course - lastRecord > Self.dayAfterJump.seconds else { return nil }
+        return .seconds(candidate.course - lastRecord)
     }
 
     /// Reads the clocks. The time is only good for what is done at once.
@@ -41,7 +52,8 @@ package struct ClockAgreement: Sendable {
         }
         // Small steps are followed, so that many of them are no jump.
         candidate = (course, Self.agree(course, candidate.course) ? candidate.since : uptime)
-        let left = (believed == nil ? Self.hourAfterStart : Self.dayAfterJump) - (uptime - candidate.since)
+        let wait = believed == nil && aheadAtStart == nil ? Self.hourAfterStart : Self.dayAfterJump
+        let left = wait - (uptime - candidate.since)
         if left <= .zero {
             believed = course
             return .believed(now)

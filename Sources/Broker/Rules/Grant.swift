@@ -42,6 +42,9 @@ package struct Grant: Sendable {
         return grant
     }
 
+    /// Whether its tokens are for the broker itself.
+    var isForBroker: Bool { scope[0].isReserved }
+
     /// Whether nothing less than all was asked for.
     package var isWhole: Bool { scope == wholeScope }
 

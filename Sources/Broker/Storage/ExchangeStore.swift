@@ -43,11 +43,27 @@ package struct SubjectTokenUse: Sendable, Hashable {
     package let expires: Date
     /// At least 1.
     package let maximumUses: Int
+    /// Whether it gets a token for the broker itself.
+    private var isForBroker = false
 
     package init(key: [UInt8], expires: Date, maximumUses: Int) {
         self.key = key
         self.expires = expires
         self.maximumUses = maximumUses
+    }
+
+    /// What a further presentation has to have in common with the first, to join its session: the rule, who acts, and
+    /// whether it is for the broker itself, which a rule may have come to be for since.
+    package func joining(_ session: SessionRecord) -> ExactString {
+        // Behind an actor stands no line break.
+        isForBroker ? ExactString("\(session.joining)\n") : session.joining
+    }
+
+    /// The same use, of what is granted.
+    func of(_ grant: Grant) -> SubjectTokenUse {
+        var use = self
+        use.isForBroker = grant.isForBroker
+        return use
     }
 }
 

@@ -23,13 +23,18 @@ package struct SessionRecord: Sendable, Hashable {
     /// The claims that are kept for matching the rule again.
     package let claims: JSONObject
 
-    /// What a further presentation of the subject token has to have in common with the first, to join its session: the
-    /// rule, who acts, and the certificate.
+    /// What sessions of one subject token are told apart by: the rule, who acts, and the certificate. See
+    /// `SubjectTokenUse.joining`.
     package var joining: ExactString {
         // No rule's name has a line break in it, and no object begins with a number sign.
         let actor = actor.map { "\n\(String(decoding: $0.encoded(), as: UTF8.self))" } ?? ""
         let binding = binding.map { "\n#\($0)" } ?? ""
         return ExactString("\(rule)\(binding)\(actor)")
+    }
+
+    /// Its end, or an earlier one where its rule grants shorter sessions by now.
+    func latestEnd(under grant: Grant) -> Date {
+        min(end, start.addingTimeInterval(grant.maximumSession.seconds))
     }
 
     /// - Parameter ancestors: the lineage of the session that this one descends from.

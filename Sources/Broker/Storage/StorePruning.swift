@@ -1,4 +1,4 @@
-import FoundationEssentials
+package import FoundationEssentials
 package import Logging
 
 /// Takes out of the store what has had its time: uses of subject tokens that expired, and what `audit.retention` no
@@ -20,14 +20,20 @@ package struct StorePruning: Sendable {
     private var isJumped = false
     private var retainedAt: Duration?
 
+    /// - Parameter lastRecord: when the last audit record was made before the start; nil where there is none.
     package init(
-        _ store: any PrunableStore, retention: Duration, clock: any BrokerClock, logger: Logger
+        _ store: any PrunableStore, retention: Duration, lastRecord: Date? = nil, clock: any BrokerClock, logger: Logger
     ) {
         self.store = store
         self.clock = clock
         self.retention = retention
         self.logger = logger
-        agreement = ClockAgreement(clock)
+        agreement = ClockAgreement(clock, lastRecord: lastRecord)
+        if let ahead = agreement.aheadAtStart {
+            logger.warning(
+                "the wall clock is more than a day ahead of the last audit record: nothing is deleted for a day",
+                metadata: ["seconds": "\(Int(ahead.seconds))"])
+        }
     }
 
     /// Deletes all that is due. Ends early when its task is cancelled, or the clock jumps; the next round goes on.

@@ -44,26 +44,43 @@ package struct TokenVerifier: Sendable {
     /// hands of whoever has that certificate.
     package func claims(
         of token: SecretText, presentedBy certificate: CertificateFingerprint?, at now: Date
-    ) throws(Denial.TokenFault) -> GatewayClaims {
+    ) throws(UnacceptableGatewayToken) -> GatewayClaims {
         let claims = try claimsInAnyHands(of: token, at: now)
-        guard claims.mayBeUsed(with: certificate) else { throw .certificate }
+        guard claims.mayBeUsed(with: certificate) else {
+            throw UnacceptableGatewayToken(fault: .certificate, claims: claims)
+        }
         return claims
     }
 
     /// The same without regard to who presents it: `mayBeUsed(with:)` remains to be asked.
-    func claimsInAnyHands(of token: SecretText, at now: Date) throws(Denial.TokenFault) -> GatewayClaims {
-        try claims(of: token, for: audiencesAndBroker, at: now)
+    func claimsInAnyHands(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
+        let claims: GatewayClaims
+        do {
+            claims = try verified(token, for: audiencesAndBroker, keyRing())
+        } catch {
+            throw UnacceptableGatewayToken(fault: error, claims: nil)
+        }
+        do {
+            try checkTimes(of: claims, at: now)
+        } catch {
+            throw UnacceptableGatewayToken(fault: error, claims: claims)
+        }
+        return claims
     }
 
     private func claims(
         of token: SecretText, for audiences: Set<ExactString>, at now: Date
     ) throws(Denial.TokenFault) -> GatewayClaims {
         let claims = try verified(token, for: audiences, keyRing())
+        try checkTimes(of: claims, at: now)
+        return claims
+    }
+
+    private func checkTimes(of claims: GatewayClaims, at now: Date) throws(Denial.TokenFault) {
         // No leeway: they are our own clocks and our own tokens.
         let seconds = now.timeIntervalSince1970
         guard seconds < claims.expiry else { throw .expired }
         guard seconds >= claims.notBefore else { throw .notYetValid }
-        return claims
     }
 
     private func verified(
@@ -98,4 +115,10 @@ package struct TokenVerifier: Sendable {
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
         return areAllowed ? nil : .insufficientModel
     }
+}
+
+/// Why a gateway token is of no use, and what it says where its signature was good: such a refusal is worth a full record.
+package struct UnacceptableGatewayToken: Error, Sendable {
+    package let fault: Denial.TokenFault
+    package let claims: GatewayClaims?
 }

@@ -6,7 +6,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `Limits of the public listener` {
+@Suite(.onOwnThreads) struct `Limits of the public listener` {
     private static let form = ("Content-Type", "application/x-www-form-urlencoded")
 
     private func refusal(_ answer: LiveBroker.Answer, _ status: Int) {

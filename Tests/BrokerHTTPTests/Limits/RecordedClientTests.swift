@@ -5,7 +5,7 @@ import NIOHTTP1
 import Testing
 
 /// Whose address is on record: the one that trusted proxies vouch for, and never one that a client made up.
-@Suite struct `The recorded client address` {
+@Suite(.onOwnThreads) struct `The recorded client address` {
     /// An exchange, a renewal, a narrowing and one refusal of each path, all with these lines of `X-Forwarded-For`.
     private func everyKind(_ broker: LiveBroker, _ forwarded: [String]) async throws {
         let headers = forwarded.map { ("X-Forwarded-For", $0) }

@@ -8,7 +8,7 @@ import NIOHTTP1
 import Testing
 
 /// What the limits of a connection refuse, over a real socket: answered where HTTP still allows it, closed, and counted.
-@Suite(.timeLimit(.minutes(2))) struct `A connection over a limit` {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct `A connection over a limit` {
     private static let limits = [
         "address_rate", "address_connections", "connections", "headers", "body", "slow_request", "slow_response",
         "overload",

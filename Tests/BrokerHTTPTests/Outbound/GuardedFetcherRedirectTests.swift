@@ -2,7 +2,7 @@ import Broker
 import BrokerHTTP
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct GuardedFetcherRedirectTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct GuardedFetcherRedirectTests {
     private static let names = ["a.example", "b.example"]
 
     private func fetch(_ url: OutboundURL, resolver: StubResolver) async throws -> FetchedDocument {

@@ -2,7 +2,7 @@ import Broker
 import BrokerHTTP
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct GuardedFetcherTLSTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct GuardedFetcherTLSTests {
     private func fetch(
         _ url: String, port: Int, trusting roots: GuardedFetcher.TrustRoots
     ) async throws -> FetchedDocument {

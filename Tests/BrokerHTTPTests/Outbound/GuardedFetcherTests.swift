@@ -2,7 +2,7 @@ import Broker
 import BrokerHTTP
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct GuardedFetcherTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct GuardedFetcherTests {
     private func fetch(
         _ url: String, resolver: StubResolver = StubResolver(), timeLimit: Duration = .seconds(60),
         allowsPrivateAddresses: Bool = true

@@ -7,7 +7,7 @@ import ServiceLifecycle
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct IssuerKeysRefresherTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct IssuerKeysRefresherTests {
     private let clock = ManualClock()
     private let naps = ScriptedSleep()
     private let log = LogRecorder()
@@ -22,7 +22,7 @@ import Testing
 
     /// Runs `body` beside the refresher, which is cancelled afterwards and has to end.
     private func running(_ refresher: IssuerKeysRefresher, _ body: () async throws -> Void) async throws {
-        let task = Task { await refresher.run() }
+        let task = Task(executorPreference: OwnThreads.shared) { await refresher.run() }
         do {
             try await body()
         } catch {
@@ -87,7 +87,7 @@ import Testing
         hanging.hold()
         let service = refresher(try keys("slow", hanging), try keys("corp", StubKeySetFetcher(set)))
         let group = ServiceGroup(services: [service], logger: log.logger)
-        let task = Task { try await group.run() }
+        let task = Task(executorPreference: OwnThreads.shared) { try await group.run() }
         await hanging.untilCalled()
         _ = await naps.next()
         await group.triggerGracefulShutdown()
@@ -99,7 +99,7 @@ import Testing
         let set = try TestIssuer(algorithm: .ES256).keySet
         let fixed = IssuerKeys(name: try #require(IssuerName(parsing: "corp")), keys: set, clock: clock)
         let group = ServiceGroup(services: [refresher(fixed)], logger: log.logger)
-        let task = Task { try await group.run() }
+        let task = Task(executorPreference: OwnThreads.shared) { try await group.run() }
         await group.triggerGracefulShutdown()
         // Had the service ended by itself, the group would have failed.
         try await task.value

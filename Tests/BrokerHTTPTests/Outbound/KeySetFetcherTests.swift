@@ -4,7 +4,7 @@ import BrokerTesting
 import JOSE
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct KeySetFetcherTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct KeySetFetcherTests {
     private static let documentPath = "/.well-known/openid-configuration"
 
     private func fetcher(

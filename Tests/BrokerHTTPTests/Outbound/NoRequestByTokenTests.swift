@@ -5,7 +5,7 @@ import JOSE
 import Testing
 
 /// What a token says never decides where a request of ours goes.
-@Suite(.timeLimit(.minutes(2))) struct NoRequestByTokenTests {
+@Suite(.onOwnThreads, .timeLimit(.minutes(2))) struct NoRequestByTokenTests {
     private let clock = ManualClock()
 
     private func trusted(

@@ -6,7 +6,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `POST /v1/oauth/token` {
+@Suite(.onOwnThreads) struct `POST /v1/oauth/token` {
     static let grantType: JSONValue = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
     private func send(

@@ -4,7 +4,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `The published documents` {
+@Suite(.onOwnThreads) struct `The published documents` {
     @Test func `GET /oauth/jwks gives both keys, cacheable, and 304 to who has them`() async throws {
         try await LiveBroker.run { broker in
             let answer = try await broker.send(.GET, "/oauth/jwks")

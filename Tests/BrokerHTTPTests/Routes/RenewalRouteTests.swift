@@ -6,7 +6,7 @@ import NIOHTTP1
 import Testing
 
 /// `POST /oauth/token` with a gateway token as subject token, and with an actor token.
-@Suite struct `POST /oauth/token, renewing` {
+@Suite(.onOwnThreads) struct `POST /oauth/token, renewing` {
     private static func type(_ name: String) -> String { "urn:ietf:params:oauth:token-type:\(name)" }
 
     private func parameters(_ token: String, type: String = type("access_token")) -> [(String, String)] {
@@ -169,7 +169,7 @@ import Testing
     }
 }
 
-@Suite struct `POST /oauth/token, with an actor` {
+@Suite(.onOwnThreads) struct `POST /oauth/token, with an actor` {
     private static func type(_ name: String) -> String { "urn:ietf:params:oauth:token-type:\(name)" }
 
     @Test(arguments: ["jwt", "id_token"])
@@ -243,7 +243,7 @@ import Testing
     }
 }
 
-@Suite struct `POST /oauth/token, with one token again` {
+@Suite(.onOwnThreads) struct `POST /oauth/token, with one token again` {
     @Test func `answers 200 within the window, all in one session, and then 400`() async throws {
         try await LiveBroker.run { broker in
             let token = try broker.subjectToken()

@@ -8,7 +8,7 @@ import Synchronization
 import NIOPosix
 import Testing
 
-@Suite struct `The telemetry listener` {
+@Suite(.onOwnThreads) struct `The telemetry listener` {
     private static let outage = Outage(since: Date(timeIntervalSince1970: 1_800_000_000), cause: "the disk is full")
 
     @Test func `GET /readyz answers 200 and names each issuer while all is well`() async throws {
@@ -105,7 +105,9 @@ import Testing
                 }
                 await store.untilCalled(8)
                 defer { store.release() }
-                let readiness = Task { try await broker.send(.GET, "\(broker.telemetry)/readyz").status }
+                let readiness = Task(executorPreference: OwnThreads.shared) {
+                    try await broker.send(.GET, "\(broker.telemetry)/readyz").status
+                }
                 var questions = asked.makeAsyncIterator()
                 let question = await questions.next()
 

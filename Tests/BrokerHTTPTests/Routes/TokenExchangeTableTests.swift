@@ -5,7 +5,7 @@ import NIOHTTP1
 import Testing
 
 /// The table by which dex tests its token exchange, with a token and a scope of ours in the place of its own.
-@Suite struct `dex's table of token exchanges` {
+@Suite(.onOwnThreads) struct `dex's table of token exchanges` {
     /// Where we answer differently on purpose: we issue no ID tokens, and take no access tokens yet.
     private static let differences = ["id-for-id": 400, "access-for-access": 400]
 

@@ -6,7 +6,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `POST /oauth/token` {
+@Suite(.onOwnThreads) struct `POST /oauth/token` {
     private static let jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
     private static let tokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
     private static func type(_ name: String) -> String { "urn:ietf:params:oauth:token-type:\(name)" }

@@ -5,7 +5,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `ANY /verify` {
+@Suite(.onOwnThreads) struct `ANY /verify` {
     private static let scope = ("Daypass-Require-Scope", "anthropic:messages")
 
     @Test(arguments: ["GET", "POST", "HEAD", "DELETE", "PROPFIND"], ["/verify", "/verify/v1/messages?beta=true"])

@@ -1,4 +1,5 @@
 import Broker
+import BrokerTesting
 import Foundation
 import JOSE
 import OpenSSL
@@ -18,6 +19,11 @@ import Testing
     @Test func `the registered claims and those that a rule reads are kept`() throws {
         let kept = try kept(.matched).members.map(\.name)
         #expect(kept == ["iss", "sub", "aud", "iat", "exp", "jti", "ref", "kubernetes.io"])
+    }
+
+    @Test func `who may act and who acts already, as the issuer says, is kept though no rule reads it`() throws {
+        let acting: JSONObject = ["may_act": ["sub": "m"], "act": ["sub": "a", "act": ["sub": "b"]]]
+        #expect(try kept(.matched, acting.merging(["azp": "c"])) == acting)
     }
 
     @Test func `all are kept where that is configured`() throws {

@@ -144,6 +144,34 @@ import Testing
         #expect(try await bench.refusal(renewing: first, actor: bob) == nil)
     }
 
+    /// Two clusters may have one `iss`, and are two issuers all the same.
+    @Test func `an actor of another issuer that has the same URL is none of the subject's own`() async throws {
+        let (issuer, other) = (try Fixture.quick, try TestIssuer(Fixture.quick.issuer, algorithm: .ES256))
+        let issuers = [
+            try Fixture.trusted(issuer),
+            try Fixture.trusted(other, Fixture.configuration(other, name: "other", audience: "b")),
+        ]
+        let bench = try ExchangeBench()
+        let exchange = TokenExchange(
+            authenticator: JWTAuthenticator(issuers),
+            rules: try RuleSet([ExchangeBench.main()], issuers: issuers.map(\.configuration), broker: Fixture.broker),
+            mint: TokenMint(issuer: Fixture.broker, keyRing: { bench.ring }, random: SystemRandom()),
+            verifier: bench.verifier, store: bench.store, keptClaims: .matched, clock: bench.clock,
+            logger: bench.log.logger)
+        let mayAct: JSONValue = ["iss": .string(ExactString(issuer.issuer)), "sub": "bob"]
+        let impostor = try other.token(other.claims(subject: "bob", at: bench.clock.now).replacing("aud", with: "b"))
+        let token = try bench.token(["may_act": mayAct])
+        await #expect(throws: ExchangeRefusal.self) {
+            try await exchange.exchange(bench.request(token, actor: impostor))
+        }
+        #expect(bench.store.events.last?.details["actor"] == ["reason": "may_act", "sub": "other:bob"])
+        let first = try await exchange.exchange(bench.request(token, actor: bench.token(["sub": "bob"])))
+        await #expect(throws: ExchangeRefusal.self) {
+            try await exchange.exchange(bench.renewal(of: first.accessToken, actor: impostor))
+        }
+        #expect(bench.store.events.last?.details["actor"] == ["reason": "may_act", "sub": "other:bob"])
+    }
+
     @Test func `long values of may_act are still compared when only their digests are left`() async throws {
         let bench = try ExchangeBench()
         let long = String(repeating: "n", count: 300)

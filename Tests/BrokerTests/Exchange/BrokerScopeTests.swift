@@ -155,6 +155,32 @@ import Testing
         #expect(try await before.refusal(renewing: admin) == "subjectToken: for_broker")
     }
 
+    @Test func `is of a session of its own when the rule of a proof's first session came to have it`() async throws {
+        let before = try bench(replay: .standard)
+        let token = try before.token()
+        let gateway = try await before.exchange.exchange(before.request(token))
+        let changed = try ExchangeBench(
+            rules: [
+                Fixture.rule("main", texts: [("sub", ["alice"])], terms: Self.terms(["daypass:admin"]))
+            ], after: before)
+        let own = try await changed.exchange.exchange(changed.request(token, scope: ["daypass:admin"]))
+        #expect(own.sessionID != gateway.sessionID)
+        // Each is joined by its own kind, there and back.
+        let ownAgain = try await changed.exchange.exchange(changed.request(token, scope: ["daypass:admin"]))
+        #expect(ownAgain.sessionID == own.sessionID)
+        let gatewayAgain = try await before.exchange.exchange(before.request(token))
+        #expect(gatewayAgain.sessionID == gateway.sessionID)
+    }
+
+    @Test func `refused to a renewal is on the record with the client's address`() async throws {
+        let bench = try bench()
+        let own = try await bench.opened(scope: ["daypass:admin"])
+        let request = ExchangeRequest(trace: TraceID(), client: "192.0.2.7", subject: .gatewayToken(own.accessToken))
+        #expect(await bench.refusal(request)?.name == "subjectToken")
+        #expect(bench.store.events.last?.reason == "for_broker")
+        #expect(bench.store.events.last?.details["client"] == "192.0.2.7")
+    }
+
     @Test func `is of a session of its own when one proof is used for both, and both uses count`() async throws {
         let bench = try bench(replay: .window(maximumUses: 3))
         let token = try bench.token()

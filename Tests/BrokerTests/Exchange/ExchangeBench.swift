@@ -27,7 +27,8 @@ struct ExchangeBench {
         issuer: TestIssuer? = nil, name: String = "corp", keptClaims: AuditConfiguration.Claims = .matched,
         random: any RandomSource = SystemRandom(), fetcher: StubKeySetFetcher? = nil,
         replay: ReplayPolicy = .standard, rules: [Rule]? = nil, after earlier: ExchangeBench? = nil,
-        store: MemoryStore? = nil, wrap: (MemoryStore) -> any ExchangeStore = { $0 }
+        store: MemoryStore? = nil, metrics: ExchangeMetrics? = nil,
+        wrap: (MemoryStore) -> any ExchangeStore = { $0 }
     ) throws {
         let issuer = try issuer ?? earlier?.issuer ?? Fixture.quick
         let clock = earlier?.clock ?? ManualClock()
@@ -44,7 +45,8 @@ struct ExchangeBench {
         let tokens = TokenConfiguration(issuer: "https://daypass.example.com", audiences: Self.audiences)
         (self.issuer, self.clock, self.ring, self.store) = (issuer, clock, ring, store)
         let rules = try rules ?? Self.standardRules(issuer: name)
-        metrics = ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
+        let metrics = metrics ?? ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
+        self.metrics = metrics
         verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
@@ -52,8 +54,7 @@ struct ExchangeBench {
             ]),
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
-            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger,
-            metrics: metrics)
+            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics)
     }
 
     static func standardRules(issuer: String = "corp") throws -> [Rule] {

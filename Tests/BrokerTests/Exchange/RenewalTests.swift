@@ -106,8 +106,8 @@ import Testing
 
     @Test(
         arguments: [
-            (-1, 1, nil), (-0.001, 1, nil), (0, nil, "subjectToken: "), (0.001, nil, "subjectToken: "),
-            (1, nil, "subjectToken: "), (-900, 900, nil), (-899, 899, nil),
+            (-1, 1, nil), (-0.001, 1, nil), (0, nil, "subjectToken: expired"), (0.001, nil, "subjectToken: expired"),
+            (1, nil, "subjectToken: expired"), (-900, 900, nil), (-899, 899, nil),
         ] as [(Double, Int?, String?)])
     func `the session's end is an end to the second`(offset: Double, lifetime: Int?, refusal: String?) async throws {
         let bench = try ExchangeBench()
@@ -151,10 +151,10 @@ import Testing
         let bench = try ExchangeBench()
         let first = try await bench.opened()
         bench.clock.advance(by: .seconds(-3600))
-        #expect(try await bench.refusal(renewing: first) == "subjectToken: ", "not yet valid")
+        #expect(try await bench.refusal(renewing: first) == "subjectToken: not_yet_valid")
         bench.clock.advance(by: .seconds(86_400))
-        #expect(try await bench.refusal(renewing: first) == "subjectToken: ")
-        #expect(bench.store.events.count == 1)
+        #expect(try await bench.refusal(renewing: first) == "subjectToken: expired")
+        #expect(bench.store.events.count == 3)
     }
 
     // MARK: Audience
@@ -174,7 +174,7 @@ import Testing
 
     // MARK: What is no gateway token of ours
 
-    @Test func `an expired, tampered or foreign token is refused, logged and not recorded`() async throws {
+    @Test func `a tampered or foreign token is refused, logged and not recorded`() async throws {
         let bench = try ExchangeBench()
         let first = try await bench.opened()
         let good = TokenSegments(first.accessToken.reveal())
@@ -200,12 +200,28 @@ import Testing
             #expect(await bench.refusal(request)?.name == "subjectToken", "\(token)")
             bench.clock.advance(by: .milliseconds(100))
         }
-        bench.clock.advance(by: .seconds(900))
-        #expect(try await bench.refusal(renewing: first) == "subjectToken: ")
         #expect(bench.store.events.count == 1 && bench.store.sessions.count == 1)
-        #expect(bench.log.lines.count == tokens.count + 1)
+        #expect(bench.log.lines.count == tokens.count)
         #expect(bench.log.lines.allSatisfy { $0.contains("gateway token refused") })
-        #expect(bench.log.lines.last?.contains("reason=expired") == true)
+    }
+
+    @Test(arguments: [(900.0, "expired"), (-1, "not_yet_valid")])
+    func `a token whose signature is good and whose time is not is refused on the record, with its subject`(
+        step: Double, reason: String
+    ) async throws {
+        let bench = try ExchangeBench()
+        let first = try await bench.opened()
+        bench.clock.now.addTimeInterval(step)
+        let request = ExchangeRequest(
+            trace: TraceID(), client: "192.0.2.7", subject: .gatewayToken(first.accessToken))
+        #expect(await bench.refusal(request)?.name == "subjectToken")
+        let event = try #require(bench.store.events.last)
+        #expect(event.kind == .exchangeRefused && event.reason == reason && event.trace == request.trace)
+        #expect(event.subject == "corp:alice" && event.rule == "main" && event.sessionID == first.sessionID)
+        #expect(event.issuer?.text == "corp" && event.details == ["client": "192.0.2.7"])
+        // Where that cannot be recorded, nothing is said about the token.
+        bench.store.fail(with: StoreFailure(.unavailable, "record", cause: "disk full"))
+        #expect(await bench.refusal(request)?.name == "unavailable")
     }
 
     @Test func `a token of ours that is no access token, or lacks what the mint writes, is refused`() async throws {

@@ -178,9 +178,9 @@ import Testing
         #expect(try bench.claims(renewed)["aud"] == "https://gateway.example.com", "not the new default")
     }
 
-    @Test(arguments: [(60, 60, 60), (7200, 7200, 3540), (1800, 1800, 1800), (60, 3600, 60)])
-    func `lifetimes follow the rule, the session's end stays where it was`(
-        timeToLive: Int, maximumSession: Int, lifetime: Int
+    @Test(arguments: [(60, 60, nil), (60, 61, 1), (7200, 7200, 3540), (1800, 1800, 1740), (60, 3600, 60)])
+    func `lifetimes follow the rule: a session may end earlier by it, and never later`(
+        timeToLive: Int, maximumSession: Int, lifetime: Int?
     ) async throws {
         let bench = try ExchangeBench()
         let first = try await bench.opened()
@@ -188,7 +188,24 @@ import Testing
         let terms = try ExchangeBench.terms(
             timeToLive: .seconds(timeToLive), maximumSession: .seconds(maximumSession))
         let later = try changed(bench, to: ExchangeBench.main(terms))
-        #expect(try await later.renewed(first).lifetime == lifetime)
+        if let lifetime {
+            #expect(try await later.renewed(first).lifetime == lifetime)
+        } else {
+            for scope in [nil, ["a:read"]] {
+                #expect(try await later.refusal(renewing: first, scope: scope) == "subjectToken: session_over")
+            }
+        }
         #expect(bench.store.sessions.map(\.end) == [Fixture.now.addingTimeInterval(3600)])
+    }
+
+    @Test func `a session that is joined ends by what the rule has now`() async throws {
+        let bench = try ExchangeBench()
+        let token = try bench.token()
+        let first = try await bench.exchange.exchange(bench.request(token))
+        bench.clock.advance(by: .seconds(60))
+        let terms = try ExchangeBench.terms(timeToLive: .seconds(100), maximumSession: .seconds(100))
+        let later = try changed(bench, to: ExchangeBench.main(terms))
+        let second = try await later.exchange.exchange(later.request(token))
+        #expect(second.sessionID == first.sessionID && second.lifetime == 40)
     }
 }

@@ -23,6 +23,31 @@ import Testing
         #expect(agreement.reading(of: clock) == .believed(clock.now))
     }
 
+    @Test(arguments: [(nil, nil), (0.0, nil), (86_400, nil), (86_401, 86_401), (400 * 86_400, 400 * 86_400)])
+    func `that is more than a day ahead of the last record is believed a day after the start`(
+        ahead: Double?, seconds: Int?
+    ) {
+        clock.advance(by: .seconds(100))
+        var agreement = ClockAgreement(clock, lastRecord: ahead.map { clock.now.addingTimeInterval(-$0) })
+        #expect(agreement.aheadAtStart == seconds.map { .seconds($0) })
+        let wait = seconds == nil ? 3600 : 86_400
+        clock.advance(by: .seconds(wait - 1))
+        #expect(agreement.reading(of: clock) == .started(.seconds(1)))
+        clock.advance(by: .seconds(1))
+        #expect(agreement.reading(of: clock) == .believed(clock.now))
+    }
+
+    @Test func `that was ahead of the last record and is set right is believed an hour after that`() {
+        let record = clock.now
+        clock.now.addTimeInterval(400 * 86_400)
+        var agreement = ClockAgreement(clock, lastRecord: record)
+        clock.advance(by: .seconds(600))
+        clock.now.addTimeInterval(-400 * 86_400)
+        #expect(agreement.reading(of: clock) == .started(.seconds(3600)))
+        clock.advance(by: .seconds(3600))
+        #expect(agreement.reading(of: clock) == .believed(clock.now))
+    }
+
     @Test func `that is set right after the start is believed an hour after that`() {
         var agreement = ClockAgreement(clock)
         clock.advance(by: .seconds(3000))

@@ -77,6 +77,21 @@ import Testing
         #expect(deletions.map { $0.details["count"] } == [60, 60, 60, 60, 60])
     }
 
+    @Test func `a start with a clock far ahead of the last record deletes nothing for a day, and says so`() async throws
+    {
+        try await record("s", at: clock.now)
+        clock.now.addTimeInterval(500 * 86_400)
+        var pruning = StorePruning(
+            store, retention: day * 400, lastRecord: try await store.lastAuditTime(), clock: clock, logger: log.logger)
+        #expect(log.lines.count == 1 && log.lines[0].contains("more than a day ahead of the last audit record"))
+        clock.advance(by: .seconds(7200))
+        await pruning.round()
+        #expect(store.sessions.count == 1 && deletions.isEmpty)
+        clock.advance(by: day)
+        await pruning.round()
+        #expect(store.sessions.isEmpty)
+    }
+
     @Test func `nothing is deleted in the first hour`() async throws {
         try await record("s1", at: clock.now.addingTimeInterval(-9 * 86_400))
         var pruning = StorePruning(store, retention: day, clock: clock, logger: log.logger)

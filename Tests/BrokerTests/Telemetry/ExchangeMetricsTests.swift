@@ -45,6 +45,26 @@ import Testing
                 == [#"daypass_exchanges_refused_total{issuer="corp",rule="",reason="no_rule"} 1"#])
     }
 
+    @Test func `what could not be decided is counted with its reason, for renewals too`() async throws {
+        let first = try ExchangeBench()
+        let token = try await first.opened()
+        let unread = try ExchangeMetrics(issuers: [Fixture.name("corp")], rules: [ExchangeBench.main()])
+        let broken = try ExchangeBench(after: first, metrics: unread)
+        broken.store.fail(with: StoreFailure(.unavailable, "read", cause: "disk"))
+        #expect(await broken.refusal(try broken.renewal(of: token.accessToken))?.name == "unavailable")
+        #expect(unread.refusals == [#"daypass_exchanges_refused_total{issuer="corp",rule="main",reason="store"} 1"#])
+        broken.store.fail(with: nil)
+        for scope in [nil, ["a:read"]] {
+            let unminted = try ExchangeMetrics(issuers: [Fixture.name("corp")], rules: [ExchangeBench.main()])
+            let bench = try ExchangeBench(
+                random: ScriptedRandom(failingFromCall: 1), after: first, metrics: unminted)
+            let request = try bench.renewal(of: token.accessToken, scope: scope)
+            #expect(await bench.refusal(request)?.name == "unavailable")
+            #expect(
+                unminted.refusals == [#"daypass_exchanges_refused_total{issuer="corp",rule="main",reason="mint"} 1"#])
+        }
+    }
+
     @Test func `an issuer that is not configured counts for nobody`() throws {
         let metrics = try metrics()
         metrics.granted(issuer: try Fixture.name("gone"), rule: "a", session: .opened)
@@ -109,4 +129,8 @@ import Testing
         #expect(refused.reduce(0, +) == 10_000 * RefusalReason.allCases.count)
         #expect(lines.count < 20_200)
     }
+}
+
+extension ExchangeMetrics {
+    fileprivate var refusals: [String] { lines.filter { $0.hasPrefix("daypass_exchanges_refused_total{") } }
 }
