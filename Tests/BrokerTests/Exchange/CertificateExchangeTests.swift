@@ -106,9 +106,10 @@ import Testing
         }
         // What is wrong with the token comes before what is wrong with its scope: 401, not 403.
         #expect(try verdict(nil, scope: "b").denial == .token(.certificate))
-        #expect(throws: Denial.TokenFault.certificate) {
+        let failure = #expect(throws: UnacceptableGatewayToken.self) {
             try bench.verifier.claims(of: response.accessToken, presentedBy: nil, at: bench.clock.now)
         }
+        #expect(failure?.fault == .certificate)
     }
 
     @Test func `is renewed and narrowed with it alone, and stays bound`() async throws {
