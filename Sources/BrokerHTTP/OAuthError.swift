@@ -108,6 +108,13 @@ extension Response {
         json(status, encoded: object.encoded())
     }
 
+    /// 405, with the methods that there are (RFC 9110 §15.5.6).
+    static func methodNotAllowed(_ allowed: String) -> Response {
+        var response = Response.json(.methodNotAllowed, ["error": "method_not_allowed"])
+        response.headers[.allow] = allowed
+        return response
+    }
+
     static func json(_ status: HTTPResponse.Status, encoded: [UInt8]) -> Response {
         Response(
             status: status, headers: [.contentType: "application/json"],

@@ -79,7 +79,7 @@ final class GroupCommit: Sendable {
 
     private func enqueue(_ waiting: Waiting) {
         switch state.withLock({ $0.admit(waiting, bound: waitingBound) }) {
-        case .queued: metrics.waiting(waitingCount)
+        case .queued(let count): metrics.waiting(count)
         case .first: scheduleDrain()
         case .refused(let cause):
             metrics.refusedRecord()
@@ -136,7 +136,9 @@ extension GroupCommit {
     }
 
     fileprivate enum Admission {
-        case queued, first
+        /// With how many wait now.
+        case queued(Int)
+        case first
         case refused(String)
     }
 
@@ -152,7 +154,7 @@ extension GroupCommit {
             guard !isClosed else { return .refused(GroupCommit.closed) }
             guard waiting.count < bound else { return .refused("too many records wait to be written") }
             waiting.append(record)
-            guard !isDraining else { return .queued }
+            guard !isDraining else { return .queued(waiting.count) }
             isDraining = true
             return .first
         }

@@ -8,12 +8,32 @@ struct ActorAuthenticator: Sendable {
 
     let authenticator: JWTAuthenticator
 
-    /// The `act` of tokens that the holder of `token` gets for a subject: itself, around whoever acted before
-    /// (RFC 8693 §4.1).
+    /// The `act` of the tokens that a request gets: its actor, around whoever acted before (RFC 8693 §4.1); nil where it
+    /// has no actor token.
     /// - Parameters:
-    ///   - issuer: the subject's.
     ///   - claims: the subject's, as signed or as kept.
+    ///   - issuer: the subject's.
+    ///   - refuse: puts a refusal on record, with these details.
     func act(
+        for request: ExchangeRequest, _ claims: JSONObject, of issuer: IssuerName, around previous: JSONObject?,
+        at now: Date, refuse: (JSONObject) async throws(ExchangeRefusal) -> Void
+    ) async throws(ExchangeRefusal) -> JSONObject? {
+        guard let token = request.actorToken else { return nil }
+        let failure: ActorFailure
+        do {
+            return try await act(token, for: claims, of: issuer, around: previous, at: now)
+        } catch {
+            failure = error
+        }
+        switch failure {
+        case .unavailable(let outage): throw .unavailable(outage)
+        case .refused(let actor, let reason):
+            try await refuse(ActorFailure.details(actor, reason))
+            throw .subjectToken
+        }
+    }
+
+    private func act(
         _ token: SecretText, for claims: JSONObject, of issuer: IssuerName, around previous: JSONObject?, at now: Date
     ) async throws(ActorFailure) -> JSONObject {
         let actor: VerifiedSubject
@@ -61,7 +81,7 @@ struct ActorAuthenticator: Sendable {
 }
 
 /// Why nobody acts for the subject.
-enum ActorFailure: Error {
+private enum ActorFailure: Error {
     /// With who it was, where the signature was good, and why, as one word of ours.
     case refused(actor: ExactString?, String)
     /// The keys of the actor's issuer are not known at the moment.

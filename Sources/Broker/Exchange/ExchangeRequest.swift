@@ -114,3 +114,12 @@ package struct ExchangeOutage: Sendable {
         ExchangeOutage(.mint, cause: "\(failure)", issuer: issuer, rule: rule)
     }
 }
+
+extension ExchangeRefusal {
+    init(_ failure: Grant.NarrowingFailure) {
+        switch failure {
+        case .scope: self = .scope
+        case .target: self = .target
+        }
+    }
+}

@@ -36,36 +36,33 @@ final class RefusalLog: Sendable {
     /// A refusal before anything was proved.
     func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(failure.reason))
-        guard let omitted = unproved.admit(at: clock.uptime) else { return }
-        logger.info(
-            "subject token refused",
-            metadata: [
-                "trace": "\(request.trace)", "reason": "\(failure.reason.code)", "detail": "\(failure.reason)",
-                "client": "\(request.client)", "omitted": "\(omitted)",
-            ])
-    }
-
-    /// That an exchange could not be decided or recorded.
-    func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
-        metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)
-        guard let omitted = outages.admit(at: clock.uptime) else { return }
-        logger.error(
-            "exchange unavailable",
-            metadata: [
-                "trace": "\(request.trace)", "reason": "\(outage.reason.text)", "cause": "\(outage.cause)",
-                "client": "\(request.client)", "omitted": "\(omitted)",
-            ])
+        log(
+            .info, "subject token refused", request, within: unproved,
+            ["reason": "\(failure.reason.code)", "detail": "\(failure.reason)"])
     }
 
     /// A gateway token that was no good.
     func note(_ fault: Denial.TokenFault, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(fault))
-        guard let omitted = unproved.admit(at: clock.uptime) else { return }
-        logger.info(
-            "gateway token refused",
-            metadata: [
-                "trace": "\(request.trace)", "reason": "\(fault.rawValue)", "client": "\(request.client)",
-                "omitted": "\(omitted)",
-            ])
+        log(.info, "gateway token refused", request, within: unproved, ["reason": "\(fault.rawValue)"])
+    }
+
+    /// That an exchange could not be decided or recorded.
+    func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
+        metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)
+        log(
+            .error, "exchange unavailable", request, within: outages,
+            ["reason": "\(outage.reason.text)", "cause": "\(outage.cause)"])
+    }
+
+    private func log(
+        _ level: Logger.Level, _ message: Logger.Message, _ request: ExchangeRequest, within limit: LineLimit,
+        _ metadata: @autoclosure () -> Logger.Metadata
+    ) {
+        guard let omitted = limit.admit(at: clock.uptime) else { return }
+        let common: Logger.Metadata = [
+            "trace": "\(request.trace)", "client": "\(request.client)", "omitted": "\(omitted)",
+        ]
+        logger.log(level: level, message, metadata: common.merging(metadata()) { $1 })
     }
 }

@@ -100,19 +100,10 @@ struct SessionRenewal: Sendable {
     private func actor(
         for session: SessionRecord, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> JSONObject? {
-        guard let token = request.actorToken else { return nil }
-        let failure: ActorFailure
-        do {
-            return try await actors.act(
-                token, for: session.claims, of: session.issuer, around: session.actor, at: now)
-        } catch {
-            failure = error
-        }
-        switch failure {
-        case .unavailable(let outage): throw .unavailable(outage)
-        case .refused(let actor, let reason):
-            try await refuse(session, request, .actor, ActorFailure.details(actor, reason), at: now)
-            throw .subjectToken
+        try await actors.act(
+            for: request, session.claims, of: session.issuer, around: session.actor, at: now
+        ) { details throws(ExchangeRefusal) in
+            try await refuse(session, request, .actor, details, at: now)
         }
     }
 
@@ -135,8 +126,8 @@ struct SessionRenewal: Sendable {
         } catch {
             failure = error
         }
-        try await refuse(session, request, failure == .scope ? .scope : .target, at: now)
-        throw failure == .scope ? .scope : .target
+        try await refuse(session, request, RefusalReason(failure), at: now)
+        throw ExchangeRefusal(failure)
     }
 
     private func open(

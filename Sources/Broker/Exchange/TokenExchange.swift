@@ -19,6 +19,7 @@ package struct TokenExchange: Sendable {
     private let keptClaims: AuditConfiguration.Claims
     private let clock: any BrokerClock
     private let log: RefusalLog
+    private let refusals: RefusalRecorder
     private let renewal: SessionRenewal
 
     package init(
@@ -36,9 +37,10 @@ package struct TokenExchange: Sendable {
         self.keptClaims = keptClaims
         self.clock = clock
         log = RefusalLog(logger: logger, clock: clock, metrics: metrics)
+        refusals = RefusalRecorder(store: store, log: log)
         renewal = SessionRenewal(
             verifier: verifier, certificates: certificates, actors: actors, rules: rules, mint: mint, store: store,
-            refusals: RefusalRecorder(store: store, log: log))
+            refusals: refusals)
     }
 
     /// A gateway token for the subject that the request proves, durable on return.
@@ -84,21 +86,12 @@ package struct TokenExchange: Sendable {
         _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Parties {
         let subject = try await verified(request, at: now)
-        guard let actorToken = request.actorToken else { return Parties(subject: subject, actor: nil) }
-        let failure: ActorFailure
-        do {
-            let act = try await actors.act(
-                actorToken, for: subject.claims, of: subject.issuer, around: nil, at: now)
-            return Parties(subject: subject, actor: act)
-        } catch {
-            failure = error
+        let actor = try await actors.act(
+            for: request, subject.claims, of: subject.issuer, around: nil, at: now
+        ) { details throws(ExchangeRefusal) in
+            try await refuse(subject, request, .actor, details, at: now)
         }
-        switch failure {
-        case .unavailable(let outage): throw .unavailable(outage)
-        case .refused(let actor, let reason):
-            try await refuse(subject, request, .actor, ActorFailure.details(actor, reason), at: now)
-            throw .subjectToken
-        }
+        return Parties(subject: subject, actor: actor)
     }
 
     private func verified(
@@ -154,9 +147,8 @@ package struct TokenExchange: Sendable {
             } catch {
                 failure = error
             }
-            try await refuse(
-                parties.subject, request, failure == .scope ? .scope : .target, rule: grant.rule, at: now)
-            throw failure == .scope ? .scope : .target
+            try await refuse(parties.subject, request, RefusalReason(failure), rule: grant.rule, at: now)
+            throw ExchangeRefusal(failure)
         }
     }
 
@@ -258,8 +250,6 @@ package struct TokenExchange: Sendable {
                 refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, rule: rule,
                 sessionID: sessionID, reason: reason.text, adding: details))
     }
-
-    private var refusals: RefusalRecorder { RefusalRecorder(store: store, log: log) }
 
     private func kept(_ subject: VerifiedSubject) -> JSONObject {
         KeptClaims.of(subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)

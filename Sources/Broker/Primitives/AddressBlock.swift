@@ -22,10 +22,7 @@ package struct AddressBlock: Sendable, Hashable, CustomStringConvertible {
     /// An IPv4-mapped IPv6 address is in the block that its IPv4 address is in, and in no other.
     package func contains(_ address: IPAddress) -> Bool {
         let bytes = address.unmapped.bytes
-        guard bytes.count == base.count else { return false }
-        let whole = prefixLength / 8
-        for index in 0..<whole where bytes[index] != base[index] { return false }
-        return prefixLength % 8 == 0 || (bytes[whole] ^ base[whole]) & Self.mask(prefixLength % 8) == 0
+        return bytes.count == base.count && bytes.starts(with: base, bits: prefixLength)
     }
 
     private var hasZerosBehindPrefix: Bool {

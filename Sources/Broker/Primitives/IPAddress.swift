@@ -49,11 +49,7 @@ package struct IPAddress: Sendable, Hashable {
         let bits: Int
 
         func contains(_ address: [UInt8]) -> Bool {
-            for bit in 0..<bits {
-                let mask = UInt8(0x80) >> UInt8(bit % 8)
-                if (address[bit / 8] ^ prefix[bit / 8]) & mask != 0 { return false }
-            }
-            return true
+            address.starts(with: prefix, bits: bits)
         }
     }
 
@@ -115,5 +111,14 @@ package struct IPAddress: Sendable, Hashable {
             bytes += [UInt8(group >> 8), UInt8(group & 0xFF)]
         }
         return bytes
+    }
+}
+
+extension [UInt8] {
+    /// Whether the first `bits` are those of `prefix`. Both have so many.
+    func starts(with prefix: [UInt8], bits: Int) -> Bool {
+        let whole = bits / 8
+        for index in 0..<whole where self[index] != prefix[index] { return false }
+        return bits % 8 == 0 || (self[whole] ^ prefix[whole]) >> UInt8(8 - bits % 8) == 0
     }
 }

@@ -82,6 +82,13 @@ extension RefusalReason {
 }
 
 extension RefusalReason {
+    init(_ failure: Grant.NarrowingFailure) {
+        switch failure {
+        case .scope: self = .scope
+        case .target: self = .target
+        }
+    }
+
     /// - Returns: nil where the request is not at fault.
     init?(_ failure: MintingFailure) {
         switch failure {

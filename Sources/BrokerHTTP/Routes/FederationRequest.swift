@@ -24,8 +24,9 @@ package struct FederationRequest: Sendable {
         for parameter in FederationIDs.Parameter.allCases {
             ids[parameter] = try members.text(ExactString(parameter.rawValue))
         }
+        let scope = try TokenRequest.scope(parsing: members.text("scope"))
         exchange = ExchangeRequest(
-            trace: trace, client: client, subject: .proof(SecretText(assertion.string)), scope: try Self.scope(members),
+            trace: trace, client: client, subject: .proof(SecretText(assertion.string)), scope: scope,
             rule: try members.text("federation_rule_id"), federation: ids, certificate: certificate)
     }
 
@@ -36,14 +37,6 @@ package struct FederationRequest: Sendable {
             // It says where and why, and holds nothing of the text.
             throw OAuthError(.invalidRequest, "the body is \(error.description)")
         }
-    }
-
-    private static func scope(_ members: JSONObject) throws(OAuthError) -> [Scope]? {
-        guard let text = try members.text("scope") else { return nil }
-        guard let scope = Scope.list(parsing: text.string), !scope.isEmpty else {
-            throw OAuthError(.invalidScope, "the scope is malformed")
-        }
-        return scope
     }
 }
 

@@ -31,10 +31,10 @@ struct PublicRoutes: HTTPResponder {
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request)
         case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
-        case ("/oauth/token", _), (FederationRoute.path, _): return Self.methodNotAllowed("POST")
+        case ("/oauth/token", _), (FederationRoute.path, _): return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):
-            return Self.methodNotAllowed("GET, HEAD")
+            return .methodNotAllowed("GET, HEAD")
         default: return .json(.notFound, ["error": "not_found"])
         }
     }
@@ -44,11 +44,5 @@ struct PublicRoutes: HTTPResponder {
         var context = context
         context.client = token.limits.client(of: context.peer, request.headers)
         return context
-    }
-
-    private static func methodNotAllowed(_ allowed: String) -> Response {
-        var response = Response.json(.methodNotAllowed, ["error": "method_not_allowed"])
-        response.headers[.allow] = allowed
-        return response
     }
 }

@@ -30,10 +30,7 @@ struct TelemetryRoutes: HTTPResponder {
             return Response(
                 status: .ok, headers: [.contentType: MetricText.contentType],
                 body: ResponseBody(byteBuffer: ByteBuffer(bytes: metrics.text())))
-        case ("/healthz", _), ("/readyz", _), ("/metrics", _):
-            var response = Response.json(.methodNotAllowed, ["error": "method_not_allowed"])
-            response.headers[.allow] = "GET, HEAD"
-            return response
+        case ("/healthz", _), ("/readyz", _), ("/metrics", _): return .methodNotAllowed("GET, HEAD")
         default: return .json(.notFound, ["error": "not_found"])
         }
     }

@@ -57,7 +57,8 @@ package struct TokenRequest: Sendable {
         }
         self.grantType = grantType
         exchange = ExchangeRequest(
-            trace: trace, client: client, subject: subject, actorToken: actorToken, scope: try Self.scope(form),
+            trace: trace, client: client, subject: subject, actorToken: actorToken,
+            scope: try Self.scope(parsing: form["scope"]),
             targets: try Self.targets(form), rule: form["rule"], certificate: certificate)
     }
 
@@ -95,8 +96,9 @@ package struct TokenRequest: Sendable {
         return issued
     }
 
-    private static func scope(_ form: FormBody) throws(OAuthError) -> [Scope]? {
-        guard let text = form["scope"] else { return nil }
+    /// The value of a `scope` parameter; nil where there is none.
+    static func scope(parsing text: ExactString?) throws(OAuthError) -> [Scope]? {
+        guard let text else { return nil }
         guard let scope = Scope.list(parsing: text.string), !scope.isEmpty else {
             throw OAuthError(.invalidScope, "the scope is malformed")
         }
