@@ -66,7 +66,7 @@ let package = Package(
         .target(
             name: "BrokerHTTP",
             dependencies: [
-                "Broker", "JOSE", "OpenSSL",
+                "Broker", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -76,6 +76,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -89,7 +90,7 @@ let package = Package(
         .executableTarget(
             name: "DaypassServer",
             dependencies: [
-                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL",
+                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
@@ -131,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "BrokerHTTPTests",
             dependencies: [
-                "Broker", "BrokerHTTP", "BrokerTesting", "JOSE", "OpenSSL",
+                "Broker", "BrokerHTTP", "BrokerTesting", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

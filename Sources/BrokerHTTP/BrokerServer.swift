@@ -16,6 +16,7 @@ package struct BrokerServer: Sendable {
 
     /// - Parameters:
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
+    ///   - tls: of the public listener; nil for plain HTTP.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
     ///   - onListening: told the address of each listener once it accepts connections.
@@ -23,7 +24,7 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
         keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], clock: any BrokerClock,
         storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics, logger: Logger,
-        eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        tls: TLSListener? = nil, eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
         let server = configuration.server
@@ -35,20 +36,20 @@ package struct BrokerServer: Sendable {
             keys: KeyRoutes(configuration: configuration, keyRing: keyRing),
             verify: VerifyRoute(verifier: verifier, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(
-            readiness: Readiness(issuers: issuers, storeOutage: storeOutage), metrics: metrics)
+            readiness: Readiness(issuers: issuers, tls: metrics.tls, storeOutage: storeOutage), metrics: metrics)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         services = [
             Self.listener(
                 telemetryRoutes, on: server.telemetryListener,
-                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, Self.telemetryLoop, quiet
+                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, nil, Self.telemetryLoop, quiet
             ) { await onListening(.telemetry, $0) },
             Self.listener(
                 CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,
                 CountedConnections(
                     bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
                     metrics: metrics.requests),
-                ConnectionShares(server, refusals: refusals), eventLoops, quiet
+                ConnectionShares(server, refusals: refusals), tls, eventLoops, quiet
             ) { await onListening(.public, $0) },
         ]
     }
@@ -64,16 +65,16 @@ package struct BrokerServer: Sendable {
     /// this one its turn; and a long scrape holds up nobody.
     private static let telemetryLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    private static func listener<Routes: HTTPResponder>(
+    static func listener<Routes: HTTPResponder>(
         _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
-        _ shares: ConnectionShares?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
+        _ shares: ConnectionShares?, _ tls: TLSListener?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
         onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         let channel = Self.channel
         let application = Application(
             responder: routes,
             server: HTTPServerBuilder {
-                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares)
+                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), backlog: 1024,

@@ -9,6 +9,8 @@ package struct BrokerMetrics: Sendable {
     package let verify: VerifyMetrics
     package let store: StoreMetrics
     package let requests: RequestMetrics
+    /// Nil without TLS.
+    package let tls: TLSMetrics?
     private let issuers: IssuerKeysMetrics
     private let process: ProcessMetrics
 
@@ -22,6 +24,7 @@ package struct BrokerMetrics: Sendable {
         exchange = ExchangeMetrics(issuers: configuration.issuers.map(\.name), rules: configuration.rules.rules)
         verify = VerifyMetrics()
         self.store = store
+        tls = configuration.server.publicTLS.map { _ in TLSMetrics() }
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
         process = ProcessMetrics(start: start)
@@ -33,6 +36,7 @@ package struct BrokerMetrics: Sendable {
         for source in [exchange, verify, store, requests, issuers, process] as [any MetricSource] {
             source.write(to: &text)
         }
+        tls?.write(to: &text)
         text.family(
             "daypass_metrics_series_omitted", .gauge,
             "Series without a line of their own, since a family shows \(MetricText.maximumSeries) at most.")

@@ -4,11 +4,17 @@ package import JOSE
 /// Whether the broker can do its work: what is not ready, and since when.
 package struct Readiness: Sendable {
     private let issuers: [TrustedIssuer]
+    private let tls: TLSMetrics?
     private let storeOutage: @Sendable () async -> Outage?
 
-    /// - Parameter storeOutage: since when and why the store does not record, if it does not.
-    package init(issuers: [TrustedIssuer], storeOutage: @escaping @Sendable () async -> Outage?) {
+    /// - Parameters:
+    ///   - tls: of the public listener; nil for plain HTTP.
+    ///   - storeOutage: since when and why the store does not record, if it does not.
+    package init(
+        issuers: [TrustedIssuer], tls: TLSMetrics? = nil, storeOutage: @escaping @Sendable () async -> Outage?
+    ) {
         self.issuers = issuers
+        self.tls = tls
         self.storeOutage = storeOutage
     }
 
@@ -43,7 +49,18 @@ package struct Readiness: Sendable {
         _ = json.append("store", .object(storeState))
         let issuerStates = states.map { ($0.text, JSONValue.object(Self.json($1))) }
         _ = json.append("issuers", .object(JSONObject(uniqueMembers: issuerStates)))
+        if let certificate = tls?.certificate { _ = json.append("tls", .object(Self.json(certificate))) }
         return json
+    }
+
+    /// For information: whatever its state, the listener answers with the certificate that it has.
+    private static func json(_ certificate: TLSMetrics.Certificate) -> JSONObject {
+        var state: JSONObject = ["certificate_expires": time(certificate.expiry)]
+        if let failure = certificate.failure {
+            _ = state.append("last_error", .string(ExactString(failure.cause)))
+            _ = state.append("failing_since", time(failure.since))
+        }
+        return state
     }
 
     private static func json(_ status: IssuerKeys.Status) -> JSONObject {
