@@ -42,7 +42,8 @@ package struct BrokerServer: Sendable {
         services = [
             Self.listener(
                 telemetryRoutes, on: server.telemetryListener,
-                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, nil, Self.telemetryLoop, quiet
+                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, nil, Self.telemetryLoop,
+                quiet
             ) { await onListening(.telemetry, $0) },
             Self.listener(
                 CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,

@@ -23,8 +23,11 @@ package final class X509SVIDValidator: Sendable {
     /// Chains that are remembered, at most.
     package static let standardCapacity = 8192
 
+    typealias Validation = @Sendable ([[UInt8]], TrustBundleSet, Date) -> Result<X509SVID, X509SVIDFailure>
+
     private let bundles: @Sendable () -> TrustBundleSet
     private let capacity: Int
+    private let validation: Validation
     private let proved = Mutex(Generations())
 
     /// Two halves: when the newer one is full, the older one is forgotten. What is used goes on in the newer one.
@@ -47,19 +50,31 @@ package final class X509SVIDValidator: Sendable {
     /// - Parameters:
     ///   - capacity: 0 remembers nothing.
     ///   - bundles: the snapshot of now; called from any thread.
-    package init(capacity: Int = standardCapacity, bundles: @escaping @Sendable () -> TrustBundleSet) {
+    package convenience init(capacity: Int = standardCapacity, bundles: @escaping @Sendable () -> TrustBundleSet) {
+        self.init(capacity: capacity, bundles: bundles) { chain, bundles, now in
+            do throws(X509SVIDFailure) {
+                return .success(try X509SVID.validate(chain, against: bundles, at: now))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// - Parameter validation: for tests, which count how often it is asked for.
+    init(capacity: Int, bundles: @escaping @Sendable () -> TrustBundleSet, validation: @escaping Validation) {
         self.capacity = capacity
         self.bundles = bundles
+        self.validation = validation
     }
 
     /// What `X509SVID.validate` says of the chain at this moment.
     package func validate(_ chain: [[UInt8]], at now: Date) throws(X509SVIDFailure) -> X509SVID {
         let bundles = bundles()
-        guard capacity > 0, let key = Self.key(chain) else { return try X509SVID.validate(chain, against: bundles, at: now) }
+        guard capacity > 0, let key = Self.key(chain) else { return try validation(chain, bundles, now).get() }
         if let entry = remembered(key), entry.since <= now, entry.svid.isCurrent(in: bundles, at: now) {
             return entry.svid
         }
-        let svid = try X509SVID.validate(chain, against: bundles, at: now)
+        let svid = try validation(chain, bundles, now).get()
         remember(Entry(svid: svid, since: now), key)
         return svid
     }
@@ -72,10 +87,14 @@ package final class X509SVIDValidator: Sendable {
         return try validate(certificate.chain, at: now)
     }
 
+    var rememberedCount: Int { proved.withLock { $0.newer.count + $0.older.count } }
+
     /// - Returns: SHA-256 of the whole chain, or nil for what is refused before it is read.
     private static func key(_ chain: [[UInt8]]) -> [UInt8]? {
         let size = chain.reduce(0) { $0 + $1.count }
-        guard (1...X509SVID.maximumChainLength).contains(chain.count), size <= X509SVID.maximumChainSize else { return nil }
+        guard (1...X509SVID.maximumChainLength).contains(chain.count), size <= X509SVID.maximumChainSize else {
+            return nil
+        }
         var input: [UInt8] = []
         input.reserveCapacity(size + 4 * chain.count)
         for certificate in chain {

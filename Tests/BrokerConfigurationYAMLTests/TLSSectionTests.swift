@@ -3,7 +3,9 @@ import BrokerConfigurationYAML
 import Testing
 
 @Suite struct `TLS of the public listener` {
-    private static func lines(_ tls: String, listen: String = "0.0.0.0:8443", url: String = "https://a.b") -> [Int: String] {
+    private static func lines(_ tls: String, listen: String = "0.0.0.0:8443", url: String = "https://a.b") -> [Int:
+        String]
+    {
         [2: "  public: {listen: \"\(listen)\", url: \"\(url)\", tls: \(tls)}"]
     }
 
@@ -36,19 +38,38 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{}", ["59: expected the key \"certificate\" in server.public.tls", "59: expected the key \"key\" in server.public.tls"]),
-        ("{key: a}", ["59: expected the key \"certificate\" in server.public.tls"]),
-        ("{certificate: a}", ["59: expected the key \"key\" in server.public.tls"]),
-        ("true", ["59: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"]),
-        ("~", ["59: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"]),
-        ("{certificate: a, key: a, client_certificate: off}", ["84: unknown key \"client_certificate\"; did you mean \"client_certificates\"?"]),
-        ("{certificate: a, key: a, client_certificates: require}", ["105: expected request or off"]),
-        ("{certificate: a, key: a, client_certificates: false}", ["105: expected request or off"]),
-        ("{certificate: a, key: a, client_certificates: Off}", ["105: expected request or off"]),
-        ("{certificate: a, key: a, minimum_version: \"1.1\"}", ["101: expected \"1.3\" or \"1.2\""]),
-        ("{certificate: a, key: a, minimum_version: 1}", ["101: expected \"1.3\" or \"1.2\""]),
-        ("{certificate: a, key: a, minimum_version: 1.30}", ["101: expected \"1.3\" or \"1.2\""]),
-        ("{certificate: a, key: ''}", ["81: expected the path of a PEM file"]),
+        (
+            "{}",
+            [
+                "61: expected the key \"certificate\" in server.public.tls",
+                "61: expected the key \"key\" in server.public.tls",
+            ]
+        ),
+        ("{key: a}", ["61: expected the key \"certificate\" in server.public.tls"]),
+        ("{certificate: a}", ["61: expected the key \"key\" in server.public.tls"]),
+        (
+            "true",
+            [
+                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"
+            ]
+        ),
+        (
+            "~",
+            [
+                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"
+            ]
+        ),
+        (
+            "{certificate: a, key: a, client_certificate: off}",
+            ["86: unknown key \"client_certificate\"; did you mean \"client_certificates\"?"]
+        ),
+        ("{certificate: a, key: a, client_certificates: require}", ["107: expected request or off"]),
+        ("{certificate: a, key: a, client_certificates: false}", ["107: expected request or off"]),
+        ("{certificate: a, key: a, client_certificates: Off}", ["107: expected request or off"]),
+        ("{certificate: a, key: a, minimum_version: \"1.1\"}", ["103: expected \"1.3\" or \"1.2\""]),
+        ("{certificate: a, key: a, minimum_version: 1}", ["103: expected \"1.3\" or \"1.2\""]),
+        ("{certificate: a, key: a, minimum_version: 1.30}", ["103: expected \"1.3\" or \"1.2\""]),
+        ("{certificate: a, key: ''}", ["83: expected the path of a PEM file"]),
     ])
     func `what is missing, misspelt or weak is refused`(tls: String, errors: [String]) {
         #expect(SampleConfiguration.errors(Self.lines(tls)) == errors.map { "2:\($0)" })
@@ -64,6 +85,6 @@ import Testing
     @Test func `a faulty section does not bring a complaint about the address as well`() {
         #expect(
             SampleConfiguration.errors(Self.lines("{certificate: a, key: b, minimum_version: ssl}"))
-                == ["2:101: expected \"1.3\" or \"1.2\""])
+                == ["2:103: expected \"1.3\" or \"1.2\""])
     }
 }

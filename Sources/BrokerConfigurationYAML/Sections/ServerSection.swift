@@ -49,7 +49,8 @@ struct ServerSection {
         let url = fields.required("url").flatMap { node -> String? in
             guard let url = origin(node, problems) else { return nil }
             guard section == nil || url.hasPrefix("https://") else {
-                return node.refused(problems, "expected a URL that begins with https://, since there is server.public.tls")
+                return node.refused(
+                    problems, "expected a URL that begins with https://, since there is server.public.tls")
             }
             return url
         }

@@ -20,7 +20,9 @@ struct CertificateFiles: Hashable, Sendable {
 
     /// The pair as BoringSSL takes it.
     /// - Throws: where the key is not that of the first certificate, among others.
-    func pair(_ tls: ListenerTLS) throws(ServerCertificateFailure) -> (chain: [NIOSSLCertificate], key: NIOSSLPrivateKey) {
+    func pair(_ tls: ListenerTLS) throws(ServerCertificateFailure) -> (
+        chain: [NIOSSLCertificate], key: NIOSSLPrivateKey
+    ) {
         let chain: [NIOSSLCertificate]
         do {
             chain = try NIOSSLCertificate.fromPEMBytes(certificate)
