@@ -120,9 +120,9 @@ struct Daemon: Sendable {
 
 extension Daemon {
     private func serverCertificate(_ metrics: BrokerMetrics) async throws -> ServerCertificate? {
-        guard let tls = configuration.server.publicTLS, let metrics = metrics.tls else { return nil }
+        guard let tls = configuration.server.publicTLS else { return nil }
         do {
-            return try ServerCertificate(tls, clock: clock, metrics: metrics, logger: logger)
+            return try ServerCertificate(tls, clock: clock, metrics: metrics.tls, logger: logger)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
@@ -130,11 +130,12 @@ extension Daemon {
     }
 
     private func listener(_ certificate: ServerCertificate, _ metrics: BrokerMetrics) -> TLSListener? {
-        guard let tls = configuration.server.publicTLS, let metrics = metrics.tls else { return nil }
+        guard let tls = configuration.server.publicTLS else { return nil }
         // No trust domain can be configured yet: every certificate is refused.
         let validator = X509SVIDValidator { TrustBundleSet() }
         return TLSListener(
-            certificate, validator: tls.requestsClientCertificates ? validator : nil, clock: clock, metrics: metrics,
+            certificate, validator: tls.requestsClientCertificates ? validator : nil, clock: clock,
+            metrics: metrics.tls,
             logger: logger)
     }
 }

@@ -9,8 +9,7 @@ package struct BrokerMetrics: Sendable {
     package let verify: VerifyMetrics
     package let store: StoreMetrics
     package let requests: RequestMetrics
-    /// Nil without TLS.
-    package let tls: TLSMetrics?
+    package let tls = TLSMetrics()
     private let issuers: IssuerKeysMetrics
     private let process: ProcessMetrics
 
@@ -24,7 +23,6 @@ package struct BrokerMetrics: Sendable {
         exchange = ExchangeMetrics(issuers: configuration.issuers.map(\.name), rules: configuration.rules.rules)
         verify = VerifyMetrics()
         self.store = store
-        tls = configuration.server.publicTLS.map { _ in TLSMetrics() }
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
         process = ProcessMetrics(start: start)
@@ -33,10 +31,9 @@ package struct BrokerMetrics: Sendable {
     /// The text of a scrape, as of now. Does not suspend; observers do not wait for it.
     package func text() -> [UInt8] {
         var text = MetricText()
-        for source in [exchange, verify, store, requests, issuers, process] as [any MetricSource] {
+        for source in [exchange, verify, store, requests, tls, issuers, process] as [any MetricSource] {
             source.write(to: &text)
         }
-        tls?.write(to: &text)
         text.family(
             "daypass_metrics_series_omitted", .gauge,
             "Series without a line of their own, since a family shows \(MetricText.maximumSeries) at most.")

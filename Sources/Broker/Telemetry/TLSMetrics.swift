@@ -70,13 +70,13 @@ package final class TLSMetrics: MetricSource {
     package func write(to text: inout MetricText) {
         handshakes.write(to: &text)
         loads.write(to: &text)
-        guard let certificate else { return }
+        let certificate = certificate
         text.family(
             "daypass_tls_certificate_expiry_timestamp_seconds", .gauge, "When the server's certificate expires.")
-        text.sample(certificate.expiry.timeIntervalSince1970)
+        if let certificate { text.sample(certificate.expiry.timeIntervalSince1970) }
         text.family(
             "daypass_tls_certificate_current", .gauge,
             "1 while the certificate in use is the one that its files hold, 0 while those cannot be used.")
-        text.sample(certificate.failure == nil ? 1.0 : 0)
+        if let certificate { text.sample(certificate.failure == nil ? 1.0 : 0) }
     }
 }
