@@ -3,7 +3,7 @@ import Foundation
 import SPIFFE
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `Client certificates` {
+@Suite(.timeLimit(.minutes(5))) struct `Client certificates` {
     private static let workload = ["--cert", "certificates/workload.pem", "--key", "certificates/workload.key"]
 
     @Test func `curl with an SVID is who the SVID says, and without one nobody`() async throws {

@@ -7,7 +7,7 @@ struct Command: Sendable {
     /// Standard output and standard error together.
     let output: String
 
-    /// Runs until the program ends, twenty seconds at most.
+    /// Runs until the program ends, a minute and a half at most.
     ///
     /// Not with Foundation's `Process`, which waits with `select`: that ends badly in a process with more than 1024 open
     /// files, as other tests make this one.
@@ -16,17 +16,17 @@ struct Command: Sendable {
             entry = folder.appending(path: "in-\(UUID().uuidString)")
         try Data(input.utf8).write(to: entry)
         let id = try start(
-            ["/usr/bin/env", "-C", folder.path, "timeout", "-k", "1", "20"] + command, input: entry.path,
+            ["/usr/bin/env", "-C", folder.path, "timeout", "-k", "1", "90"] + command, input: entry.path,
             output: log.path)
         let status = try await wait(for: id)
         return Command(status: status, output: String(decoding: try Data(contentsOf: log), as: UTF8.self))
     }
 
-    /// Lets a program run as long as `body`, a minute at most.
+    /// Lets a program run as long as `body`, three minutes at most.
     static func during(_ command: [String], in folder: URL, _ body: () async throws -> Void) async throws {
         let log = folder.appending(path: "log-\(UUID().uuidString)")
         let id = try start(
-            ["/usr/bin/env", "-C", folder.path, "timeout", "-k", "1", "60"] + command, input: "/dev/null",
+            ["/usr/bin/env", "-C", folder.path, "timeout", "-k", "1", "180"] + command, input: "/dev/null",
             output: log.path)
         let outcome = await Result { try await body() }
         // `timeout` passes it on.

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `Envoy in front` {
+@Suite(.timeLimit(.minutes(5))) struct `Envoy in front` {
     /// From `Tests/Peers/install`, if that was run.
     private static let envoy: String? = {
         let environment = ProcessInfo.processInfo.environment
@@ -25,7 +25,7 @@ import Testing
             try await Command.during(envoy, in: server.folder) {
                 let answer = try await Command.run(
                     [
-                        "curl", "-sS", "--retry", "60", "--retry-delay", "1", "--retry-max-time", "18",
+                        "curl", "-sS", "--retry", "60", "--retry-delay", "1", "--retry-max-time", "80",
                         "--retry-connrefused", "--retry-all-errors", "--fail", "http://127.0.0.1:\(port)/",
                     ], in: server.folder)
                 #expect(answer.output.hasSuffix("you are spiffe://dev.example.org/workload of 2"), "\(answer.output)")
@@ -46,7 +46,7 @@ import Testing
         let extensions = "type.googleapis.com/envoy.extensions"
         return """
             {"static_resources": {
-              "clusters": [{"name": "daypass", "type": "STATIC", "connect_timeout": "2s",
+              "clusters": [{"name": "daypass", "type": "STATIC", "connect_timeout": "10s",
                 "load_assignment": {"cluster_name": "daypass", "endpoints": [{"lb_endpoints": [{"endpoint":
                   {"address": {"socket_address": {"address": "127.0.0.1", "port_value": \(upstream)}}}}]}]},
                 "transport_socket": {"name": "tls", "typed_config": {

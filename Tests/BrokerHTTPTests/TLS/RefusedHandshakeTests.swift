@@ -11,7 +11,7 @@ import NIOTLS
 import SPIFFE
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `Handshakes that the TLS library refuses` {
+@Suite(.timeLimit(.minutes(5))) struct `Handshakes that the TLS library refuses` {
     @Test func `a client of TLS 1 point 2 where 1 point 3 is demanded`() async throws {
         try await TLSServer.run { server in
             let answer = try await server.openssl("-tls1_2")

@@ -9,7 +9,7 @@ import NIOSSL
 import ServiceLifecycle
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct `The server's own certificate` {
+@Suite(.timeLimit(.minutes(5))) struct `The server's own certificate` {
     @Test func `a changed pair serves new connections, and open ones go on`() async throws {
         try await TLSServer.run { server in
             let first = try await server.fingerprint()

@@ -22,8 +22,23 @@ struct TLSServer: Sendable {
     let certificate: ServerCertificate
     let bundles: Mutable<TrustBundleSet>
 
+    /// Not those of other tests, which keep theirs busy.
+    private static let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    /// Each starts programs by the dozen: two at a time leave something for the other tests.
+    private static let places = Places(2)
+
     static func run(
         minimumVersion: ListenerTLS.Version = .tls13, requests: Bool = true,
+        _ body: @escaping @Sendable (TLSServer) async throws -> Void
+    ) async throws {
+        await places.take()
+        let outcome = await Result { try await serve(minimumVersion: minimumVersion, requests: requests, body) }
+        await places.giveBack()
+        try outcome.get()
+    }
+
+    private static func serve(
+        minimumVersion: ListenerTLS.Version, requests: Bool,
         _ body: @escaping @Sendable (TLSServer) async throws -> Void
     ) async throws {
         let folder = URL.temporaryDirectory.appending(path: "daypass-tls-\(UUID().uuidString)")
@@ -53,7 +68,7 @@ struct TLSServer: Sendable {
         quiet.logLevel = .critical
         let service = BrokerServer.listener(
             WhoAmI(), on: ListenAddress(host: "127.0.0.1", port: 0), MaximumAvailableConnections(1000, logger: quiet),
-            nil, listener, MultiThreadedEventLoopGroup.singleton, quiet
+            nil, listener, eventLoops, quiet
         ) { listens.yield($0.port ?? 0) }
         let group = ServiceGroup(configuration: .init(services: [.init(service: service)], logger: quiet))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -110,6 +125,26 @@ struct TLSServer: Sendable {
             let text = context.certificate.map { "\($0.svid.id.text) of \($0.chain.count)" } ?? "nobody"
             return Response(status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "you are \(text)")))
         }
+    }
+}
+
+/// So many at once; others wait in their order.
+private actor Places {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    init(_ count: Int) { free = count }
+
+    func take() async {
+        guard free == 0 else {
+            free -= 1
+            return
+        }
+        await withCheckedContinuation { waiting.append($0) }
+    }
+
+    func giveBack() {
+        if waiting.isEmpty { free += 1 } else { waiting.removeFirst().resume() }
     }
 }
 
