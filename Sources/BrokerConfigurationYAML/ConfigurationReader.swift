@@ -51,7 +51,9 @@ package struct ConfigurationReader: Sendable {
                 root, "a configuration", known: Self.keys, later: Self.laterKeys, problems: problems)
         else { return nil }
         let shared = SharedIssuers(shipped: ShippedConfiguration.files, problems: problems)
-        let server = fields.required("server").flatMap { ServerSection($0, problems: problems) }?.configuration
+        let server = fields.required("server").flatMap {
+            ServerSection($0, files: files, problems: problems)
+        }?.configuration
         let tokens = fields.required("tokens").flatMap {
             TokenSection($0, publicURL: server?.publicURL, problems: problems)
         }?.configuration

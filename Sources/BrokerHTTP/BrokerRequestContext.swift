@@ -1,6 +1,7 @@
 import Broker
 import Hummingbird
 import Logging
+import SPIFFE
 
 /// What belongs to one request: its trace id above all.
 struct BrokerRequestContext: RequestContext {
@@ -17,5 +18,6 @@ struct BrokerRequestContext: RequestContext {
         coreContext = CoreRequestContextStorage(source: source)
         peer = source.channel.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown
         client = peer
+        peerIdentity = ConnectionIdentity.current?.peer
     }
 }

@@ -17,6 +17,7 @@ package struct BrokerServer: Sendable {
     /// - Parameters:
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
+    ///   - tls: of the public listener; nil for plain HTTP.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
     ///   - connectionBounds: what each connection to the public listener is given.
@@ -25,7 +26,7 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
         keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
-        logger: Logger,
+        logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         connectionBounds: ConnectionBounds = ConnectionBounds(),
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
@@ -45,22 +46,23 @@ package struct BrokerServer: Sendable {
             verify: VerifyRoute(
                 verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(
-            readiness: Readiness(issuers: issuers, trustBundles: trustBundles, storeOutage: storeOutage),
+            readiness: Readiness(
+                issuers: issuers, trustBundles: trustBundles, tls: metrics.tls, storeOutage: storeOutage),
             metrics: metrics)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         services = [
             Self.listener(
                 telemetryRoutes, on: server.telemetryListener,
-                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, Self.telemetryLoop, quiet,
-                Self.channel { ConnectionLimits(.init()) }
+                MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, nil, Self.telemetryLoop,
+                quiet, Self.channel { ConnectionLimits(.init()) }
             ) { await onListening(.telemetry, $0) },
             Self.listener(
                 CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,
                 CountedConnections(
                     bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
                     metrics: metrics.requests),
-                ConnectionShares(server, refusals: refusals), eventLoops, quiet,
+                ConnectionShares(server, refusals: refusals), tls, eventLoops, quiet,
                 Self.channel { ConnectionLimits(connectionBounds, refusals: refusals) }
             ) { await onListening(.public, $0) },
         ]
@@ -77,15 +79,15 @@ package struct BrokerServer: Sendable {
     /// this one its turn; and a long scrape holds up nobody.
     private static let telemetryLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    private static func listener<Routes: HTTPResponder>(
+    static func listener<Routes: HTTPResponder>(
         _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
-        _ shares: ConnectionShares?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
+        _ shares: ConnectionShares?, _ tls: TLSListener?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
         _ channel: HTTP1Channel.Configuration, onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         let application = Application(
             responder: routes,
             server: HTTPServerBuilder {
-                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares)
+                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port), backlog: 1024,
@@ -99,7 +101,7 @@ package struct BrokerServer: Sendable {
         return ListenerService(address: address, application: application)
     }
 
-    private static func channel(_ limits: @escaping @Sendable () -> ConnectionLimits) -> HTTP1Channel.Configuration {
+    static func channel(_ limits: @escaping @Sendable () -> ConnectionLimits) -> HTTP1Channel.Configuration {
         // A token of the greatest length in each of two headers, and room for what proxies add.
         let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
             maxHeaderFieldSize: 24 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 128)

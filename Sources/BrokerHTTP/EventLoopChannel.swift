@@ -8,21 +8,38 @@ import NIOCore
 /// Left to itself a request would travel to Swift's pool of threads and back, which costs more than the work between: two
 /// thread switches each way. What blocks for long never runs here: the store and the resolver have queues of their own.
 struct EventLoopChannel: ServerChildChannel {
-    typealias Value = HTTP1Channel.Value
+    struct Value: ServerChildChannelValue {
+        let base: HTTP1Channel.Value
+        /// Nil without TLS.
+        let identity: ConnectionIdentity?
+
+        var channel: any Channel { base.channel }
+    }
 
     let base: HTTP1Channel
     /// Nil where no address is limited.
     let shares: ConnectionShares?
+    /// Nil for plain HTTP.
+    let tls: TLSListener?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        let identity: ConnectionIdentity?
+        do {
+            identity = try tls?.secure(channel)
+        } catch {
+            logger.error("a connection could not be given TLS", metadata: ["error": "\(error)"])
+            return channel.eventLoop.makeFailedFuture(error)
+        }
         let value = base.setup(channel: channel, logger: logger)
         shares?.admit(channel)
-        return value
+        return value.map { Value(base: $0, identity: identity) }
     }
 
     func handle(value: Value, logger: Logger) async {
-        await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
-            await base.handle(value: value, logger: logger)
+        await ConnectionIdentity.$current.withValue(value.identity) {
+            await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
+                await base.handle(value: value.base, logger: logger)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ import JOSE
 import Logging
 import NIOCore
 import ServiceLifecycle
+import SPIFFE
 import UnixSignals
 
 /// The whole broker over one configuration.
@@ -99,11 +100,13 @@ struct Daemon: Sendable {
             store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
             metrics: metrics.exchange)
         let (store, logger) = (store, logger)
+        let certificate = try await serverCertificate(metrics)
+        let tls = certificate.flatMap { listener($0, metrics) }
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
             trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
-            metrics: metrics, logger: logger
+            metrics: metrics, logger: logger, tls: tls
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
@@ -119,7 +122,7 @@ struct Daemon: Sendable {
                         logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
-            ] + server.services
+            ] + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(
@@ -132,6 +135,28 @@ struct Daemon: Sendable {
             await store.close()
             throw CommandFailure("\(error)")
         }
+    }
+}
+
+extension Daemon {
+    private func serverCertificate(_ metrics: BrokerMetrics) async throws -> ServerCertificate? {
+        guard let tls = configuration.server.publicTLS else { return nil }
+        do {
+            return try ServerCertificate(tls, clock: clock, metrics: metrics.tls, logger: logger)
+        } catch {
+            await store.close()
+            throw CommandFailure("\(error)")
+        }
+    }
+
+    private func listener(_ certificate: ServerCertificate, _ metrics: BrokerMetrics) -> TLSListener? {
+        guard let tls = configuration.server.publicTLS else { return nil }
+        // Without a trust domain a certificate could prove nothing.
+        let asks = tls.requestsClientCertificates && !configuration.trustDomains.isEmpty
+        let bundles = trustBundles
+        return TLSListener(
+            certificate, validator: asks ? X509SVIDValidator { bundles.current } : nil, clock: clock,
+            metrics: metrics.tls, logger: logger)
     }
 }
 

@@ -21,19 +21,19 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     @Test(arguments: [
         Refusal(
             2, #"  public: {listen: "0.0.0.0:80", url: "https://a.b"}"#,
-            "2:20: expected a loopback address such as 127.0.0.1:8080: this version serves plain HTTP only, "
-                + "so a proxy on the same host has to terminate TLS"),
+            "2:20: expected a loopback address such as 127.0.0.1:8080, since there is no server.public.tls: "
+                + "a proxy on the same host has to terminate TLS"),
         Refusal(
             2, #"  public: {listen: "[::]:80", url: "https://a.b"}"#,
-            "2:20: expected a loopback address such as 127.0.0.1:8080: this version serves plain HTTP only, "
-                + "so a proxy on the same host has to terminate TLS"),
+            "2:20: expected a loopback address such as 127.0.0.1:8080, since there is no server.public.tls: "
+                + "a proxy on the same host has to terminate TLS"),
         Refusal(2, #"  public: {listen: "localhost:80", url: "https://a.b"}"#, "2:20: \(address)"),
         Refusal(2, #"  public: {listen: "127.0.0.1:65536", url: "https://a.b"}"#, "2:20: \(address)"),
         Refusal(2, #"  public: {listen: "127.0.0.1", url: "https://a.b"}"#, "2:20: \(address)"),
         Refusal(2, #"  public: {listen: "127.0.0.1:8080"}"#, #"2:11: expected the key "url" in server.public"#),
         Refusal(
             2, #"  public: "127.0.0.1:8080""#,
-            "2:11: expected server.public, a mapping with the keys listen, url, trusted_proxies"),
+            "2:11: expected server.public, a mapping with the keys listen, url, trusted_proxies, tls"),
         Refusal(
             2,
             #"  public: {listen: "127.0.0.1:9464", url: "https://a.b"}"#
@@ -280,7 +280,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
-        ("server: {public: {tls: {}}}", 19),
+        ("server: {telemetry: {tls: {}}}", 22),
         ("server: {admin: {group: wheel}}", 18),
         ("rules: [{grant: {limits: {}}}]", 18),
         ("rules: [{grant: {explain_to_caller: true}}]", 18),

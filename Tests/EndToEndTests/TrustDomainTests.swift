@@ -4,7 +4,7 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-@Suite struct `A running broker with a trust domain` {
+@Suite(.onOwnThreads) struct `A running broker with a trust domain` {
     private static func configuration(_ workspace: Workspace, _ domain: TestTrustDomain) throws -> String {
         try workspace.write("prod.json", domain.bundleJSON)
         return """

@@ -1,6 +1,8 @@
 /// Where the broker listens, and what it grants each connection.
 package struct ServerConfiguration: Sendable {
     package var publicListener: ListenAddress
+    /// Nil for plain HTTP.
+    package var publicTLS: ListenerTLS?
     /// The origin that clients use, without a trailing slash.
     package var publicURL: String
     package var telemetryListener: ListenAddress
@@ -27,10 +29,11 @@ package struct ServerConfiguration: Sendable {
     }
 
     package init(
-        publicListener: ListenAddress, publicURL: String, telemetryListener: ListenAddress,
-        trustedProxies: [AddressBlock] = [], limits: Limits = Limits()
+        publicListener: ListenAddress, publicTLS: ListenerTLS? = nil, publicURL: String,
+        telemetryListener: ListenAddress, trustedProxies: [AddressBlock] = [], limits: Limits = Limits()
     ) {
         self.publicListener = publicListener
+        self.publicTLS = publicTLS
         self.publicURL = publicURL
         self.telemetryListener = telemetryListener
         self.trustedProxies = trustedProxies

@@ -9,6 +9,7 @@ package struct BrokerMetrics: Sendable {
     package let verify: VerifyMetrics
     package let store: StoreMetrics
     package let requests: RequestMetrics
+    package let tls = TLSMetrics()
     private let issuers: IssuerKeysMetrics
     private let trustBundles: TrustBundleMetrics?
     private let process: ProcessMetrics
@@ -34,7 +35,7 @@ package struct BrokerMetrics: Sendable {
     /// The text of a scrape, as of now. Does not suspend; observers do not wait for it.
     package func text() -> [UInt8] {
         var text = MetricText()
-        let sources: [(any MetricSource)?] = [exchange, verify, store, requests, issuers, trustBundles, process]
+        let sources: [(any MetricSource)?] = [exchange, verify, store, requests, tls, issuers, trustBundles, process]
         for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(
             "daypass_metrics_series_omitted", .gauge,

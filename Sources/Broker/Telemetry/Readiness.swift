@@ -6,15 +6,19 @@ import SPIFFE
 package struct Readiness: Sendable {
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles?
+    private let tls: TLSMetrics?
     private let storeOutage: @Sendable () async -> Outage?
 
-    /// - Parameter storeOutage: since when and why the store does not record, if it does not.
+    /// - Parameters:
+    ///   - tls: of the public listener; nil for plain HTTP.
+    ///   - storeOutage: since when and why the store does not record, if it does not.
     package init(
-        issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil, tls: TLSMetrics? = nil,
         storeOutage: @escaping @Sendable () async -> Outage?
     ) {
         self.issuers = issuers
         self.trustBundles = trustBundles
+        self.tls = tls
         self.storeOutage = storeOutage
     }
 
@@ -52,10 +56,22 @@ package struct Readiness: Sendable {
         _ = json.append("store", .object(storeState))
         let issuerStates = states.map { ($0.text, JSONValue.object(Self.json($1))) }
         _ = json.append("issuers", .object(JSONObject(uniqueMembers: issuerStates)))
-        guard !domains.isEmpty else { return json }
-        let domainStates = domains.map { ($0.trustDomain.name, JSONValue.object(Self.json($0))) }
-        _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
+        if !domains.isEmpty {
+            let domainStates = domains.map { ($0.trustDomain.name, JSONValue.object(Self.json($0))) }
+            _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
+        }
+        if let certificate = tls?.certificate { _ = json.append("tls", .object(Self.json(certificate))) }
         return json
+    }
+
+    /// For information: whatever its state, the listener answers with the certificate that it has.
+    private static func json(_ certificate: TLSMetrics.Certificate) -> JSONObject {
+        var state: JSONObject = ["certificate_expires": time(certificate.expiry)]
+        if let failure = certificate.failure {
+            _ = state.append("last_error", .string(ExactString(failure.cause)))
+            _ = state.append("failing_since", time(failure.since))
+        }
+        return state
     }
 
     private static func json(_ status: IssuerKeys.Status) -> JSONObject {

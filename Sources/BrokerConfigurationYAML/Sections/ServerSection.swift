@@ -4,11 +4,11 @@ internal import Broker
 struct ServerSection {
     let configuration: ServerConfiguration
 
-    init?(_ node: YAMLNode, problems: Problems) {
+    init?(_ node: YAMLNode, files: any ConfigurationFiles, problems: Problems) {
         let server = Fields(
             node, "server", known: ["public", "telemetry", "admin", "limits"], problems: problems)
         guard let server else { return nil }
-        let listener = server.required("public").flatMap { Self.publicListener($0, problems) }
+        let listener = server.required("public").flatMap { Self.publicListener($0, files, problems) }
         let telemetry = server["telemetry"].map { Self.telemetry($0, problems) } ?? Self.defaultTelemetry
         server["admin"].map { Self.admin($0, problems) }
         let limits = server["limits"].map { Self.limits($0, problems) } ?? ServerConfiguration.Limits()
@@ -18,39 +18,52 @@ struct ServerSection {
             return nil
         }
         configuration = ServerConfiguration(
-            publicListener: listener.address, publicURL: listener.url, telemetryListener: telemetry,
-            trustedProxies: listener.trustedProxies, limits: limits)
+            publicListener: listener.address, publicTLS: listener.tls, publicURL: listener.url,
+            telemetryListener: telemetry, trustedProxies: listener.trustedProxies, limits: limits)
     }
+
+    private typealias PublicListener = (
+        address: ListenAddress, tls: ListenerTLS?, url: String, trustedProxies: [AddressBlock]
+    )
 
     private static let defaultTelemetry: ListenAddress? = ListenAddress(host: "127.0.0.1", port: 9464)
 
     private static func publicListener(
-        _ node: YAMLNode, _ problems: Problems
-    ) -> (address: ListenAddress, url: String, trustedProxies: [AddressBlock])? {
+        _ node: YAMLNode, _ files: any ConfigurationFiles, _ problems: Problems
+    ) -> PublicListener? {
         let fields = Fields(
-            node, "server.public", known: ["listen", "url", "trusted_proxies"], later: ["tls"], problems: problems)
+            node, "server.public", known: ["listen", "url", "trusted_proxies", "tls"], problems: problems)
         guard let fields else { return nil }
+        let section = fields["tls"]
+        let tls = section.flatMap { TLSSection.listener($0, files: files, problems: problems) }
         let address = fields.required("listen").flatMap { node -> ListenAddress? in
             guard let address = listenAddress(node, problems) else { return nil }
-            guard address.isLoopback else {
+            guard section != nil || address.isLoopback else {
                 return node.refused(
                     problems,
-                    "expected a loopback address such as 127.0.0.1:8080: this version serves plain HTTP only, "
-                        + "so a proxy on the same host has to terminate TLS")
+                    "expected a loopback address such as 127.0.0.1:8080, since there is no server.public.tls: "
+                        + "a proxy on the same host has to terminate TLS")
             }
             return address
         }
-        let url = fields.required("url").flatMap { origin($0, problems) }
+        let url = fields.required("url").flatMap { node -> String? in
+            guard let url = origin(node, problems) else { return nil }
+            guard section == nil || url.hasPrefix("https://") else {
+                return node.refused(
+                    problems, "expected a URL that begins with https://, since there is server.public.tls")
+            }
+            return url
+        }
         let proxies = fields["trusted_proxies"].map { trustedProxies($0, problems) } ?? []
-        guard let address, let url, let proxies else { return nil }
-        if proxies.isEmpty, url.hasPrefix("https:") {
+        guard let address, let url, let proxies, section == nil || tls != nil else { return nil }
+        if section == nil, proxies.isEmpty, url.hasPrefix("https:") {
             problems.note(
                 fields["trusted_proxies"]?.place ?? node.place,
-                "clients come through a proxy, since this version does not terminate TLS itself, and while it is not in "
+                "clients come through a proxy, since there is no server.public.tls, and while it is not in "
                     + "trusted_proxies all of them share the limits of one: "
                     + "write trusted_proxies: [\"\(address.host)\"], or where else the proxy connects from")
         }
-        return (address, url, proxies)
+        return (address, tls, url, proxies)
     }
 
     private static func trustedProxies(_ node: YAMLNode, _ problems: Problems) -> [AddressBlock]? {

@@ -1,0 +1,39 @@
+internal import Broker
+internal import JOSE
+
+/// `tls` of a listener. The files themselves are read when the broker starts, and again whenever they change.
+enum TLSSection {
+    static func listener(
+        _ node: YAMLNode, files: any ConfigurationFiles, problems: Problems
+    ) -> ListenerTLS? {
+        let fields = Fields(
+            node, "server.public.tls", known: ["certificate", "key", "client_certificates", "minimum_version"],
+            problems: problems)
+        guard let fields else { return nil }
+        let certificate = fields.required("certificate")?.path(problems, expected: "the path of a PEM file")
+        let key = fields.required("key")?.path(problems, expected: "the path of a PEM file")
+        let requests = fields["client_certificates"].map { requestsClientCertificates($0, problems) } ?? true
+        let version = fields["minimum_version"].map { minimumVersion($0, problems) } ?? .tls13
+        guard let certificate, let key, let requests, let version else { return nil }
+        return ListenerTLS(
+            certificateFile: files.absolutePath(certificate), keyFile: files.absolutePath(key),
+            requestsClientCertificates: requests, minimumVersion: version)
+    }
+
+    /// Without quotes too, although some readers take `off` for a boolean: there is none that it could be mistaken for.
+    private static func requestsClientCertificates(_ node: YAMLNode, _ problems: Problems) -> Bool? {
+        let words: KeyValuePairs<ExactString, Bool> = ["request": true, "off": false]
+        guard case .scalar(let text, _) = node.content, let word = words.first(where: { $0.key == ExactString(text) })
+        else { return node.refused(problems, "expected request or off") }
+        return word.value
+    }
+
+    /// Without quotes too: there is no number that it could be mistaken for.
+    private static func minimumVersion(_ node: YAMLNode, _ problems: Problems) -> ListenerTLS.Version? {
+        let versions: KeyValuePairs<ExactString, ListenerTLS.Version> = ["1.2": .tls12, "1.3": .tls13]
+        guard case .scalar(let text, _) = node.content,
+            let version = versions.first(where: { $0.key == ExactString(text) })
+        else { return node.refused(problems, "expected \"1.3\" or \"1.2\"") }
+        return version.value
+    }
+}

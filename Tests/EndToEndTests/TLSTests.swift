@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+@Suite(.onOwnThreads) struct `daypassd over TLS` {
+    private static let curl = Programs.curl ?? "curl"
+
+    /// A daemon over the certificates of `certs/make-development`.
+    private static func start(_ workspace: Workspace, keyMode: Int = 0o600) async throws -> (
+        RunningProcess, origin: String
+    ) {
+        let script = Programs.repository.appending(path: "certs/make-development").path(percentEncoded: false)
+        let made = try await RunningProcess(script, [workspace.path("certificates")]).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        try FileManager.default.setAttributes(
+            [.posixPermissions: keyMode], ofItemAtPath: workspace.path("certificates/server.key"))
+        let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
+        try workspace.write(
+            "daypass.yaml",
+            """
+            server:
+              public:
+                listen: "0.0.0.0:\(port)"
+                url: "https://localhost:\(port)"
+                tls: {certificate: certificates/server.pem, key: certificates/server.key}
+              telemetry: {listen: "127.0.0.1:\(telemetryPort)"}
+            tokens: {audiences: ["https://gateway.example.com"]}
+            store: {sqlite: data/daypass.db}
+            master_key_file: data/master.key
+
+            """)
+        let configuration = workspace.path("daypass.yaml")
+        let initialized = try await RunningProcess(Programs.daypassd, ["init", "--config", configuration]).outcome()
+        try #require(initialized.status == 0, "\(initialized.error)")
+        return (
+            try RunningProcess(Programs.daypassd, ["serve", "--config", configuration]), "https://localhost:\(port)"
+        )
+    }
+
+    private static func fetch(_ workspace: Workspace, _ url: String, _ more: String...) async throws
+        -> RunningProcess.Outcome
+    {
+        try await RunningProcess(
+            curl, ["-sS", "--cacert", workspace.path("certificates/bundle.pem")] + more + [url]
+        ).outcome()
+    }
+
+    @Test(.enabled(if: Programs.curl != nil, "curl is not installed"))
+    func `curl trusts it, a changed certificate is served without a restart, and SIGTERM ends it`() async throws {
+        let workspace = try Workspace()
+        let (process, origin) = try await Self.start(workspace)
+        try await RunningBroker.waitUntilListening(process)
+        let answer = try await Self.fetch(workspace, "\(origin)/healthz")
+        #expect(answer.output == #"{"status":"ok"}"#, "\(answer.error)")
+
+        let script = Programs.repository.appending(path: "certs/make-development").path(percentEncoded: false)
+        let made = try await RunningProcess(script, [workspace.path("new")]).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        for file in ["server.pem", "server.key"] {
+            try Data(contentsOf: workspace.folder.appending(path: "new/\(file)"))
+                .write(to: workspace.folder.appending(path: "certificates/\(file)"))
+        }
+        try await waitUntil("the new certificate is served", within: 30) {
+            let answer = try await RunningProcess(
+                Self.curl, ["-sS", "--cacert", workspace.path("new/bundle.pem"), "\(origin)/healthz"]
+            ).outcome()
+            return answer.status == 0
+        }
+        #expect(process.error.contains("the server certificate was read again"))
+        process.signal(SIGTERM)
+        #expect(try await process.outcome(within: 20).status == 0)
+    }
+
+    @Test(.enabled(if: Programs.curl != nil, "curl is not installed"))
+    func `a certificate of a trust domain that is not configured ends the handshake`() async throws {
+        let workspace = try Workspace()
+        let (process, origin) = try await Self.start(workspace)
+        try await RunningBroker.waitUntilListening(process)
+        let answer = try await Self.fetch(
+            workspace, "\(origin)/healthz", "--cert", workspace.path("certificates/workload.pem"),
+            "--key", workspace.path("certificates/workload.key"))
+        #expect(answer.status != 0)
+        #expect(answer.output == "")
+        try await waitUntil("the reason is logged") {
+            process.error.contains("spiffe://dev.example.org/workload: its trust domain is not configured")
+        }
+    }
+
+    @Test func `a key that others can read is refused at the start`() async throws {
+        let workspace = try Workspace()
+        let (process, _) = try await Self.start(workspace, keyMode: 0o644)
+        let outcome = try await process.outcome()
+        #expect(outcome.status == 1)
+        #expect(outcome.error.contains("server.key: others than its owner have access to it"), "\(outcome.error)")
+    }
+}
