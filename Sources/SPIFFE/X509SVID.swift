@@ -25,7 +25,14 @@ package struct X509SVID: Sendable, Hashable {
         _ chain: [[UInt8]], against bundles: TrustBundleSet, for purpose: CertificatePath.Purpose = .tlsClient,
         at now: Date
     ) throws(X509SVIDFailure) -> X509SVID {
-        let certificates = try parse(chain)
+        try validate(chain, against: bundles, for: purpose, at: now, knowing: nil)
+    }
+
+    static func validate(
+        _ chain: [[UInt8]], against bundles: TrustBundleSet, for purpose: CertificatePath.Purpose, at now: Date,
+        knowing known: KnownAuthorities?
+    ) throws(X509SVIDFailure) -> X509SVID {
+        let certificates = try parse(chain, known)
         let (leaf, authorities) = (certificates[0], Array(certificates.dropFirst()))
         let id = try identity(of: leaf, for: purpose)
         try check(authorities)
@@ -37,6 +44,7 @@ package struct X509SVID: Sendable, Hashable {
         } catch {
             throw .path(id, error)
         }
+        known?.remember(authorities)
         return X509SVID(
             id: id, fingerprint: CertificateFingerprint(of: leaf), expiry: path.expiry, epoch: bundle.epoch)
     }
@@ -47,14 +55,18 @@ package struct X509SVID: Sendable, Hashable {
         now < expiry && bundles[id.trustDomain]?.epoch == epoch
     }
 
-    private static func parse(_ chain: [[UInt8]]) throws(X509SVIDFailure) -> [Certificate] {
+    private static func parse(
+        _ chain: [[UInt8]], _ known: KnownAuthorities?
+    ) throws(X509SVIDFailure) -> [Certificate] {
         guard !chain.isEmpty else { throw .noCertificate }
         guard chain.count <= maximumChainLength else { throw .tooManyCertificates }
         guard chain.reduce(0, { $0 + $1.count }) <= maximumChainSize else { throw .chainTooLong }
         var certificates: [Certificate] = []
         for (position, der) in chain.enumerated() {
             do {
-                certificates.append(try Certificate(der: der))
+                let certificate =
+                    if position > 0, let known { try known.certificate(der) } else { try Certificate(der: der) }
+                certificates.append(certificate)
             } catch {
                 throw .certificate(position, error)
             }

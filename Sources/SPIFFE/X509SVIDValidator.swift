@@ -15,18 +15,7 @@ package final class X509SVIDValidator: Sendable {
     private let bundles: @Sendable () -> TrustBundleSet
     private let capacity: Int
     private let validation: Validation
-    private let proved = Mutex(Generations())
-
-    /// Two halves: when the newer one is full, the older one is forgotten. What is used goes on in the newer one.
-    private struct Generations {
-        var newer: [[UInt8]: Entry] = [:]
-        var older: [[UInt8]: Entry] = [:]
-
-        mutating func insert(_ entry: Entry, _ key: [UInt8], _ capacity: Int) {
-            if newer.count >= max(1, capacity / 2) { (older, newer) = (newer, [:]) }
-            newer[key] = entry
-        }
-    }
+    private let proved: Mutex<RecentlyUsed<Entry>>
 
     private struct Entry {
         let svid: X509SVID
@@ -38,9 +27,11 @@ package final class X509SVIDValidator: Sendable {
     ///   - capacity: 0 remembers nothing.
     ///   - bundles: the snapshot of now; called from any thread.
     package convenience init(capacity: Int = standardCapacity, bundles: @escaping @Sendable () -> TrustBundleSet) {
+        let known = KnownAuthorities()
         self.init(capacity: capacity, bundles: bundles) { chain, bundles, now in
             do throws(X509SVIDFailure) {
-                return .success(try X509SVID.validate(chain, against: bundles, at: now))
+                return .success(
+                    try X509SVID.validate(chain, against: bundles, for: .tlsClient, at: now, knowing: known))
             } catch {
                 return .failure(error)
             }
@@ -52,21 +43,22 @@ package final class X509SVIDValidator: Sendable {
         self.capacity = capacity
         self.bundles = bundles
         self.validation = validation
+        proved = Mutex(RecentlyUsed(capacity: capacity))
     }
 
     /// What `X509SVID.validate` says of the chain at this moment.
     package func validate(_ chain: [[UInt8]], at now: Date) throws(X509SVIDFailure) -> X509SVID {
         let bundles = bundles()
         guard capacity > 0, let key = Self.key(chain) else { return try validation(chain, bundles, now).get() }
-        if let entry = remembered(key), entry.since <= now, entry.svid.isCurrent(in: bundles, at: now) {
+        if let entry = proved.withLock({ $0.value(key) }), entry.since <= now, entry.svid.isCurrent(in: bundles, at: now) {
             return entry.svid
         }
         let svid = try validation(chain, bundles, now).get()
-        remember(Entry(svid: svid, since: now), key)
+        proved.withLock { $0.insert(Entry(svid: svid, since: now), key) }
         return svid
     }
 
-    var rememberedCount: Int { proved.withLock { $0.newer.count + $0.older.count } }
+    var rememberedCount: Int { proved.withLock { $0.count } }
 
     /// - Returns: SHA-256 of the whole chain, or nil for what is refused before it is read.
     private static func key(_ chain: [[UInt8]]) -> [UInt8]? {
@@ -83,18 +75,5 @@ package final class X509SVIDValidator: Sendable {
             input += certificate
         }
         return HashAlgorithm.sha256.digest(input)
-    }
-
-    private func remembered(_ key: [UInt8]) -> Entry? {
-        proved.withLock { proved in
-            if let entry = proved.newer[key] { return entry }
-            guard let entry = proved.older[key] else { return nil }
-            proved.insert(entry, key, capacity)
-            return entry
-        }
-    }
-
-    private func remember(_ entry: Entry, _ key: [UInt8]) {
-        proved.withLock { $0.insert(entry, key, capacity) }
     }
 }
