@@ -195,12 +195,12 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
             path: "Tests/Benchmarks/ExchangeSteps",
             swiftSettings: settings),
         .executableTarget(
-            name: "HandshakeListener",
+            name: "HandshakeLoad",
             dependencies: [
-                "Broker", "BrokerHTTP", "SPIFFE", .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
-            path: "Tests/Benchmarks/HandshakeListener",
+            path: "Tests/Benchmarks/HandshakeLoad",
             swiftSettings: settings),
     ]
 }

@@ -2,7 +2,7 @@
 // identity. The server's own certificate is in ServerCertificate.swift, how handshakes end in HandshakeWatch.swift.
 package import Broker
 package import Logging
-package import NIOCore
+import NIOCore
 import NIOSSL
 package import SPIFFE
 
@@ -61,11 +61,6 @@ package struct TLSListener: Sendable {
         try channel.pipeline.syncOperations.addHandlers(
             handler, HandshakeWatch(identity, metrics: metrics, log: log))
         return identity
-    }
-
-    /// The same where nobody asks who the client is, for measuring what a handshake costs.
-    package func attach(to channel: any Channel) throws {
-        _ = try secure(channel)
     }
 
     private static func verify(
