@@ -127,7 +127,7 @@ private func notes(_ match: String, of issuer: String = gitHub, more: [Int: Stri
 
 @Suite struct `Lint of the whole configuration` {
     private static let oneClient =
-        "clients come through a proxy, since this version does not terminate TLS itself, and while it is not in "
+        "clients come through a proxy, since there is no server.public.tls, and while it is not in "
         + "trusted_proxies all of them share the limits of one: write trusted_proxies: "
 
     @Test(
