@@ -21,7 +21,8 @@ struct Demo: AsyncParsableCommand {
 
     mutating func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "daypass-demo-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(at: folder) }
 
         let issuer = try DemoIssuer()

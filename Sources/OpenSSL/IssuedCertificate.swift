@@ -40,7 +40,23 @@ package struct IssuedCertificate: Sendable {
         guard let pointer = unsafe pointer else { throw OpenSSLError.drain("making a certificate") }
         defer { unsafe X509_free(pointer) }
 
-        var extensions: [(Int32, String)] =
+        for (kind, value) in Self.extensions(role, isRoot: issuer == nil) {
+            let done = unsafe daypass_certificate_extend(pointer, issuer?.certificate.handle.pointer, kind, value)
+            guard done == 1 else { throw OpenSSLError.drain("adding an extension to a certificate") }
+        }
+        if !names.isEmpty { try unsafe Self.add(names, to: pointer) }
+
+        let signer = issuer?.key ?? key
+        guard unsafe X509_sign(pointer, signer.handle.pointer, EVP_sha256()) > 0 else {
+            throw OpenSSLError.drain("signing a certificate")
+        }
+        certificate = try Certificate(der: unsafe CertificateHandle.encoding(of: pointer))
+        self.key = key
+    }
+
+    /// Kinds and values as in x509v3_config(5), the names left out.
+    private static func extensions(_ role: Role, isRoot: Bool) -> [(kind: Int32, value: String)] {
+        let use: [(Int32, String)] =
             switch role {
             case .authority:
                 [
@@ -54,20 +70,8 @@ package struct IssuedCertificate: Sendable {
                     (daypass_extended_key_usage_nid, "serverAuth,clientAuth"),
                 ]
             }
-        extensions.append((daypass_subject_key_nid, "hash"))
-        if issuer != nil { extensions.append((daypass_authority_key_nid, "keyid:always")) }
-        for (kind, value) in extensions {
-            let done = unsafe daypass_certificate_extend(pointer, issuer?.certificate.handle.pointer, kind, value)
-            guard done == 1 else { throw OpenSSLError.drain("adding an extension to a certificate") }
-        }
-        if !names.isEmpty { try unsafe Self.add(names, to: pointer) }
-
-        let signer = issuer?.key ?? key
-        guard unsafe X509_sign(pointer, signer.handle.pointer, EVP_sha256()) > 0 else {
-            throw OpenSSLError.drain("signing a certificate")
-        }
-        certificate = try Certificate(der: unsafe CertificateHandle.encoding(of: pointer))
-        self.key = key
+        let keys = [(daypass_subject_key_nid, "hash")]
+        return use + keys + (isRoot ? [] : [(daypass_authority_key_nid, "keyid:always")])
     }
 
     private static func add(_ names: [Name], to certificate: OpaquePointer) throws(OpenSSLError) {
