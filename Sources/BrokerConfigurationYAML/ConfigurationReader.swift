@@ -86,15 +86,16 @@ package struct ConfigurationReader: Sendable {
         if rules.rules.isEmpty {
             problems.note(Place(file: path), "there is no rule in it or in what it includes: every exchange is refused")
         }
-        let lint = ConfigurationLint(
-            rules: ruleSection.entries, issuers: issuers, trustDomains: trustDomains, shared: shared)
-        for note in lint.notes() {
-            problems.note(note.place, note.text)
-        }
-        return BrokerConfiguration(
+        let configuration = BrokerConfiguration(
             server: server, tokens: tokens, verify: verify, store: store, audit: audit,
             masterKeyFile: files.absolutePath(masterKey), issuers: issuers.configurations,
             trustDomains: trustDomains.configurations, rules: rules)
+        let lint = ConfigurationLint(
+            rules: ruleSection.entries, issuers: issuers, trustDomains: trustDomains, shared: shared)
+        for note in lint.notes() + CertificateUse.notes(configuration, ruleSection.entries, trustDomains) {
+            problems.note(note.place, note.text)
+        }
+        return configuration
     }
 
     private func root(_ path: String, _ problems: Problems) -> YAMLNode? {

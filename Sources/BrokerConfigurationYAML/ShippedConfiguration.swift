@@ -11,5 +11,6 @@ package enum ShippedConfiguration {
         ("issuers/kubernetes.yaml", PackageResources.kubernetes_yaml),
         ("issuers/okta.yaml", PackageResources.okta_yaml),
         ("rules/ci.yaml", PackageResources.ci_yaml),
+        ("rules/workloads.yaml", PackageResources.workloads_yaml),
     ]
 }

@@ -274,6 +274,68 @@ static const int daypass_pk_pss = NID_rsassaPss;
 static const int daypass_pk_ec = NID_X9_62_id_ecPublicKey;
 static const int daypass_pk_ed25519 = NID_ED25519;
 
+// An X509 of version 3 with a random serial number of 127 bits, without extensions and not signed yet, or NULL. `issuer`
+// is NULL where it signs itself; the times are in seconds from 1970.
+static inline X509 *daypass_certificate_new(
+    const char *common_name, const X509 *issuer, EVP_PKEY *key, long long not_before, long long not_after) {
+    X509 *certificate = X509_new();
+    BIGNUM *serial = BN_new();
+    int done = certificate != NULL && serial != NULL && X509_set_version(certificate, X509_VERSION_3) == 1
+        && BN_rand(serial, 127, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1
+        && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(certificate)) != NULL
+        && X509_NAME_add_entry_by_txt(
+               X509_get_subject_name(certificate), "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1
+        && X509_set_issuer_name(certificate, X509_get_subject_name(issuer == NULL ? certificate : issuer)) == 1
+        && ASN1_TIME_set(X509_getm_notBefore(certificate), (time_t)not_before) != NULL
+        && ASN1_TIME_set(X509_getm_notAfter(certificate), (time_t)not_after) != NULL
+        && X509_set_pubkey(certificate, key) == 1;
+    BN_free(serial);
+    if (done) return certificate;
+    X509_free(certificate);
+    return NULL;
+}
+
+// Adds an extension whose value is written as in x509v3_config(5): words of ours, never a name that somebody else chose.
+static inline int daypass_certificate_extend(X509 *certificate, X509 *issuer, int nid, const char *value) {
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, issuer == NULL ? certificate : issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_nconf_nid(NULL, &context, nid, value);
+    int done = extension != NULL && X509_add_ext(certificate, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return done;
+}
+
+static const int daypass_name_dns = GEN_DNS;
+static const int daypass_name_uri = GEN_URI;
+static const int daypass_name_ip = GEN_IPADD;
+
+static inline GENERAL_NAMES *daypass_names_new(void) { return sk_GENERAL_NAME_new_null(); }
+
+// Adds a name of that kind with exactly those bytes.
+static inline int daypass_names_push(GENERAL_NAMES *names, int kind, const unsigned char *bytes, int length) {
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *text = ASN1_STRING_type_new(kind == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
+    if (name != NULL && text != NULL && ASN1_STRING_set(text, bytes, length) == 1) {
+        GENERAL_NAME_set0_value(name, kind, text);
+        if (sk_GENERAL_NAME_push(names, name) > 0) return 1;
+        text = NULL;
+    }
+    ASN1_STRING_free(text);
+    GENERAL_NAME_free(name);
+    return 0;
+}
+
+static inline int daypass_certificate_name(X509 *certificate, GENERAL_NAMES *names) {
+    return X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1;
+}
+
+static const int daypass_basic_constraints_nid = NID_basic_constraints;
+static const int daypass_key_usage_nid = NID_key_usage;
+static const int daypass_extended_key_usage_nid = NID_ext_key_usage;
+static const int daypass_subject_key_nid = NID_subject_key_identifier;
+static const int daypass_authority_key_nid = NID_authority_key_identifier;
+
 static inline int daypass_gcm_set_tag(EVP_CIPHER_CTX *context, unsigned char *tag) {
     return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, tag);
 }

@@ -26,10 +26,10 @@ struct Check: AsyncParsableCommand {
             throw CommandFailure("the configuration has warnings, and --strict takes them for errors\n\(lines)")
         }
         for note in notes { StandardError.write("warning: \(note)\n") }
-        let issuers = configuration.issuers.count
-        let rules = configuration.rules.rules.count
-        print(
-            "\(options.config): valid, \(issuers) issuer\(issuers == 1 ? "" : "s"), \(rules) rule\(rules == 1 ? "" : "s")"
-        )
+        let counts = [
+            (configuration.issuers.count, "issuer"), (configuration.trustDomains.count, "trust domain"),
+            (configuration.rules.rules.count, "rule"),
+        ].map { count, noun in "\(count) \(noun)\(count == 1 ? "" : "s")" }
+        print("\(options.config): valid, \(counts.joined(separator: ", "))")
     }
 }

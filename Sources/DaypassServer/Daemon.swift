@@ -101,7 +101,7 @@ struct Daemon: Sendable {
             metrics: metrics.exchange)
         let (store, logger) = (store, logger)
         let certificate = try await serverCertificate(metrics)
-        let tls = certificate.flatMap { listener($0, metrics) }
+        let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
             trustBundles: bundles, clock: clock,
@@ -149,14 +149,10 @@ extension Daemon {
         }
     }
 
-    private func listener(_ certificate: ServerCertificate, _ metrics: BrokerMetrics) -> TLSListener? {
-        guard let tls = configuration.server.publicTLS else { return nil }
-        // Without a trust domain a certificate could prove nothing.
-        let asks = tls.requestsClientCertificates && !configuration.trustDomains.isEmpty
+    private func listener(_ certificate: ServerCertificate, _ metrics: BrokerMetrics) -> TLSListener {
         let bundles = trustBundles
-        return TLSListener(
-            certificate, validator: asks ? X509SVIDValidator { bundles.current } : nil, clock: clock,
-            metrics: metrics.tls, logger: logger)
+        let validator = configuration.requestsClientCertificates ? X509SVIDValidator { bundles.current } : nil
+        return TLSListener(certificate, validator: validator, clock: clock, metrics: metrics.tls, logger: logger)
     }
 }
 

@@ -9,10 +9,10 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 
-/// `daypassd demo`: the real server, an issuer of its own, and what happens to a few tokens.
+/// `daypassd demo`: the real server, an issuer and a trust domain of its own, and what happens to a few tokens.
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show exchanges, a renewal, a narrowing and refusals with the real server.",
+        abstract: "Show exchanges, a renewal, a narrowing, mutual TLS and refusals with the real server.",
         discussion: """
             Everything happens in a temporary folder and on loopback; nothing stays behind.
 
@@ -21,19 +21,25 @@ struct Demo: AsyncParsableCommand {
 
     mutating func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "daypass-demo-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(at: folder) }
 
         let issuer = try DemoIssuer()
         let port = try await Self.freePort()
+        let trustDomain = try DemoTrustDomain()
+        try trustDomain.write(in: folder)
         let configurationPath = try issuer.writeConfiguration(in: folder, port: port)
         let (configuration, _) = try ConfigurationFile.read(configurationPath)
         _ = try await Installation.make(configuration)
-        var logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
-        logger.logLevel = .error
+        let (refusals, refused) = AsyncStream<String>.makeStream()
+        let logger = Logger(label: "daypassd") { _ in DemoLog(refusals: refused) }
         let daemon = try await Daemon(configuration, logger: logger)
 
-        let tour = DemoTour(issuer: issuer, origin: configuration.server.publicURL, store: daemon.store)
+        let origin = configuration.server.publicURL
+        let tour = DemoTour(
+            issuer: issuer, client: DemoClient(origin: origin, tls: try trustDomain.client()), store: daemon.store)
+        let workloads = DemoWorkloads(origin: origin, trustDomain: trustDomain, refusals: refusals)
         let (listening, listens) = AsyncStream<Void>.makeStream()
         let server = ServiceGroup(
             configuration: .init(services: [DemoServer(daemon: daemon, listens: listens)], logger: logger))
@@ -42,6 +48,8 @@ struct Demo: AsyncParsableCommand {
             group.addTask {
                 for await _ in listening { break }
                 try await tour.run()
+                try await workloads.run()
+                DemoTour.sayGoodbye()
                 await server.triggerGracefulShutdown()
             }
             // The first error ends the other task too.

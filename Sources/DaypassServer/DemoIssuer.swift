@@ -34,7 +34,7 @@ struct DemoIssuer {
         return try signer.sign(claims.encoded())
     }
 
-    /// Writes a configuration that trusts this issuer, and the issuer's keys beside it.
+    /// Writes a configuration that trusts this issuer and a trust domain, and the issuer's keys beside it.
     /// - Returns: the path of the configuration.
     func writeConfiguration(in folder: URL, port: Int) throws -> String {
         try Data(jwks).write(to: folder.appending(path: "issuer.json"))
@@ -46,7 +46,10 @@ struct DemoIssuer {
     private func configuration(port: Int) -> String {
         """
         server:
-          public: {listen: "127.0.0.1:\(port)", url: "http://127.0.0.1:\(port)"}
+          public:
+            listen: "127.0.0.1:\(port)"
+            url: "https://127.0.0.1:\(port)"
+            tls: {certificate: server.pem, key: server.key}
           telemetry: {listen: "127.0.0.1:0"}
         tokens: {audiences: ["https://gateway.demo"]}
         store: {sqlite: data/daypass.db}
@@ -59,6 +62,9 @@ struct DemoIssuer {
             algorithms: [RS256]
             max_lifetime: 15m
             require_one_of: [repository_id, repository_owner_id]
+        trust_domains:
+          - name: \(DemoTrustDomain.name)
+            bundle: {file: bundle.pem}
         rules:
           - name: ci-main
             issuer: github
@@ -70,6 +76,13 @@ struct DemoIssuer {
               scope: [anthropic:messages, anthropic:count_tokens]
               ttl: 15m
               max_session: 6h
+          - name: ml-workloads
+            trust_domain: \(DemoTrustDomain.name)
+            match: {spiffe_id: "spiffe://\(DemoTrustDomain.name)/ns/ml/sa/*"}
+            grant:
+              scope: [anthropic:messages]
+              ttl: 30m
+              bind: true
 
         """
     }

@@ -1,59 +1,62 @@
-import AsyncHTTPClient
 import Broker
-import Foundation
 import JOSE
-import NIOCore
-import NIOHTTP1
 
 /// What the demonstration does with the running server, and what it says about it.
 struct DemoTour: Sendable {
     let issuer: DemoIssuer
-    let origin: String
+    let client: DemoClient
     let store: any AuditReader
 
-    private static let scope = "anthropic:messages"
+    static let scope = "anthropic:messages"
 
     func run() async throws {
-        say("A broker is listening on \(origin). It trusts one issuer, shaped like GitHub Actions, and has one rule:")
+        say(
+            "A broker is listening on \(client.origin). It trusts an issuer, shaped like GitHub Actions, and the SPIFFE"
+        )
+        say("trust domain \(DemoTrustDomain.name), and has two rules:")
         say("  ci-main: repository_id 123456 on refs/heads/main gets tokens of 15 minutes in a session of 6 hours")
+        say(
+            "  ml-workloads: spiffe://\(DemoTrustDomain.name)/ns/ml/sa/* gets tokens of 30 minutes, bound to its certificate"
+        )
 
         say("\n1. A CI job on main exchanges its identity token:  POST /oauth/token")
         let identity = try issuer.token(branch: "main")
-        let granted = try await exchange(identity)
+        let granted = try await client.exchange(identity)
         let (token, session) = try Self.issued(granted)
         say("   \(granted.status): a gateway token for \(Self.text(granted.json, "scope")), in session \(session)")
 
         say("\n2. A gateway asks whether the token may pass:  GET /verify?scope=\(Self.scope)")
-        let allowed = try await verify(token)
-        say("   \(allowed.status): Daypass-Subject: \(allowed.headers.first(name: "Daypass-Subject") ?? "")")
+        let allowed = try await client.verify(token, scope: Self.scope)
+        say("   \(allowed.status): Daypass-Subject: \(allowed.text("Daypass-Subject"))")
 
         say("\n3. The same token with one character changed:")
-        let tampered = try await verify(Self.tampered(token))
-        say("   \(tampered.status): \(tampered.headers.first(name: "WWW-Authenticate") ?? "")")
+        let tampered = try await client.verify(Self.tampered(token), scope: Self.scope)
+        say("   \(tampered.status): \(tampered.text("WWW-Authenticate"))")
 
         say("\n4. A second process of the job exchanges the same identity token (32 times at most):")
-        let again = try await exchange(identity)
+        let again = try await client.exchange(identity)
         say("   \(again.status): another token, \(try Self.place(again, beside: session))")
 
         say("\n5. The token is renewed before it ends, and is its own proof:")
-        let renewed = try await exchange(token, type: "access_token")
+        let renewed = try await client.exchange(token, type: "access_token")
         say("   \(renewed.status): a new token, \(try Self.place(renewed, beside: session))")
 
         say("\n6. The job makes a token for a sub-agent, with less than it has:  scope=\(Self.scope)")
-        let narrowed = try await exchange(token, type: "access_token", scope: Self.scope)
+        let narrowed = try await client.exchange(token, type: "access_token", scope: Self.scope)
         let (child, childSession) = try Self.issued(narrowed)
         let childScope = Self.text(narrowed.json, "scope")
         say("   \(narrowed.status): a token for \(childScope) alone, in session \(childSession) below it")
 
         say("\n7. The sub-agent asks for more again:")
-        let widened = try await exchange(child, type: "access_token", scope: "\(Self.scope) anthropic:count_tokens")
+        let widened = try await client.exchange(
+            child, type: "access_token", scope: "\(Self.scope) anthropic:count_tokens")
         say("   \(widened.status) \(Self.text(widened.json, "error")): what a token gave up does not come back")
 
         say("\n8. The same job on another branch:  POST /oauth/token")
-        let refused = try await exchange(issuer.token(branch: "feature"))
+        let refused = try await client.exchange(issuer.token(branch: "feature"))
         say("   \(refused.status) \(Self.text(refused.json, "error")): the caller learns no more than a trace id.")
         say("   What the broker recorded under that id:")
-        for line in try await explanation(of: refused.headers.first(name: "Daypass-Trace-Id") ?? "") {
+        for line in try await explanation(of: refused.text("Daypass-Trace-Id")) {
             say("   \(line)")
         }
 
@@ -61,7 +64,10 @@ struct DemoTour: Sendable {
         else {
             throw CommandFailure("the broker did not answer as it should have")
         }
-        say(
+    }
+
+    static func sayGoodbye() {
+        print(
             """
 
             Next, with an issuer of yours:
@@ -71,46 +77,16 @@ struct DemoTour: Sendable {
             """)
     }
 
-    private struct Answer {
-        let status: UInt
-        let headers: HTTPHeaders
-        let json: JSONObject
-    }
-
     /// The token and the session of an answer that has them.
-    private static func issued(_ answer: Answer) throws -> (token: String, session: String) {
+    static func issued(_ answer: DemoClient.Answer) throws -> (token: String, session: String) {
         guard answer.status == 200, let token = answer.json["access_token"]?.string,
             let session = answer.json["session_id"]?.string
         else { throw CommandFailure("the broker refused: \(answer.status)") }
         return (token.string, session.string)
     }
 
-    private static func place(_ answer: Answer, beside session: String) throws -> String {
+    private static func place(_ answer: DemoClient.Answer, beside session: String) throws -> String {
         try issued(answer).session == session ? "in the same session" : "in another session"
-    }
-
-    private func exchange(_ subjectToken: String, type: String = "jwt", scope: String? = nil) async throws -> Answer {
-        var request = HTTPClientRequest(url: "\(origin)/oauth/token")
-        request.method = .POST
-        request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
-        var form = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange"
-        form += "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3A\(type)&subject_token=\(subjectToken)"
-        if let scope { form += "&scope=\(scope.replacing(" ", with: "%20"))" }
-        request.body = .bytes(ByteBuffer(string: form))
-        return try await send(request)
-    }
-
-    private func verify(_ token: String) async throws -> Answer {
-        var request = HTTPClientRequest(url: "\(origin)/verify?scope=\(Self.scope)")
-        request.headers.add(name: "Authorization", value: "Bearer \(token)")
-        return try await send(request)
-    }
-
-    private func send(_ request: HTTPClientRequest) async throws -> Answer {
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
-        let body = try await response.body.collect(upTo: 64 * 1024)
-        let json = (try? JSONReader.readObject(Array(body.readableBytesView))) ?? [:]
-        return Answer(status: response.status.code, headers: response.headers, json: json)
     }
 
     /// The first character of the signature is changed: its last might hold bits that mean nothing.

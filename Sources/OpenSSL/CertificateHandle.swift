@@ -13,16 +13,17 @@ import FoundationEssentials
         guard let certificate = unsafe certificate else { throw .malformed(.drain("reading a certificate")) }
         unsafe pointer = certificate
         // One certificate must not have several fingerprints: what its signature does not cover has one spelling, too.
-        guard encoded() == der else { throw .encoding }
+        guard unsafe Self.encoding(of: pointer) == der else { throw .encoding }
     }
 
     deinit {
         unsafe X509_free(pointer)
     }
 
-    private func encoded() -> [UInt8] {
+    /// The DER of a certificate; empty where OpenSSL cannot write it.
+    static func encoding(of certificate: OpaquePointer) -> [UInt8] {
         var bytes: UnsafeMutablePointer<UInt8>?
-        let length = unsafe i2d_X509(pointer, &bytes)
+        let length = unsafe i2d_X509(certificate, &bytes)
         defer { unsafe daypass_free(bytes) }
         guard length > 0, let bytes = unsafe bytes else { return [] }
         return unsafe [UInt8](UnsafeBufferPointer(start: bytes, count: Int(length)))

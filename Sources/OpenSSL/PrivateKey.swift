@@ -5,7 +5,7 @@ import COpenSSL
     package let publicKey: PublicKey
     package var type: KeyType { handle.type }
 
-    private let handle: KeyHandle
+    let handle: KeyHandle
     private let contexts = OperationContexts(.signing)
 
     private init(_ handle: KeyHandle) {

@@ -11,7 +11,7 @@ import Testing
 
     private static let lines = [
         "server:",
-        "  public: {listen: \"127.0.0.1:8080\", url: \"https://daypass.example.com\", trusted_proxies: [\"127.0.0.1\"]}",
+        "  public: {listen: \"0.0.0.0:8443\", url: \"https://daypass.example.com\", tls: {certificate: c, key: k}}",
         "tokens: {audiences: [\"https://gateway.example.com\"]}", "store: {sqlite: data/daypass.db}",
         "master_key_file: data/master.key", "trust_domains:", "  - name: prod.example.com",
         "    bundle: {file: ../certs/prod.json}", "rules:", "  - name: batch",
@@ -186,6 +186,49 @@ import Testing
         #expect(
             unused.map(\.text).contains(
                 "no rule is for the trust domain prod.example.com: write one, or take the trust domain out"))
+    }
+
+    private static let plain =
+        "  public: {listen: \"127.0.0.1:8080\", url: \"https://daypass.example.com\", trusted_proxies: [\"127.0.0.1\"]}"
+
+    @Test(arguments: [
+        (plain, "without server.public.tls"),
+        (
+            "  public: {listen: \"0.0.0.0:8443\", url: \"https://a.example\", "
+                + "tls: {certificate: c, key: k, client_certificates: off}}", "with client_certificates: off"
+        ),
+    ])
+    func `a binding grant where no client can have a certificate is a warning`(server: String, why: String) throws {
+        let text =
+            "rule batch binds its tokens to a client certificate, and \(why) no client has one: nobody gets a token by it"
+        let notes = try read([2: server]).notes
+        #expect(notes.map(\.text) == [text])
+        #expect(notes.first?.place.line == 13 && notes.first?.place.column == 31)
+        #expect(try read([2: server, 13: "    grant: {scope: [a], bind: false}"]).notes.isEmpty)
+        #expect(try read([2: server, 13: "    grant: {scope: [a]}"]).notes.isEmpty)
+    }
+
+    @Test func `a binding grant of an issuer needs a trust domain as well, for a certificate to be one of`() throws {
+        let lines = [
+            2: "  public: {listen: \"0.0.0.0:8443\", url: \"https://a.example\", tls: {certificate: c, key: k}}",
+            13: "    grant: {scope: [a], bind: true}",
+        ]
+        let notes = try SampleConfiguration.read(lines).notes
+        #expect(notes.count == 1 && notes[0].place.line == 13, "\(notes)")
+        #expect(notes.first?.text.contains("and without a trust domain no client has one") == true)
+    }
+
+    @Test func `a trust domain of which neither kind of SVID can be presented is a warning`() throws {
+        let authorities = TestTrustDomain.json(authorities: [try Self.domain.get().ca], signers: [])
+        let lines = [2: Self.plain, 13: "    grant: {scope: [a]}"]
+        let notes = try read(lines, bundle: authorities).notes
+        #expect(notes.count == 1 && notes[0].place.line == 7 && notes[0].place.column == 11, "\(notes)")
+        #expect(
+            notes.first?.text.hasSuffix(
+                "has no key for JWT-SVIDs, and without server.public.tls no X.509-SVID can be presented: "
+                    + "no workload of prod.example.com gets a token") == true)
+        #expect(try read(lines).notes.isEmpty)
+        #expect(try read([13: "    grant: {scope: [a]}"], bundle: authorities).notes.isEmpty)
     }
 
     @Test func `a rule for an issuer cannot test a SPIFFE ID`() {

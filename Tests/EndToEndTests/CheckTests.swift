@@ -46,7 +46,7 @@ import Testing
         let workspace = try workspace(Self.weak)
         let checked = try await check(workspace)
         #expect(checked.status == 0, "\(checked.error)")
-        #expect(checked.output.hasSuffix("daypass.yaml: valid, 1 issuer, 1 rule\n"))
+        #expect(checked.output.hasSuffix("daypass.yaml: valid, 1 issuer, 0 trust domains, 1 rule\n"))
         let lines = checked.error.split(separator: "\n")
         #expect(lines.count == Self.warnings.count)
         for (line, warning) in zip(lines, Self.warnings) {

@@ -6,7 +6,8 @@ import Testing
         try await RunningProcess(Programs.daypassd, arguments, in: folder).outcome()
     }
 
-    @Test func `demo turns an identity into a token and shows a wrong branch refused with its reason`() async throws {
+    @Test func `demo turns identities into tokens, over mutual TLS too, and shows refusals with reasons`() async throws
+    {
         let demo = try await daypassd("demo")
         #expect(demo.status == 0, "\(demo.error)")
         #expect(demo.error == "")
@@ -24,15 +25,22 @@ import Testing
                 "another branch", "400 invalid_request", "exchange.refused",
                 "rule ci-main: ref is refs/heads/feature, wanted refs/heads/main",
             ],
+            ["connects with it", "200: a token bound to that certificate, in session "],
+            ["with the certificate", "200: Daypass-Subject: spiffe://prod.demo/ns/ml/sa/batch-scorer"],
+            ["stolen", #"401: Bearer error="invalid_token""#],
+            [
+                "another trust domain", "the handshake fails",
+                "spiffe://staging.demo/ns/ml/sa/batch-scorer: its trust domain is not configured",
+            ],
         ]
         #expect(steps.count == shown.count, "\(demo.output)")
         for (number, (step, texts)) in zip(steps, shown).enumerated() {
             #expect(step.hasPrefix("\(number + 1). "), "\(step)")
             for text in texts { #expect(step.contains(text), "\(text) in \(step)") }
         }
-        // A terminal of 100 columns and one screen and a half, read in 20 seconds.
+        // A terminal of 120 columns and one screen and a half, read in a minute.
         let lines = demo.output.split(separator: "\n", omittingEmptySubsequences: false)
-        #expect(lines.count < 50)
+        #expect(lines.count < 55)
         for line in lines { #expect(line.count <= 120, "\(line)") }
     }
 

@@ -17,7 +17,10 @@ enum Programs {
     static let envoy = peer("envoy")
     static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
     static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
+    /// The same interpreter, for the packages `cryptography` and `joserfc`.
+    static let certificatePython = peer("python").flatMap { hasPackage("joserfc", $0) ? $0 : nil }
     static let curl = onPath("curl")
+    static let openssl = onPath("openssl")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
     /// From the package prometheus.

@@ -30,6 +30,11 @@ package struct BrokerConfiguration: Sendable {
         self.trustDomains = trustDomains
         self.rules = rules
     }
+
+    /// Whether the public listener asks its clients for a certificate: without a trust domain one could prove nothing.
+    package var requestsClientCertificates: Bool {
+        server.publicTLS?.requestsClientCertificates == true && !trustDomains.isEmpty
+    }
 }
 
 /// What is minted, and for whom.

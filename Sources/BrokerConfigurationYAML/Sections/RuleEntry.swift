@@ -10,6 +10,8 @@ struct RuleEntry {
     let matchers: [MatchSection.Matcher]
     /// Nil where the rule leaves it to the default.
     let timeToLivePlace: Place?
+    /// Nil where the rule leaves it to the default.
+    let bindPlace: Place?
 
     init?(
         _ node: YAMLNode, issuers: IssuerSection, trustDomains: TrustDomainSection, shared: SharedIssuers,
@@ -52,6 +54,7 @@ struct RuleEntry {
         matchPlace = fields["match"]?.place ?? node.place
         self.matchers = matchers
         timeToLivePlace = fields["grant"]?.value(of: "ttl")?.place
+        bindPlace = fields["grant"]?.value(of: "bind")?.place
     }
 
     /// Whose subjects the rule is for.

@@ -43,7 +43,7 @@ struct KeyRoutes: Sendable {
     private static func metadata(_ configuration: BrokerConfiguration) -> JSONObject {
         let base = configuration.server.publicURL
         func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
-        let takesCertificates = !configuration.trustDomains.isEmpty
+        let takesCertificates = configuration.requestsClientCertificates
         let grantTypes = GrantType.allCases.filter { takesCertificates || $0 != .clientCredentials }
         let algorithm = JSONValue.string(ExactString(configuration.tokens.signingAlgorithm.rawValue))
         var json: JSONObject = [
@@ -53,7 +53,9 @@ struct KeyRoutes: Sendable {
             "grant_types_supported": .array(grantTypes.map { .string(ExactString($0.rawValue)) }),
             // There is no authorization endpoint; the member itself is required (RFC 8414 §2).
             "response_types_supported": ["none"],
-            "token_endpoint_auth_methods_supported": ["none"],
+            // RFC 8705 §2.1.1, draft-ietf-oauth-spiffe-client-auth
+            "token_endpoint_auth_methods_supported": takesCertificates
+                ? ["none", "tls_client_auth", "spiffe_x509"] : ["none"],
             // For readers of OpenID Connect Discovery, which requires these two.
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [algorithm],

@@ -36,8 +36,11 @@ package final class ServerCertificate: Sendable {
 
     /// What a connection is to be made with: **one each**, since a context resumes the sessions that it handed out, and a
     /// resumed one shows the certificate of then without asking anybody. Reads no files; takes some microseconds.
-    func freshContext() throws -> NIOSSLContext {
-        try NIOSSLContext(configuration: state.withLock { $0.configuration })
+    /// - Parameter requests: whether the client is asked for a certificate: somebody has to look at it then.
+    func freshContext(requestingCertificate requests: Bool) throws -> NIOSSLContext {
+        var configuration = state.withLock { $0.configuration }
+        configuration.certificateVerification = requests ? .optionalVerification : .none
+        return try NIOSSLContext(configuration: configuration)
     }
 
     /// Looks at the files. Blocks while it reads them; one at a time.
@@ -103,7 +106,6 @@ package final class ServerCertificate: Sendable {
         configuration.applicationProtocols = ["http/1.1"]
         // Nobody is trusted by BoringSSL itself: our own callback decides.
         configuration.trustRoots = .certificates([])
-        configuration.certificateVerification = tls.requestsClientCertificates ? .optionalVerification : .none
         // How long a peer has to answer that it heard of the end.
         configuration.shutdownTimeout = .seconds(1)
         do {

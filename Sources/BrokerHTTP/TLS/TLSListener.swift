@@ -49,7 +49,7 @@ package struct TLSListener: Sendable {
     /// - Returns: who the client turns out to be, as soon as the handshake is done.
     func secure(_ channel: any Channel) throws -> ConnectionIdentity {
         let identity = ConnectionIdentity()
-        let context = try certificate.freshContext()
+        let context = try certificate.freshContext(requestingCertificate: validate != nil)
         let handler: NIOSSLServerHandler
         if let validate {
             handler = NIOSSLServerHandler(context: context) { certificates, promise in

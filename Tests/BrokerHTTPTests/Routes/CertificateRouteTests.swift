@@ -22,7 +22,10 @@ private struct CertificateBench: Sendable {
 
     private static let domain = Result { try TestTrustDomain() }
 
-    init(trustedProxies: [String] = ["10.0.0.0/8"]) throws {
+    init(
+        trustedProxies: [String] = ["10.0.0.0/8"],
+        tls: ListenerTLS? = ListenerTLS(certificateFile: "/nonexistent", keyFile: "/nonexistent")
+    ) throws {
         domain = try Self.domain.get()
         let clock = ManualClock()
         let trusted = [try domain.configuration()]
@@ -43,8 +46,8 @@ private struct CertificateBench: Sendable {
         let tokens = TokenConfiguration(
             issuer: "https://daypass.example.com", audiences: ["https://gateway.example.com"])
         let server = ServerConfiguration(
-            publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: "https://daypass.example.com",
-            telemetryListener: ListenAddress(host: "127.0.0.1", port: 0),
+            publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicTLS: tls,
+            publicURL: "https://daypass.example.com", telemetryListener: ListenAddress(host: "127.0.0.1", port: 0),
             trustedProxies: try trustedProxies.map { try AddressBlock(parsing: $0) })
         let configuration = BrokerConfiguration(
             server: server, tokens: tokens, verify: VerifyConfiguration(), store: .sqlite(path: "/nonexistent"),
@@ -186,6 +189,20 @@ private struct CollectedBody: ResponseBodyWriter {
         let answer = try await CertificateBench().send(.get, "/.well-known/oauth-authorization-server", from: nil)
         #expect(answer.json["grant_types_supported"]?.array?.contains("client_credentials") == true)
         #expect(answer.json["tls_client_certificate_bound_access_tokens"] == true)
+        #expect(
+            answer.json["token_endpoint_auth_methods_supported"] == ["none", "tls_client_auth", "spiffe_x509"])
+    }
+
+    @Test(arguments: [
+        nil,
+        ListenerTLS(certificateFile: "/nonexistent", keyFile: "/nonexistent", requestsClientCertificates: false),
+    ])
+    func `are not in the metadata of a listener that asks for none`(tls: ListenerTLS?) async throws {
+        let answer = try await CertificateBench(tls: tls).send(
+            .get, "/.well-known/oauth-authorization-server", from: nil)
+        #expect(answer.json["grant_types_supported"]?.array?.contains("client_credentials") == false)
+        #expect(answer.json["tls_client_certificate_bound_access_tokens"] == nil)
+        #expect(answer.json["token_endpoint_auth_methods_supported"] == ["none"])
     }
 }
 

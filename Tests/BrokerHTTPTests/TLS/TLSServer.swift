@@ -32,6 +32,7 @@ struct TLSServer: Sendable {
         minimumVersion: ListenerTLS.Version = .tls13, requests: Bool = true,
         _ body: @escaping @Sendable (TLSServer) async throws -> Void
     ) async throws {
+        // Not by a setting: without somebody who looks at certificates, none is asked for.
         await places.take()
         let outcome = await Result { try await serve(minimumVersion: minimumVersion, requests: requests, body) }
         await places.giveBack()
@@ -57,8 +58,7 @@ struct TLSServer: Sendable {
         let bundles = Mutable(try TrustBundleSet([bundle]))
         let tls = ListenerTLS(
             certificateFile: folder.appending(path: "certificates/server.pem").path,
-            keyFile: folder.appending(path: "certificates/server.key").path, requestsClientCertificates: requests,
-            minimumVersion: minimumVersion)
+            keyFile: folder.appending(path: "certificates/server.key").path, minimumVersion: minimumVersion)
         let (clock, metrics, log) = (SystemClock(), TLSMetrics(), LineLog())
         let certificate = try ServerCertificate(tls, clock: clock, metrics: metrics, logger: log.logger)
         let listener = TLSListener(
