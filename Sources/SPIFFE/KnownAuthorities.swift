@@ -10,6 +10,8 @@ final class KnownAuthorities: Sendable {
 
     private let certificates = Mutex(RecentlyUsed<Certificate>(capacity: capacity))
 
+    var count: Int { certificates.withLock { $0.count } }
+
     /// The certificate that these bytes are.
     func certificate(_ der: [UInt8]) throws(CertificateFailure) -> Certificate {
         if let known = certificates.withLock({ $0.value(der) }) { return known }

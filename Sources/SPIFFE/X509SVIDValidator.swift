@@ -50,7 +50,9 @@ package final class X509SVIDValidator: Sendable {
     package func validate(_ chain: [[UInt8]], at now: Date) throws(X509SVIDFailure) -> X509SVID {
         let bundles = bundles()
         guard capacity > 0, let key = Self.key(chain) else { return try validation(chain, bundles, now).get() }
-        if let entry = proved.withLock({ $0.value(key) }), entry.since <= now, entry.svid.isCurrent(in: bundles, at: now) {
+        if let entry = proved.withLock({ $0.value(key) }), entry.since <= now,
+            entry.svid.isCurrent(in: bundles, at: now)
+        {
             return entry.svid
         }
         let svid = try validation(chain, bundles, now).get()
