@@ -159,7 +159,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "Broker", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL",
+                "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

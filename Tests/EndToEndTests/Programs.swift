@@ -18,6 +18,8 @@ enum Programs {
     static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
     static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
     static let curl = onPath("curl")
+    static let openssl = onPath("openssl")
+    static let nginx = onPath("nginx") ?? executable("/usr/sbin/nginx")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
     /// From the package prometheus.
@@ -40,6 +42,10 @@ enum Programs {
             FileManager.default.fileExists(
                 atPath: library.appending(path: "\($0)/site-packages/\(name)").path(percentEncoded: false))
         }
+    }
+
+    private static func executable(_ path: String) -> String? {
+        FileManager.default.isExecutableFile(atPath: path) ? path : nil
     }
 
     private static func onPath(_ name: String) -> String? {

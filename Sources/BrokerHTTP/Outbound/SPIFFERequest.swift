@@ -54,7 +54,8 @@ struct SPIFFERequest: Sendable {
     /// On the event loop of the channel.
     private func addHandlers(to channel: any Channel, _ answer: EventLoopPromise<OutboundAnswer>) throws {
         let peer = peer
-        let tls = try NIOSSLClientHandler(context: Self.context(), serverHostname: serverName) { certificates, promise in
+        let tls = try NIOSSLClientHandler(context: Self.context(), serverHostname: serverName) {
+            certificates, promise in
             promise.succeed(peer.proves(certificates) ? .certificateVerified : .failed)
         }
         var limits = NIOHTTPDecoderLimitConfiguration()

@@ -66,7 +66,8 @@ final class SingleGET: ChannelInboundHandler {
     private func read(_ head: HTTPResponseHead, after interim: Int, _ context: ChannelHandlerContext) {
         guard !(100..<200).contains(head.status.code) || head.status == .switchingProtocols else {
             guard interim < Self.maximumInterimHeads else {
-                return fail(.connection(url, "it has more than \(Self.maximumInterimHeads) heads before its answer"), context)
+                return fail(
+                    .connection(url, "it has more than \(Self.maximumInterimHeads) heads before its answer"), context)
             }
             return state = .awaitingHead(interim: interim + 1)
         }
