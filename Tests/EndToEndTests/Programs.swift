@@ -19,9 +19,9 @@ enum Programs {
     static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
     static let curl = onPath("curl")
     static let openssl = onPath("openssl")
-    static let nginx = onPath("nginx") ?? executable("/usr/sbin/nginx")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 
@@ -44,12 +44,9 @@ enum Programs {
         }
     }
 
-    private static func executable(_ path: String) -> String? {
-        FileManager.default.isExecutableFile(atPath: path) ? path : nil
-    }
-
-    private static func onPath(_ name: String) -> String? {
-        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+    /// - Parameter path: folders, the process's own where it is nil.
+    private static func onPath(_ name: String, _ path: String? = nil) -> String? {
+        (path ?? ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 }

@@ -7,6 +7,7 @@ import Broker
 /// was checked. Nothing is kept between two documents: no connection, no redirect.
 struct OutboundRoute<Transport: OutboundTransport>: Sendable {
     let addressGuard: AddressGuard
+    /// Of the first URL's host: a redirect does not take this along to another.
     let allowsPrivateAddresses: Bool
     let transport: Transport
 
@@ -33,7 +34,7 @@ struct OutboundRoute<Transport: OutboundTransport>: Sendable {
             var current = url
             for _ in 0...GuardedFetcher.maximumRedirects {
                 let addresses = try await addressGuard.addresses(
-                    of: current, allowsPrivateAddresses: allowsPrivateAddresses)
+                    of: current, allowsPrivateAddresses: allowsPrivateAddresses && current.host == url.host)
                 let answer = try await request(
                     current, at: addresses.prefix(GuardedFetcher.maximumAddresses), before: deadline)
                 switch answer {

@@ -32,6 +32,7 @@ package struct SPIFFEBundleFetcher: Sendable {
     ///
     /// A redirect may lead to another host, which has to be the same `id` (§5.2.2.4): it learns that somebody connects to
     /// it, and not what for, unless it proves that.
+    /// - Parameter allowsPrivateAddresses: of the host in `url`, and of no other that it redirects to.
     /// - Throws: at the deadline at the latest.
     package func fetch(
         _ url: OutboundURL, from id: SPIFFEID, allowsPrivateAddresses: Bool, before deadline: ContinuousClock.Instant

@@ -199,23 +199,27 @@ import Testing
     @Test(arguments: [
         "301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect",
     ])
-    func `may be a redirect, also to another host of the same ID, and none is remembered`(
+    func `may be a redirect to the same ID, and none is remembered`(
         status: String
     ) async throws {
         let answer: @Sendable (String, Int) -> LoopbackServer.Answer = { target, port in
             switch target {
             case "/": .redirect(to: "/second", status: status)
-            case "/second": .redirect(to: "https://b.example:\(port)/third", status: status)
+            case "/second": .redirect(to: "https://A.example:\(port)/third", status: status)
             default: .document("{}")
             }
         }
         try await LoopbackServer.run(tls: tls, answer: answer) { server in
-            let resolver = StubResolver(["a.example": [["127.0.0.1"]], "b.example": [["127.0.0.1"]]])
+            let resolver = StubResolver(["a.example": [["127.0.0.1"]]])
             let fetching = BundleFetching(bundles, resolver: resolver)
             for _ in 0..<2 {
                 _ = try await fetching.fetch("https://a.example:\(server.port)/")
             }
-            #expect(resolver.calls == ["a.example", "a.example", "b.example", "a.example", "a.example", "b.example"])
+            #expect(resolver.calls.count == 6)
+            #expect(
+                server.tally.requests.map { $0.split(separator: " ")[1] } == [
+                    "/", "/second", "/third", "/", "/second", "/third",
+                ])
             #expect(server.tally.connections == 6)
             await server.untilClosed()
         }
@@ -234,6 +238,23 @@ import Testing
             }
             #expect(second.tally.connections == 1)
             #expect(second.tally.requests.isEmpty)
+        }
+    }
+
+    /// Of loopback, which is allowed for the configured host: what is refused is the address, after the look-up.
+    @Test func `may be a redirect to another host, which is not also allowed a private address`() async throws {
+        let answer: @Sendable (String, Int) -> LoopbackServer.Answer = { _, port in
+            .redirect(to: "https://b.example:\(port)/")
+        }
+        try await LoopbackServer.run(tls: tls, answer: answer) { server in
+            let resolver = StubResolver(["a.example": [["127.0.0.1"]], "b.example": [["127.0.0.1"]]])
+            let fetching = BundleFetching(bundles, resolver: resolver)
+            let failure = try await fetching.refusal(of: "https://a.example:\(server.port)/")
+            let loopback = try #require(IPAddress(parsing: "127.0.0.1"))
+            let url = try OutboundURL(parsing: "https://b.example:\(server.port)/")
+            #expect(failure == .privateAddress(url, loopback))
+            #expect(resolver.calls == ["a.example", "b.example"])
+            #expect(server.tally.connections == 1)
         }
     }
 

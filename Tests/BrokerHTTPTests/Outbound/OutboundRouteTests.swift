@@ -53,6 +53,20 @@ import Testing
         #expect(transport.asked.withLock { $0 } == ["https://a.example/ at 8.8.8.8"])
     }
 
+    @Test func `another host is followed where the transport allows it, and not at a private address`() async throws {
+        let transport = Scripted([
+            "https://a.example/": .redirect("https://b.example/x"),
+            "https://b.example/x": .document(FetchedDocument(body: [], maximumAge: nil)),
+        ])
+        let privately = StubResolver(["a.example": [["10.0.0.1"]], "b.example": [["10.0.0.1"]]])
+        let failure = try await refusal(transport, resolver: privately, allowsPrivateAddresses: true)
+        #expect(failure?.description.contains("https://b.example/x leads to 10.0.0.1") == true)
+        #expect(transport.asked.withLock { $0 } == ["https://a.example/ at 10.0.0.1"])
+        let publicly = StubResolver(["a.example": [["10.0.0.1"]], "b.example": [["8.8.8.8"]]])
+        #expect(try await refusal(transport, resolver: publicly, allowsPrivateAddresses: true) == nil)
+        #expect(transport.asked.withLock { $0.last } == "https://b.example/x at 8.8.8.8")
+    }
+
     @Test func `a name that leads somewhere else by the time of the redirect is checked again`() async throws {
         let transport = Scripted(["https://a.example/": .redirect("/next")])
         let resolver = StubResolver(["a.example": [["8.8.8.8"], ["192.168.0.1"]]])
