@@ -22,7 +22,7 @@ package enum FetchFailure: Error, Sendable, Equatable, CustomStringConvertible {
             "\(url) leads to \(address.text), which is not a public address; allow_private would permit it"
         case .plainHTTP(let url):
             "\(url) is not https, and plain http is allowed only to loopback and with allow_private"
-        case .redirect(let url, let target?): "\(url) redirects to \(target), which is not https on the same host"
+        case .redirect(let url, let target?): "\(url) redirects to \(target), where it is not followed"
         case .redirect(let url, nil): "\(url) redirects to something that is not a URL we would follow"
         case .tooManyRedirects(let url): "\(url) redirects more than \(GuardedFetcher.maximumRedirects) times"
         case .connection(let url, let reason): "\(url) cannot be read: \(reason)"

@@ -13,6 +13,7 @@ package struct GuardedFetcher: Sendable {
     private let addressGuard: AddressGuard
     private let trustRoots: TrustRoots
     private let timeLimit: Duration
+    private let redirects: Redirects
 
     /// The certificate authorities that a server's certificate has to lead to.
     package enum TrustRoots: Sendable {
@@ -22,13 +23,22 @@ package struct GuardedFetcher: Sendable {
         case pem([UInt8])
     }
 
+    /// Where a server may send us. Never from https to http.
+    package enum Redirects: Sendable {
+        case sameHost
+        /// Private addresses, where they are allowed, are so for the first host alone.
+        case anyHost
+    }
+
     /// - Parameter timeLimit: for all that one key set takes: names, connections, TLS, redirects and bodies.
     package init(
-        resolver: any HostResolver, trustRoots: TrustRoots = .system, timeLimit: Duration = .seconds(5)
+        resolver: any HostResolver, trustRoots: TrustRoots = .system, timeLimit: Duration = .seconds(5),
+        redirects: Redirects = .sameHost
     ) {
         addressGuard = AddressGuard(resolver: resolver)
         self.trustRoots = trustRoots
         self.timeLimit = timeLimit
+        self.redirects = redirects
     }
 
     /// When something that begins now has to be over.
@@ -58,10 +68,10 @@ package struct GuardedFetcher: Sendable {
             var current = url
             for _ in 0...Self.maximumRedirects {
                 let addresses = try await addressGuard.addresses(
-                    of: current, allowsPrivateAddresses: allowsPrivateAddresses)
+                    of: current, allowsPrivateAddresses: allowsPrivateAddresses && current.host == url.host)
                 switch try await request(current, at: addresses.prefix(Self.maximumAddresses), before: deadline) {
                 case .document(let document): return .success(document)
-                case .redirect(let location): current = try Self.target(of: location, from: current)
+                case .redirect(let location): current = try target(of: location, from: current)
                 }
             }
             throw .tooManyRedirects(url)
@@ -94,10 +104,10 @@ package struct GuardedFetcher: Sendable {
         throw failure
     }
 
-    /// The same host, and https unless it was http before.
-    private static func target(of location: String, from url: OutboundURL) throws(FetchFailure) -> OutboundURL {
+    /// A host that may be, and https unless it was http before.
+    private func target(of location: String, from url: OutboundURL) throws(FetchFailure) -> OutboundURL {
         guard let target = try? url.redirected(to: location) else { throw .redirect(from: url, to: nil) }
-        guard target.host == url.host, target.scheme == .https || url.scheme == .http else {
+        guard redirects == .anyHost || target.host == url.host, target.scheme == .https || url.scheme == .http else {
             throw .redirect(from: url, to: target)
         }
         return target
