@@ -20,6 +20,7 @@ enum Programs {
     static let curl = onPath("curl")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 
@@ -42,8 +43,9 @@ enum Programs {
         }
     }
 
-    private static func onPath(_ name: String) -> String? {
-        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+    /// - Parameter path: folders, the process's own where it is nil.
+    private static func onPath(_ name: String, _ path: String? = nil) -> String? {
+        (path ?? ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 }
