@@ -85,10 +85,13 @@ package struct EndpointBundle: Sendable {
             let document = try answer.get()
             let next = try TrustBundle(parsing: document, of: trustDomain)
             try check(next)
-            let hasChanged = bundles.replace(with: next, from: .endpoint)
+            let hasChanged = bundles.replace(with: next, from: .endpoint, endsFailure: false)
             bundle = next
             sequence = next.sequence ?? sequence
-            guard let failure = await keep(document) else { return .fetched(next, hasChanged: hasChanged) }
+            guard let failure = await keep(document) else {
+                bundles.recovered(trustDomain)
+                return .fetched(next, hasChanged: hasChanged)
+            }
             let reason = "the bundle is trusted, but could not be stored: \(failure)"
             bundles.failed(trustDomain, reason)
             return .notStored(next, hasChanged: hasChanged, reason)

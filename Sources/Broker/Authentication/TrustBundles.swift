@@ -62,13 +62,14 @@ package final class TrustBundles: Sendable {
     }
 
     /// Trusts what `bundle` says from now on. One of a trust domain that is not configured is ignored.
+    /// - Parameter endsFailure: whether all is well with it now; otherwise `recovered` says so later.
     /// - Returns: whether it trusts anything else than the one before it.
     @discardableResult
-    package func replace(with bundle: TrustBundle, from source: Source = .file) -> Bool {
+    package func replace(with bundle: TrustBundle, from source: Source = .file, endsFailure: Bool = true) -> Bool {
         state.withLock { state in
             guard var domain = state.domains[bundle.trustDomain] else { return false }
             let hasChanged = state.bundles[bundle.trustDomain]?.epoch != bundle.epoch
-            (domain.lastError, domain.failingSince) = (nil, nil)
+            if endsFailure { (domain.lastError, domain.failingSince) = (nil, nil) }
             // What it starts with is nothing new.
             if hasChanged, source == .file || source == .endpoint { domain.changeCount += 1 }
             domain.source = source
@@ -77,6 +78,14 @@ package final class TrustBundles: Sendable {
             state.domains[bundle.trustDomain] = domain
             state.bundles = state.bundles.replacing(bundle)
             return hasChanged
+        }
+    }
+
+    /// That nothing is wrong any more.
+    package func recovered(_ trustDomain: TrustDomain) {
+        state.withLock { state in
+            state.domains[trustDomain]?.lastError = nil
+            state.domains[trustDomain]?.failingSince = nil
         }
     }
 

@@ -66,7 +66,7 @@ package struct BundleEndpointPoller: Service {
             return reason
         case .failed(let reason):
             warn(
-                "a trust bundle cannot be had from its endpoint: the last good one stays", reason, domain,
+                "a trust bundle cannot be had from its endpoint", reason, domain,
                 unless: failure)
             return reason
         }

@@ -282,13 +282,17 @@ import Testing
         }
         #expect(life.status.keyCount == 1 && life.status.sequence == 2)
         #expect(life.status.lastError?.hasPrefix("the bundle is trusted, but could not be stored") == true)
+        let began = clock.now
+        clock.advance(by: .seconds(60))
+        _ = await life.endpoint.poll()
+        #expect(life.status.failingSince == began && life.status.age == .zero)
         fetcher.serve(document(1, [domain.signer, next]))
         _ = await life.endpoint.poll()
         #expect(life.status.lastError == "the bundle has the sequence 1, after one with 2")
         store.fail(with: nil)
         fetcher.serve(document(2, [next]))
         _ = await life.endpoint.poll()
-        #expect(life.status.lastError == nil)
+        #expect(life.status.lastError == nil && life.status.failingSince == nil)
         #expect(try await start().status.sequence == 2)
     }
 
