@@ -85,7 +85,7 @@ let package = Package(
         .target(
             name: "BrokerTesting",
             dependencies: [
-                "Broker", "JOSE", "OpenSSL",
+                "Broker", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

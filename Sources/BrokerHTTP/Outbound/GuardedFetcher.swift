@@ -13,6 +13,7 @@ package struct GuardedFetcher: Sendable {
     private let addressGuard: AddressGuard
     private let trustRoots: TrustRoots
     private let timeLimit: Duration
+    private let redirects: Redirects
 
     /// The certificate authorities that a server's certificate has to lead to.
     package enum TrustRoots: Sendable {
@@ -22,13 +23,22 @@ package struct GuardedFetcher: Sendable {
         case pem([UInt8])
     }
 
+    /// Where a server may send us. Never from https to http.
+    package enum Redirects: Sendable {
+        case sameHost
+        /// Private addresses, where they are allowed, are so for the first host alone.
+        case anyHost
+    }
+
     /// - Parameter timeLimit: for all that one key set takes: names, connections, TLS, redirects and bodies.
     package init(
-        resolver: any HostResolver, trustRoots: TrustRoots = .system, timeLimit: Duration = .seconds(5)
+        resolver: any HostResolver, trustRoots: TrustRoots = .system, timeLimit: Duration = .seconds(5),
+        redirects: Redirects = .sameHost
     ) {
         addressGuard = AddressGuard(resolver: resolver)
         self.trustRoots = trustRoots
         self.timeLimit = timeLimit
+        self.redirects = redirects
     }
 
     /// When something that begins now has to be over.
@@ -54,9 +64,9 @@ extension GuardedFetcher: OutboundTransport {
         return try await request.answer()
     }
 
-    /// The same host, and https unless it was http before.
+    /// A host that may be, and https unless it was http before.
     func check(redirectTo target: OutboundURL, from url: OutboundURL) throws(FetchFailure) {
-        guard target.host == url.host, target.scheme == .https || url.scheme == .http else {
+        guard redirects == .anyHost || target.host == url.host, target.scheme == .https || url.scheme == .http else {
             throw .redirect(from: url, to: target)
         }
     }
