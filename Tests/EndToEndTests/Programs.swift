@@ -23,6 +23,7 @@ enum Programs {
     static let openssl = onPath("openssl")
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 
@@ -45,8 +46,9 @@ enum Programs {
         }
     }
 
-    private static func onPath(_ name: String) -> String? {
-        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+    /// - Parameter path: folders, the process's own where it is nil.
+    private static func onPath(_ name: String, _ path: String? = nil) -> String? {
+        (path ?? ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 }
