@@ -111,7 +111,9 @@ import Testing
         for (sequence, reason) in refusals {
             // Not even where it trusts nobody.
             for signers in [[next], []] {
-                fetcher.serve(document(sequence, signers))
+                let document = TestTrustDomain.json(
+                    authorities: signers.isEmpty ? [] : [domain.ca], signers: signers, sequence: sequence)
+                fetcher.serve(document)
                 _ = await life.endpoint.poll()
                 #expect(life.status.lastError == reason && life.status.sequence == 10)
                 #expect(life.bundles.current[domain.name]?.jwtKeys[domain.signer.jwk.keyID] != nil)
@@ -227,11 +229,23 @@ import Testing
         #expect(record.masterKeyID == masterKey.id && record.updated == clock.now)
         var altered = record.sealed
         altered[altered.count / 2] ^= 1
-        let stranger = SealedPlace(
-            purpose: "trust-bundle", table: "trust_bundles", id: "other.example.com \(record.endpoint)", version: 1)
-        var foreign = document(7, [next])
-        let moved = try masterKey.seal(SecretBytes(moving: &foreign), for: stranger)
-        for sealed in [altered, moved, [], document(7, [next])] {
+        // What was sealed for another domain, and for something else.
+        let places = [
+            ("trust-bundle", "trust_bundles", "other.example.com \(record.endpoint)"),
+            ("signing-key", "signing_keys", "prod.example.com \(record.endpoint)"),
+        ]
+        let moved = try places.map { purpose, table, id in
+            var foreign = document(7, [next])
+            let place = SealedPlace(purpose: purpose, table: table, id: id, version: 1)
+            return try masterKey.seal(SecretBytes(moving: &foreign), for: place)
+        }
+        // What another endpoint of the same domain served.
+        var elsewhere = try await start(url: "https://b.example/")
+        fetcher.serve(document(7, [next]))
+        _ = await elsewhere.endpoint.poll()
+        let other = try #require(try await store.trustBundle(of: domain.name))
+        #expect(other.endpoint == "https_web https://b.example/")
+        for sealed in moved + [other.sealed, altered, [], document(7, [next])] {
             try await store.keep(
                 TrustBundleRecord(
                     trustDomain: domain.name, endpoint: record.endpoint, sequence: 7, sealed: sealed,
