@@ -43,10 +43,11 @@ struct Daemon: Sendable {
             keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
-            let fetcher = GuardedFetcher(resolver: SystemResolver())
+            let resolver = SystemResolver()
+            let fetcher = GuardedFetcher(resolver: resolver)
             issuers = try configuration.issuers.map { try TrustedIssuer($0, fetcher: fetcher, clock: clock) }
             bundleEndpoints = try await Self.endpoints(
-                of: configuration.trustDomains, trustBundles, store, masterKey, clock, logger)
+                of: configuration.trustDomains, trustBundles, resolver, store, masterKey, clock, logger)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
@@ -55,10 +56,9 @@ struct Daemon: Sendable {
 
     /// The bundles that come from endpoints, each as it was at the last stop.
     private static func endpoints(
-        of trustDomains: [TrustDomainConfiguration], _ bundles: TrustBundles, _ store: SQLiteStore,
-        _ masterKey: MasterKey, _ clock: any BrokerClock, _ logger: Logger
+        of trustDomains: [TrustDomainConfiguration], _ bundles: TrustBundles, _ resolver: SystemResolver,
+        _ store: SQLiteStore, _ masterKey: MasterKey, _ clock: any BrokerClock, _ logger: Logger
     ) async throws -> [EndpointBundle] {
-        let resolver = SystemResolver()
         var endpoints: [EndpointBundle] = []
         for domain in trustDomains {
             guard case .endpoint(let endpoint) = domain.bundle else { continue }

@@ -20,20 +20,23 @@ import Testing
         #expect(rename(workspace.path("served/next.json"), workspace.path("served/bundle.json")) == 0)
     }
 
-    private static func configuration(_ origin: String) -> String {
-        """
-        trust_domains:
-          - name: \(name)
-            bundle: {endpoint: "\(origin)/moved", profile: https_web, authorities: web-ca.pem, allow_private: true}
-            audience: \(TestTrustDomain.audience)
-            replay: {mode: "off"}
-        rules:
-          - name: scorer
-            trust_domain: \(name)
-            match: {spiffe_id: "spiffe://\(name)/ns/ml/sa/*"}
-            grant: {scope: ["anthropic:messages"], ttl: 15m}
+    private static func configuration(_ origin: String, bundle: String? = nil) -> String {
+        let bundle =
+            bundle
+            ?? #"{endpoint: "\#(origin)/moved", profile: https_web, authorities: web-ca.pem, allow_private: true}"#
+        return """
+            trust_domains:
+              - name: \(name)
+                bundle: \(bundle)
+                audience: \(TestTrustDomain.audience)
+                replay: {mode: "off"}
+            rules:
+              - name: scorer
+                trust_domain: \(name)
+                match: {spiffe_id: "spiffe://\(name)/ns/ml/sa/*"}
+                grant: {scope: ["anthropic:messages"], ttl: 15m}
 
-        """
+            """
     }
 
     private func state(_ broker: RunningBroker) async throws -> JSONObject {
@@ -112,6 +115,64 @@ import Testing
         let report = try await broker.send(.GET, broker.telemetry + "/readyz", [])
         #expect(report.status == 503)
         #expect(try await state(broker)["ready"] == false)
+        broker.process.signal(SIGTERM)
+        #expect(try await broker.process.outcome().status == 0)
+        try await nginx.stop()
+    }
+}
+
+extension `A running broker with a bundle endpoint` {
+    private static let server = "spiffe://\(name)/bundle-endpoint"
+
+    @Test(.enabled(if: Programs.nginx != nil, "nginx is not installed"))
+    func `knows an https_spiffe endpoint by its SVID and its newest bundle`() async throws {
+        let program = try #require(Programs.nginx)
+        let workspace = try Workspace()
+        let domain = try TestTrustDomain()
+        let (first, second) = (
+            try TestCA("first", id: "spiffe://\(Self.name)", edit: Nginx.valid),
+            try TestCA("second", id: "spiffe://\(Self.name)", edit: Nginx.valid)
+        )
+        func publish(_ sequence: Double, _ authorities: [TestCA], as path: String) throws {
+            try workspace.write(
+                "served/next",
+                TestTrustDomain.json(
+                    authorities: authorities, signers: [domain.signer], sequence: sequence, refreshHint: 1))
+            #expect(rename(workspace.path("served/next"), workspace.path(path)) == 0)
+        }
+        let port = try Workspace.freePort()
+        try Nginx.makeCertificate(signedBy: first, of: Self.server, in: workspace)
+        try publish(1, [first], as: "first.json")
+        try publish(2, [first, second], as: "served/bundle.json")
+        var nginx = try await Nginx(program, workspace, port: port)
+        let endpoint = """
+            {endpoint: "\(nginx.origin)/moved", profile: https_spiffe, endpoint_spiffe_id: "\(Self.server)", \
+            file: first.json, allow_private: true}
+            """
+        let broker = try await RunningBroker(
+            workspace, issuersAndRules: Self.configuration(nginx.origin, bundle: endpoint))
+        try await waitForSequence("2", broker)
+
+        // The server rolls over to the authority that its last bundle announced.
+        try await nginx.stop()
+        try Nginx.makeCertificate(signedBy: second, of: Self.server, in: workspace)
+        try publish(3, [second], as: "served/bundle.json")
+        nginx = try await Nginx(program, workspace, port: port)
+        try await waitForSequence("3", broker)
+
+        // The authority that is gone makes no server any more, and another workload of the domain is not this one.
+        for (authority, id, reason) in [
+            (first, Self.server, "the path ends at no root"),
+            (second, "spiffe://\(Self.name)/other", "is spiffe://\(Self.name)/other and not \(Self.server)"),
+        ] {
+            try await nginx.stop()
+            try Nginx.makeCertificate(signedBy: authority, of: id, in: workspace)
+            try publish(4, [first], as: "served/bundle.json")
+            nginx = try await Nginx(program, workspace, port: port)
+            try await waitForError(reason, broker)
+            #expect(try await state(broker)["sequence"]?.string == "3")
+        }
+        #expect(try await broker.exchange(domain.token(at: Date())).status == 200)
         broker.process.signal(SIGTERM)
         #expect(try await broker.process.outcome().status == 0)
         try await nginx.stop()

@@ -31,23 +31,33 @@ final class Nginx: Sendable {
         #expect(try await process.outcome().status == 0)
     }
 
-    /// Makes the authority and the certificate of localhost.
+    /// Makes an authority, and the certificate of localhost.
     static func makeCertificates(in workspace: Workspace) throws {
-        let now = Date()
-        func valid(_ template: CertificateTemplate) -> CertificateTemplate {
-            var template = template
-            (template.notBefore, template.notAfter) = (now.addingTimeInterval(-60), now.addingTimeInterval(3600))
-            return template
-        }
         let authority = try TestCA("web", id: nil, edit: valid)
-        let key = try PrivateKey.generate(.ellipticCurve(.p256))
-        let leaf = try authority.workload(key: key) { template in
-            valid(template).with(.names([.dns("localhost")])).with(.extendedKeyUsage([.server]))
+        try makeCertificate(signedBy: authority, in: workspace) {
+            $0.with(.names([.dns("localhost")])).with(.extendedKeyUsage([.server]))
         }
-        let secret = try key.pkcs8().withSpan { span in span.indices.map { span[$0] } }
         try workspace.write("web-ca.pem", pem("CERTIFICATE", authority.certificate))
+    }
+
+    /// Makes the certificate that the next start serves with, as an X509-SVID but for what `edit` makes of it.
+    static func makeCertificate(
+        signedBy authority: TestCA, of id: String = "spiffe://example.org/server", in workspace: Workspace,
+        edit: (CertificateTemplate) -> CertificateTemplate = { $0 }
+    ) throws {
+        let key = try PrivateKey.generate(.ellipticCurve(.p256))
+        let leaf = try authority.workload(id, key: key) { edit(valid($0)) }
+        let secret = try key.pkcs8().withSpan { span in span.indices.map { span[$0] } }
         try workspace.write("nginx/server.pem", pem("CERTIFICATE", leaf))
         try workspace.write("nginx/server.key", pem("PRIVATE KEY", secret))
+    }
+
+    /// For an hour from now.
+    static func valid(_ template: CertificateTemplate) -> CertificateTemplate {
+        var template = template
+        let now = Date()
+        (template.notBefore, template.notAfter) = (now.addingTimeInterval(-60), now.addingTimeInterval(3600))
+        return template
     }
 
     private static func pem(_ label: String, _ der: [UInt8]) -> String {

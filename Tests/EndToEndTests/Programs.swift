@@ -21,6 +21,8 @@ enum Programs {
     static let certificatePython = peer("python").flatMap { hasPackage("joserfc", $0) ? $0 : nil }
     static let curl = onPath("curl")
     static let openssl = onPath("openssl")
+    /// Where Debian has it, which is on the path of few.
+    static let haproxy = ["/usr/sbin/haproxy"].first(where: FileManager.default.isExecutableFile(atPath:))
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
     static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")

@@ -176,8 +176,6 @@ def good(roots):
     for name in ["bound", "bound-other"]:
         keep(f"good/{name}", sign("p256", between, uris=[f"spiffe://{DOMAIN}/bound"]))
     keep("good/nobody", sign("p256", between, uris=[f"spiffe://{DOMAIN}/nobody"]))
-    keep("good/proxy", sign("p256", between, uris=[f"spiffe://{DOMAIN}/proxy"], dns=["localhost"],
-                            extended=(ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)))
 
 
 def bad(roots):
