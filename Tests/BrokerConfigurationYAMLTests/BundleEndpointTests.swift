@@ -61,7 +61,8 @@ import Testing
         #expect(endpoint.initial?.authorities.count == 1 && endpoint.initial?.jwtKeys.count == 1)
     }
 
-    @Test func `an endpoint of https_spiffe has the id of who serves it, and of its own domain a first bundle`() throws {
+    @Test func `an endpoint of https_spiffe has the id of who serves it, and of its own domain a first bundle`() throws
+    {
         let endpoint = try endpoint(
             #"{endpoint: "https://a.example", profile: https_spiffe, endpoint_spiffe_id: "spiffe://prod.example.com/b", file: first.json}"#
         )

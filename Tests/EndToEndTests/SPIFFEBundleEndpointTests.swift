@@ -68,7 +68,8 @@ struct `A bundle endpoint of another program` {
         let oldBundle = try bundle("root")
         let bundles = Mutex(oldBundle)
         let fetcher = SPIFFEBundleFetcher(
-            resolver: SystemResolver(), bundles: { bundles.withLock { $0 } }, clock: SystemClock())
+            resolver: SystemResolver(), bundles: { bundles.withLock { $0 } }, clock: SystemClock(),
+            timeLimit: .seconds(30))
         let id = try SPIFFEID(parsing: Array(Self.id.utf8))
         func isRead(_ url: OutboundURL) async -> Bool {
             let document = try? await fetcher.fetch(
