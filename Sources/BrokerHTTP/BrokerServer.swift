@@ -24,7 +24,7 @@ package struct BrokerServer: Sendable {
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
         configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
-        keyRing: @escaping @Sendable () -> KeyRing, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        state: @escaping @Sendable () -> BrokerState, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -42,7 +42,7 @@ package struct BrokerServer: Sendable {
             certificates: certificates)
         let publicRoutes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),
-            keys: KeyRoutes(configuration: configuration, keyRing: keyRing),
+            keys: KeyRoutes(configuration: configuration, state: state),
             verify: VerifyRoute(
                 verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(

@@ -17,7 +17,7 @@ struct Daemon: Sendable {
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles
     private let bundleEndpoints: [EndpointBundle]
-    private let keyRing: KeyRing
+    private let state: StateHolder
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let clock: any BrokerClock
@@ -40,7 +40,8 @@ struct Daemon: Sendable {
         do {
             lastRecord = try await store.lastAuditTime()
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
-            keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
+            let keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
+            state = StateHolder(BrokerState(keyRing: keyRing))
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
             let resolver = SystemResolver()
@@ -113,11 +114,11 @@ struct Daemon: Sendable {
         stoppingOnSignals: Bool,
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
-        let (ring, bundles) = (keyRing, trustBundles)
+        let (state, bundles) = (state, trustBundles)
         let metrics = BrokerMetrics(
             configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics)
-        let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
-        let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, keyRing: { ring })
+        let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
+        let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator(
                 issuers, svids: JWTSVIDAuthenticator(configuration.trustDomains) { bundles.current }),
@@ -129,7 +130,7 @@ struct Daemon: Sendable {
         let certificate = try await serverCertificate(metrics)
         let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
-            configuration: configuration, exchange: exchange, verifier: verifier, keyRing: { ring }, issuers: issuers,
+            configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current }, issuers: issuers,
             trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger, tls: tls

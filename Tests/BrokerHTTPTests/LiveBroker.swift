@@ -41,16 +41,16 @@ struct LiveBroker: HTTPOrigin {
         }
         var logger = log?.logger ?? Logger(label: "test")
         if log == nil { logger.logLevel = .critical }
-        let mint = TokenMint(issuer: configuration.tokens.issuer, keyRing: { ring }, random: SystemRandom())
+        let mint = TokenMint(issuer: configuration.tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
-        let verifier = TokenVerifier(tokens: configuration.tokens, policy: verify, keyRing: { ring })
+        let verifier = TokenVerifier(tokens: configuration.tokens, policy: verify, state: { BrokerState(keyRing: ring) })
         let server = BrokerServer(
             configuration: configuration,
             exchange: TokenExchange(
                 authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
                 store: store, keptClaims: .matched, clock: clock, logger: logger),
             verifier: verifier,
-            keyRing: { ring }, issuers: trusted, clock: clock, storeOutage: storeOutage,
+            state: { BrokerState(keyRing: ring) }, issuers: trusted, clock: clock, storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
             connectionBounds: connectionBounds
         ) { listens.yield(($0, $1.port ?? 0)) }

@@ -6,13 +6,13 @@ package import SPIFFE
 /// Makes gateway tokens, and the sessions that they belong to. Callable from any thread; does not suspend.
 package struct TokenMint: Sendable {
     private let issuer: ExactString
-    private let keyRing: @Sendable () -> KeyRing
+    private let state: @Sendable () -> BrokerState
     private let random: any RandomSource
 
-    /// - Parameter keyRing: the ring at the moment of each minting.
-    package init(issuer: ExactString, keyRing: @escaping @Sendable () -> KeyRing, random: any RandomSource) {
+    /// - Parameter state: that of the moment of each minting.
+    package init(issuer: ExactString, state: @escaping @Sendable () -> BrokerState, random: any RandomSource) {
         self.issuer = issuer
-        self.keyRing = keyRing
+        self.state = state
         self.random = random
     }
 
@@ -54,7 +54,7 @@ package struct TokenMint: Sendable {
         do {
             tokenID = try random.identifier()
             let payload = payload(session, grant, tokenID: tokenID, issuedAt, lifetime)
-            text = try keyRing().active.signer.sign(payload.encoded())
+            text = try state().keyRing.active.signer.sign(payload.encoded())
         } catch {
             throw .cryptography(error)
         }

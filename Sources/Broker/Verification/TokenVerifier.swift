@@ -11,16 +11,16 @@ package struct TokenVerifier: Sendable {
     private let audiences: Set<ExactString>
     private let audiencesAndBroker: Set<ExactString>
     private let policy: VerifyConfiguration
-    private let keyRing: @Sendable () -> KeyRing
+    private let state: @Sendable () -> BrokerState
 
     package init(
-        tokens: TokenConfiguration, policy: VerifyConfiguration, keyRing: @escaping @Sendable () -> KeyRing
+        tokens: TokenConfiguration, policy: VerifyConfiguration, state: @escaping @Sendable () -> BrokerState
     ) {
         issuer = tokens.issuer
         audiences = Set(tokens.audiences).subtracting([tokens.issuer])
         audiencesAndBroker = audiences.union([tokens.issuer])
         self.policy = policy
-        self.keyRing = keyRing
+        self.state = state
     }
 
     /// Whether a gateway may let the holder of `token` pass, at the moment `now`.
@@ -56,7 +56,7 @@ package struct TokenVerifier: Sendable {
     func claimsInAnyHands(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
         let claims: GatewayClaims
         do {
-            claims = try verified(token, for: audiencesAndBroker, keyRing())
+            claims = try verified(token, for: audiencesAndBroker, state())
         } catch {
             throw UnacceptableGatewayToken(fault: error, claims: nil)
         }
@@ -71,7 +71,7 @@ package struct TokenVerifier: Sendable {
     private func claims(
         of token: SecretText, for audiences: Set<ExactString>, at now: Date
     ) throws(Denial.TokenFault) -> GatewayClaims {
-        let claims = try verified(token, for: audiences, keyRing())
+        let claims = try verified(token, for: audiences, state())
         try checkTimes(of: claims, at: now)
         return claims
     }
@@ -84,7 +84,7 @@ package struct TokenVerifier: Sendable {
     }
 
     private func verified(
-        _ token: SecretText, for audiences: Set<ExactString>, _ keyRing: KeyRing
+        _ token: SecretText, for audiences: Set<ExactString>, _ state: BrokerState
     ) throws(Denial.TokenFault) -> GatewayClaims {
         guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { throw .malformed }
         // RFC 9068 §4: other kinds of tokens are not access tokens, whoever signed them.
@@ -98,7 +98,7 @@ package struct TokenVerifier: Sendable {
         }
         guard claims["iss"]?.string == issuer else { throw .issuer }
         guard let audience = claims["aud"]?.string, audiences.contains(audience) else { throw .audience }
-        guard let keyID = jws.header.keyID, let key = keyRing.published[keyID] else { throw .key }
+        guard let keyID = jws.header.keyID, let key = state.keyRing.published[keyID] else { throw .key }
         guard key.algorithm == jws.header.algorithm else { throw .algorithm }
         guard (try? jws.verified(with: key)) != nil else { throw .signature }
         guard let parsed = GatewayClaims(claims) else { throw .claims }

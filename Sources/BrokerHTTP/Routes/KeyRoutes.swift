@@ -6,17 +6,17 @@ import OpenSSL
 
 /// What gateways and clients read to find and check us: `GET /oauth/jwks` (RFC 7517 §5) and the metadata (RFC 8414 §3).
 struct KeyRoutes: Sendable {
-    private let keyRing: @Sendable () -> KeyRing
+    private let state: @Sendable () -> BrokerState
     private let metadata: [UInt8]
 
-    init(configuration: BrokerConfiguration, keyRing: @escaping @Sendable () -> KeyRing) {
-        self.keyRing = keyRing
+    init(configuration: BrokerConfiguration, state: @escaping @Sendable () -> BrokerState) {
+        self.state = state
         metadata = Self.metadata(configuration).encoded()
     }
 
     /// Five minutes of caching are far below the time for which a key is published before it signs.
     func jwks(_ request: Request) -> Response {
-        document(keyRing().jwks, type: "application/jwk-set+json", request)
+        document(state().keyRing.jwks, type: "application/jwk-set+json", request)
     }
 
     func metadata(_ request: Request) -> Response {

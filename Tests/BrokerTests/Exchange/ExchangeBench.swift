@@ -47,13 +47,13 @@ struct ExchangeBench {
         let rules = try rules ?? Self.standardRules(issuer: name)
         let metrics = metrics ?? ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
         self.metrics = metrics
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
+        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
             ]),
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
-            mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: random), verifier: verifier,
+            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: random), verifier: verifier,
             store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics)
     }
 

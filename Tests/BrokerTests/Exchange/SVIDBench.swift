@@ -37,7 +37,7 @@ struct SVIDBench {
         let corp = try Fixture.configuration(issuer)
         let tokens = TokenConfiguration(issuer: "https://daypass.example.com", audiences: ExchangeBench.audiences)
         self.bundles = bundles
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), keyRing: { ring })
+        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator(
                 [try Fixture.trusted(issuer)], svids: JWTSVIDAuthenticator(trusted) { bundles.current }),
@@ -45,7 +45,7 @@ struct SVIDBench {
             rules: try RuleSet(
                 Self.rules(domain, bound: bound), issuers: [corp], trustDomains: trusted.map(\.name),
                 broker: Fixture.broker),
-            mint: TokenMint(issuer: tokens.issuer, keyRing: { ring }, random: SystemRandom()), verifier: verifier,
+            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()), verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: LogRecorder().logger)
     }
 

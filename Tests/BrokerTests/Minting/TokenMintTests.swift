@@ -13,7 +13,7 @@ import Testing
     }
 
     private func mint(_ ring: KeyRing, random: any RandomSource = SystemRandom()) -> TokenMint {
-        TokenMint(issuer: "https://daypass.example.com", keyRing: { ring }, random: random)
+        TokenMint(issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: random)
     }
 
     private func claims(_ token: GatewayToken, _ ring: KeyRing) throws -> JSONObject {
@@ -136,7 +136,7 @@ import Testing
         let (token, _) = try mint(ring).mint(subject, grant, keeping: [:], at: Fixture.now)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: VerifyConfiguration(), keyRing: { ring })
+            policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
         let verdict = verifier.verdict(
             for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scope)), presentedBy: nil,
             at: Fixture.now)

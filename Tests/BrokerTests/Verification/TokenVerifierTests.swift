@@ -42,7 +42,7 @@ import Testing
             let verifier = TokenVerifier(
                 tokens: TokenConfiguration(
                     issuer: "https://daypass.example.com", audiences: [Fixture.gateway, "https://second.example.com"]),
-                policy: policy, keyRing: { ring })
+                policy: policy, state: { BrokerState(keyRing: ring) })
             return verifier.verdict(
                 for: SecretText(token), requiring: Requirement(scopes: try Fixture.scopes(scopes), models: models),
                 presentedBy: nil, at: Fixture.now.addingTimeInterval(seconds))
@@ -207,11 +207,11 @@ import Testing
         let subject = try await Fixture.subject()
         let rules = try Fixture.rules(Fixture.rule(texts: [("sub", ["alice"])], terms: terms))
         let grant = try #require(rules.match(subject, naming: nil).grant)
-        let mint = TokenMint(issuer: "https://daypass.example.com", keyRing: { ring }, random: SystemRandom())
+        let mint = TokenMint(issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         let (token, _) = try mint.mint(subject, grant, keeping: [:], at: Fixture.now)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: policy, keyRing: { ring })
+            policy: policy, state: { BrokerState(keyRing: ring) })
         return verifier.verdict(
             for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scopes), models: required),
             presentedBy: nil, at: Fixture.now
