@@ -118,7 +118,8 @@ struct Daemon: Sendable {
         let metrics = BrokerMetrics(
             configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
-        let verifier = TokenVerifier(tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
+        let verifier = TokenVerifier(
+            tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator(
                 issuers, svids: JWTSVIDAuthenticator(configuration.trustDomains) { bundles.current }),
@@ -130,7 +131,8 @@ struct Daemon: Sendable {
         let certificate = try await serverCertificate(metrics)
         let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
-            configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current }, issuers: issuers,
+            configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current },
+            issuers: issuers,
             trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger, tls: tls

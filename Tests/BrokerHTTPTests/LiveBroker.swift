@@ -41,9 +41,11 @@ struct LiveBroker: HTTPOrigin {
         }
         var logger = log?.logger ?? Logger(label: "test")
         if log == nil { logger.logLevel = .critical }
-        let mint = TokenMint(issuer: configuration.tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+        let mint = TokenMint(
+            issuer: configuration.tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
-        let verifier = TokenVerifier(tokens: configuration.tokens, policy: verify, state: { BrokerState(keyRing: ring) })
+        let verifier = TokenVerifier(
+            tokens: configuration.tokens, policy: verify, state: { BrokerState(keyRing: ring) })
         let server = BrokerServer(
             configuration: configuration,
             exchange: TokenExchange(

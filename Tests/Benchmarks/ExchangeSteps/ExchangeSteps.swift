@@ -103,7 +103,8 @@ private struct Steps {
         let (masterKey, _) = try MasterKey.generate()
         let key = try SigningKey.generate(.ES256, state: .active, sealedWith: masterKey, at: now)
         let ring = try KeyRing(opening: [key], with: masterKey)
-        mint = TokenMint(issuer: "https://broker.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+        mint = TokenMint(
+            issuer: "https://broker.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         folder = FileManager.default.temporaryDirectory.appending(path: "daypass-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         store = try SQLiteStore(

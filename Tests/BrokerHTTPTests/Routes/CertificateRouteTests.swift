@@ -59,13 +59,15 @@ private struct CertificateBench: Sendable {
             try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: clock.now)
         }
         let ring = try KeyRing(opening: records, with: masterKey)
-        let verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
+        let verifier = TokenVerifier(
+            tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator([], svids: JWTSVIDAuthenticator(trusted) { bundles.current }),
             certificates: certificates, rules: configuration.rules,
-            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()), verifier: verifier,
+            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()),
+            verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: logger)
         let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)

@@ -109,7 +109,8 @@ import Testing
     @Test func `a gateway token of our own is no proof of identity`() async throws {
         let ring = try Fixture.keyRing()
         let issuer = try Fixture.issuer
-        let mint = TokenMint(issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+        let mint = TokenMint(
+            issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         let rules = try Fixture.rules(Fixture.rule(texts: [("sub", ["alice"])]))
         let subject = try await Fixture.subject()
         let grant = try #require(rules.match(subject, naming: nil).grant)

@@ -155,7 +155,8 @@ import Testing
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator(issuers),
             rules: try RuleSet([ExchangeBench.main()], issuers: issuers.map(\.configuration), broker: Fixture.broker),
-            mint: TokenMint(issuer: Fixture.broker, state: { BrokerState(keyRing: bench.ring) }, random: SystemRandom()),
+            mint: TokenMint(
+                issuer: Fixture.broker, state: { BrokerState(keyRing: bench.ring) }, random: SystemRandom()),
             verifier: bench.verifier, store: bench.store, keptClaims: .matched, clock: bench.clock,
             logger: bench.log.logger)
         let mayAct: JSONValue = ["iss": .string(ExactString(issuer.issuer)), "sub": "bob"]

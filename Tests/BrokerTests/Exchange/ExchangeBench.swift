@@ -53,7 +53,8 @@ struct ExchangeBench {
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
             ]),
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
-            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: random), verifier: verifier,
+            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: random),
+            verifier: verifier,
             store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics)
     }
 

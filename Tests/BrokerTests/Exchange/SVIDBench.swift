@@ -45,7 +45,8 @@ struct SVIDBench {
             rules: try RuleSet(
                 Self.rules(domain, bound: bound), issuers: [corp], trustDomains: trusted.map(\.name),
                 broker: Fixture.broker),
-            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()), verifier: verifier,
+            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()),
+            verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: LogRecorder().logger)
     }
 

@@ -207,7 +207,8 @@ import Testing
         let subject = try await Fixture.subject()
         let rules = try Fixture.rules(Fixture.rule(texts: [("sub", ["alice"])], terms: terms))
         let grant = try #require(rules.match(subject, naming: nil).grant)
-        let mint = TokenMint(issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+        let mint = TokenMint(
+            issuer: "https://daypass.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
         let (token, _) = try mint.mint(subject, grant, keeping: [:], at: Fixture.now)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
