@@ -17,7 +17,8 @@ let memorySafe = settings + [.strictMemorySafety()]
 let package = Package(
     name: "daypass",
     products: [
-        .executable(name: "daypassd", targets: ["DaypassServer"])
+        .executable(name: "daypass", targets: ["DaypassCommand"]),
+        .executable(name: "daypassd", targets: ["DaypassServer"]),
     ],
     // exact: versions, since Package.resolved is not committed.
     dependencies: [
@@ -111,6 +112,27 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // The command of administrators: neither OpenSSL, nor SQLite, nor any part of the server.
+        .target(
+            name: "BrokerClient",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "DaypassCommand",
+            dependencies: [
+                "BrokerClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(name: "OpenSSLTests", dependencies: ["OpenSSL", "VectorFiles"], swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "OpenSSL", "VectorFiles"], swiftSettings: settings),
         .testTarget(
@@ -161,7 +183,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL", "SPIFFE",
+                "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassCommand", "DaypassServer", "JOSE",
+                "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

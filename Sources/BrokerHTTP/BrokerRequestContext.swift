@@ -13,11 +13,14 @@ struct BrokerRequestContext: RequestContext {
     var client: ClientAddress
     /// Whom the handshake proved to be at the other end; nil over plain HTTP, and where no certificate was sent.
     var peerIdentity: PeerIdentity?
+    /// The process at the other end of a Unix socket; nil on other listeners.
+    let socketPeer: SocketPeer?
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         peer = source.channel.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown
         client = peer
         peerIdentity = ConnectionIdentity.current?.peer
+        socketPeer = SocketPeer.current
     }
 }

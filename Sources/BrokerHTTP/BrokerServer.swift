@@ -84,21 +84,33 @@ package struct BrokerServer: Sendable {
         _ shares: ConnectionShares?, _ tls: TLSListener?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
         _ channel: HTTP1Channel.Configuration, onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
+        listener(
+            routes, at: .hostname(address.host, port: address.port), named: "\(address)", connections, eventLoops, logger
+        ) {
+            EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
+        } onListening: {
+            await onListening($0)
+        }
+    }
+
+    /// - Parameter name: of the address, for messages.
+    static func listener<Routes: HTTPResponder>(
+        _ routes: Routes, at address: BindAddress, named name: String, _ connections: some AvailableConnectionsDelegate,
+        _ eventLoops: any EventLoopGroup, _ logger: Logger,
+        channel: @escaping @Sendable (@escaping HTTPChannelHandler.Responder) -> EventLoopChannel,
+        onListening: @escaping @Sendable (SocketAddress) async -> Void
+    ) -> any Service where Routes.Context == BrokerRequestContext {
         let application = Application(
-            responder: routes,
-            server: HTTPServerBuilder {
-                EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
-            },
+            responder: routes, server: HTTPServerBuilder { channel($0) },
             configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port), backlog: 1024,
-                availableConnectionsDelegate: connections),
+                address: address, backlog: 1024, availableConnectionsDelegate: connections),
             onServerRunning: { channel in
                 guard let address = channel.localAddress else { return }
                 await onListening(address)
             },
             eventLoopGroupProvider: .shared(eventLoops),
             logger: logger)
-        return ListenerService(address: address, application: application)
+        return ListenerService(address: name, application: application)
     }
 
     static func channel(_ limits: @escaping @Sendable () -> ConnectionLimits) -> HTTP1Channel.Configuration {
@@ -117,7 +129,7 @@ package struct ListenerFailure: Error, CustomStringConvertible {
 }
 
 private struct ListenerService: Service {
-    let address: ListenAddress
+    let address: String
     let application: any Service
 
     func run() async throws {

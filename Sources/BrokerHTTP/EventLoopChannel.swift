@@ -12,6 +12,8 @@ struct EventLoopChannel: ServerChildChannel {
         let base: HTTP1Channel.Value
         /// Nil without TLS.
         let identity: ConnectionIdentity?
+        /// Nil but on a Unix socket.
+        let peer: SocketPeer?
 
         var channel: any Channel { base.channel }
     }
@@ -21,6 +23,8 @@ struct EventLoopChannel: ServerChildChannel {
     let shares: ConnectionShares?
     /// Nil for plain HTTP.
     let tls: TLSListener?
+    /// Nil but on a Unix socket.
+    var socketPermission: SocketPeer.Permission?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         let identity: ConnectionIdentity?
@@ -32,13 +36,17 @@ struct EventLoopChannel: ServerChildChannel {
         }
         let value = base.setup(channel: channel, logger: logger)
         shares?.admit(channel)
-        return value.map { Value(base: $0, identity: identity) }
+        guard let socketPermission else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
+        return value.and(SocketPeer.of(channel, socketPermission))
+            .map { Value(base: $0, identity: identity, peer: $1) }
     }
 
     func handle(value: Value, logger: Logger) async {
         await ConnectionIdentity.$current.withValue(value.identity) {
-            await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
-                await base.handle(value: value.base, logger: logger)
+            await SocketPeer.$current.withValue(value.peer) {
+                await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
+                    await base.handle(value: value.base, logger: logger)
+                }
             }
         }
     }

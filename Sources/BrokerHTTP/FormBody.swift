@@ -37,6 +37,9 @@ package struct FormBody: Sendable {
         values[name]?.first
     }
 
+    /// Of the parameters that have a value.
+    package var names: some Collection<ExactString> { values.keys }
+
     /// All values of a parameter that may repeat.
     package func all(_ name: ExactString) -> [ExactString] {
         values[name] ?? []

@@ -9,6 +9,12 @@ package struct HTTPAnswer: Sendable {
     package let headers: HTTPHeaders
     package let body: String
 
+    package init(status: Int, headers: HTTPHeaders, body: String) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
     /// The body, if it is a JSON object; else one without members.
     package var json: JSONObject { (try? JSONReader.readObject(Array(body.utf8))) ?? [:] }
 

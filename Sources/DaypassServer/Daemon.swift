@@ -94,8 +94,8 @@ struct Daemon: Sendable {
         return fitting
     }
 
-    /// For the connections of the telemetry listener, the store, and fetching keys.
-    private static let reservedFiles = 200
+    /// For the connections of the telemetry and the administration listeners, the store, and fetching keys.
+    private static let reservedFiles = 200 + 2 * AdministrationServer.connections
 
     static func openStore(
         _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger,
@@ -128,7 +128,8 @@ struct Daemon: Sendable {
             store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
             metrics: metrics.exchange)
         let (store, logger) = (store, logger)
-        let certificate = try await serverCertificate(metrics)
+        var certificate: ServerCertificate?
+        if let tls = configuration.server.publicTLS { certificate = try await serverCertificate(tls, metrics.tls) }
         let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current },
@@ -141,6 +142,7 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
+        let administration = try await administrationServices(verifier)
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -152,7 +154,7 @@ struct Daemon: Sendable {
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
                 BundleEndpointPoller(bundleEndpoints, logger: logger),
-            ] + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services
+            ] + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(
@@ -169,10 +171,45 @@ struct Daemon: Sendable {
 }
 
 extension Daemon {
-    private func serverCertificate(_ metrics: BrokerMetrics) async throws -> ServerCertificate? {
-        guard let tls = configuration.server.publicTLS else { return nil }
+    /// What administrators can see and change.
+    private var administration: Administration {
+        let issuers = issuers
+        return Administration(issuers: TrustedIssuerReader { issuers })
+    }
+
+    private func administrationServices(_ verifier: TokenVerifier) async throws -> [any Service] {
+        guard let administered = configuration.server.administration else { return [] }
+        let (bundles, logger) = (trustBundles, logger)
+        // The metrics of handshakes are those of the public listener.
+        let metrics = TLSMetrics()
+        var certificate: ServerCertificate?
+        if let network = administered.network { certificate = try await serverCertificate(network.tls, metrics) }
+        let requests = administered.network?.tls.requestsClientCertificates == true
+        let tls = certificate.map { certificate in
+            TLSListener(
+                certificate,
+                validator: requests && !configuration.trustDomains.isEmpty
+                    ? X509SVIDValidator { bundles.current } : nil,
+                clock: clock, metrics: metrics, logger: logger)
+        }
         do {
-            return try ServerCertificate(tls, clock: clock, metrics: metrics.tls, logger: logger)
+            let server = try AdministrationServer(
+                administered, administration, verifier: verifier, issuer: configuration.tokens.issuer,
+                trustBundles: bundles, clock: clock, logger: logger, tls: tls
+            ) { address in
+                let place = address.pathname ?? "\(ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0))"
+                logger.notice("listening", metadata: ["listener": "admin", "address": "\(place)"])
+            }
+            return (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services
+        } catch {
+            await store.close()
+            throw CommandFailure("\(error)")
+        }
+    }
+
+    private func serverCertificate(_ tls: ListenerTLS, _ metrics: TLSMetrics) async throws -> ServerCertificate {
+        do {
+            return try ServerCertificate(tls, clock: clock, metrics: metrics, logger: logger)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")

@@ -75,13 +75,12 @@ import Testing
         let (configuration, notes) = try SampleConfiguration.read(Array(yaml.utf8))
         #expect(
             notes.map(\.description) == [
-                "config/daypass.yaml:5:19: server.admin.socket has no effect yet: "
-                    + "this version opens no administration socket",
                 "config/daypass.yaml:26:33: clients keep what a helper prints for 5 minutes, "
                     + "so a token of 30s expires in their hands: write at least 6m",
             ])
         #expect(configuration.server.publicListener == ListenAddress(host: "::1", port: 0))
         #expect(configuration.server.telemetryListener.host == "0.0.0.0")
+        #expect(configuration.server.administration?.socketPath == "/config/data/admin.sock")
         #expect(configuration.server.limits.connections == 7)
         #expect(configuration.server.limits.exchangesPerSecondPerAddress == 50)
         #expect(configuration.server.trustedProxies.map(\.description) == ["127.0.0.1", "fd00::/8"])

@@ -8,6 +8,8 @@ package struct ServerConfiguration: Sendable {
     package var telemetryListener: ListenAddress
     /// The proxies that are believed when they say for whom they forward a request.
     package var trustedProxies: [AddressBlock]
+    /// Nil where nobody administers this broker while it runs.
+    package var administration: AdministrationConfiguration?
     package var limits: Limits
 
     package struct Limits: Sendable {
@@ -30,13 +32,15 @@ package struct ServerConfiguration: Sendable {
 
     package init(
         publicListener: ListenAddress, publicTLS: ListenerTLS? = nil, publicURL: String,
-        telemetryListener: ListenAddress, trustedProxies: [AddressBlock] = [], limits: Limits = Limits()
+        telemetryListener: ListenAddress, trustedProxies: [AddressBlock] = [],
+        administration: AdministrationConfiguration? = nil, limits: Limits = Limits()
     ) {
         self.publicListener = publicListener
         self.publicTLS = publicTLS
         self.publicURL = publicURL
         self.telemetryListener = telemetryListener
         self.trustedProxies = trustedProxies
+        self.administration = administration
         self.limits = limits
     }
 }

@@ -26,8 +26,11 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
         return scopes
     }
 
-    /// The broker's own scopes: its administration, introspection of tokens, and the feed of revocations.
-    package static let ownTexts = ["daypass:admin", "daypass:introspect", "daypass:revocations"]
+    /// The broker's own scopes: its administration, all of it or a part; introspection of tokens; the feed of revocations.
+    package static let ownTexts = [
+        "daypass:admin", "daypass:audit", "daypass:introspect", "daypass:issuers", "daypass:keys", "daypass:revocations",
+        "daypass:revoke", "daypass:rules", "daypass:sessions",
+    ]
 
     /// Whether it begins with `daypass:`, in any case: the broker's own scopes are kept apart from all others, and nothing
     /// may look like one.

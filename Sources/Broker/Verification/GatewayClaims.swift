@@ -59,7 +59,7 @@ package struct GatewayClaims: Sendable {
     }
 
     /// Whether any of its scopes is one of the broker's own.
-    var isForBroker: Bool { scope.contains(where: \.isReserved) }
+    package var isForBroker: Bool { scope.contains(where: \.isReserved) }
 
     /// The name of who vouches for the subject.
     var issuer: IssuerName? {

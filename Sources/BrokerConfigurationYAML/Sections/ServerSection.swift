@@ -10,16 +10,26 @@ struct ServerSection {
         guard let server else { return nil }
         let listener = server.required("public").flatMap { Self.publicListener($0, files, problems) }
         let telemetry = server["telemetry"].map { Self.telemetry($0, problems) } ?? Self.defaultTelemetry
-        server["admin"].map { Self.admin($0, problems) }
+        let section = server["admin"]
+        let admin = section.flatMap { AdminSection.administration($0, files: files, problems: problems) }
         let limits = server["limits"].map { Self.limits($0, problems) } ?? ServerConfiguration.Limits()
-        guard let listener, let telemetry, let limits else { return nil }
+        guard let listener, let telemetry, let limits, section == nil || admin != nil else { return nil }
         guard listener.address != telemetry || listener.address.port == 0 else {
             problems.add(server["telemetry"]?.place ?? node.place, "expected another address than server.public.listen")
             return nil
         }
+        if let network = admin?.network, network.address.port != 0,
+            [listener.address, telemetry].contains(network.address)
+        {
+            problems.add(
+                section?.place ?? node.place,
+                "expected another address than those of server.public.listen and server.telemetry.listen")
+            return nil
+        }
         configuration = ServerConfiguration(
             publicListener: listener.address, publicTLS: listener.tls, publicURL: listener.url,
-            telemetryListener: telemetry, trustedProxies: listener.trustedProxies, limits: limits)
+            telemetryListener: telemetry, trustedProxies: listener.trustedProxies, administration: admin,
+            limits: limits)
     }
 
     private typealias PublicListener = (
@@ -112,15 +122,6 @@ struct ServerSection {
         return fields?.required("listen").flatMap { listenAddress($0, problems) }
     }
 
-    private static func admin(_ node: YAMLNode, _ problems: Problems) {
-        let fields = Fields(
-            node, "server.admin", known: ["socket"], later: ["group", "listen", "tls"], problems: problems)
-        guard let socket = fields?.required("socket") else { return }
-        guard socket.path(problems, expected: "the path of a socket") != nil else { return }
-        problems.note(
-            socket.place, "server.admin.socket has no effect yet: this version opens no administration socket")
-    }
-
     private static func limits(_ node: YAMLNode, _ problems: Problems) -> ServerConfiguration.Limits? {
         let fields = Fields(
             node, "server.limits", known: ["connections", "exchanges_per_second_per_address"], problems: problems)
@@ -135,7 +136,7 @@ struct ServerSection {
         return ServerConfiguration.Limits(connections: connections, exchangesPerSecondPerAddress: rate)
     }
 
-    private static func listenAddress(_ node: YAMLNode, _ problems: Problems) -> ListenAddress? {
+    static func listenAddress(_ node: YAMLNode, _ problems: Problems) -> ListenAddress? {
         let expected = "an address such as \"127.0.0.1:8080\" or \"[::1]:8080\""
         guard let text = node.text(problems, expected: expected) else { return nil }
         return ListenAddress(parsing: text) ?? node.refused(problems, "expected \(expected)")

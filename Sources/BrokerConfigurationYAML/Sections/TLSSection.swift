@@ -3,13 +3,16 @@ internal import JOSE
 
 /// `tls` of a listener. The files themselves are read when the broker starts, and again whenever they change.
 enum TLSSection {
+    /// - Parameters:
+    ///   - name: of the section.
+    ///   - forwards: whether proxies may stand in front, which forward the certificates of their clients.
     static func listener(
-        _ node: YAMLNode, files: any ConfigurationFiles, problems: Problems
+        _ node: YAMLNode, _ name: String = "server.public.tls", forwards: Bool = true, files: any ConfigurationFiles,
+        problems: Problems
     ) -> ListenerTLS? {
+        let known = ["certificate", "key", "client_certificates", "minimum_version"]
         let fields = Fields(
-            node, "server.public.tls",
-            known: ["certificate", "key", "client_certificates", "forwarded_certificates", "minimum_version"],
-            problems: problems)
+            node, name, known: known + (forwards ? ["forwarded_certificates"] : []), problems: problems)
         guard let fields else { return nil }
         let certificate = fields.required("certificate")?.path(problems, expected: "the path of a PEM file")
         let key = fields.required("key")?.path(problems, expected: "the path of a PEM file")

@@ -14,6 +14,13 @@ struct ConnectionShares: Sendable {
         self.refusals = refusals
     }
 
+    /// Of a listener that no proxy stands in front of.
+    init(connections: Int, refusals: LimitRefusals) {
+        proxies = TrustedProxies([])
+        places = FairPlaces(connections)
+        self.refusals = refusals
+    }
+
     /// Counts a connection until it is closed, or closes it. On its event loop.
     func admit(_ channel: any Channel) {
         // Without an address the peer is gone already.

@@ -1,0 +1,107 @@
+package import FoundationEssentials
+package import JOSE
+
+/// The bodies of requests, read strictly: a member that is not known is an error, since what it meant would not happen.
+extension AdministrationAPI {
+    /// The body of a request that has none, or only flags.
+    package static func flags(
+        _ body: [UInt8], _ known: [ExactString]
+    ) throws(AdministrationFailure) -> Set<ExactString> {
+        let members = try members(of: body, known)
+        var flags: Set<ExactString> = []
+        for name in known where try members.flag(name) { flags.insert(name) }
+        return flags
+    }
+
+    fileprivate static func members(
+        of body: [UInt8], _ known: [ExactString]
+    ) throws(AdministrationFailure) -> JSONObject {
+        guard !body.isEmpty else { return [:] }
+        let members: JSONObject
+        do {
+            members = try JSONReader.readObject(body, depth: 3)
+        } catch {
+            throw .invalid("the body is \(error.description)")
+        }
+        guard members.members.allSatisfy({ known.contains($0.name) }) else {
+            throw .invalid("the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
+        }
+        return members
+    }
+}
+
+extension AdministrationAPI.RevocationOrder {
+    private static let members: [ExactString] = ["kind", "value", "where", "reason", "block", "until", "dry_run"]
+
+    /// The body of `POST revocations`, and whether it only asks what would happen.
+    package static func parse(
+        _ body: [UInt8], at now: Date
+    ) throws(AdministrationFailure) -> (order: Self, isDryRun: Bool) {
+        let members = try AdministrationAPI.members(of: body, members)
+        guard let name = try members.text("kind", atMost: 16),
+            let kind = AdministrationAPI.RevocationKind.allCases.first(where: { ExactString($0.rawValue) == name })
+        else { throw .invalid("kind has to be token, session, subject, rule, issuer, key or all") }
+        let what = try what(kind, members)
+        let reason = try members.text("reason", atMost: maximumReasonLength)
+        let block = try block(kind, members, at: now)
+        return (Self(kind, what, reason: reason, block: block), try members.flag("dry_run"))
+    }
+
+    private static func what(
+        _ kind: AdministrationAPI.RevocationKind, _ members: JSONObject
+    ) throws(AdministrationFailure) -> What {
+        let value = try members.text("value", atMost: maximumValueLength)
+        if let condition = members["where"] {
+            guard kind == .session, value == nil else {
+                throw .invalid("where stands with kind session, and without value")
+            }
+            guard let condition = condition.object, condition.members.count == 2,
+                let claim = try condition.text("claim", atMost: 256),
+                let wanted = try condition.text("value", atMost: maximumValueLength)
+            else { throw .invalid("where has to have the members claim and value, both texts") }
+            return .claim(claim, wanted)
+        }
+        guard kind != .all else {
+            guard value == nil else { throw .invalid("kind all has no value") }
+            return .everything
+        }
+        guard let value else { throw .invalid("value is missing") }
+        return .value(value)
+    }
+
+    private static func block(
+        _ kind: AdministrationAPI.RevocationKind, _ members: JSONObject, at now: Date
+    ) throws(AdministrationFailure) -> Block? {
+        let until = try members.text("until", atMost: 64)
+        guard try members.flag("block") else {
+            guard until == nil else { throw .invalid("until stands with block") }
+            return nil
+        }
+        guard kind.canBlock else { throw .invalid("block stands with kind subject, rule or issuer") }
+        guard let until else { return Block() }
+        guard let end = try? Date(until.string, strategy: .iso8601) else {
+            throw .invalid("until has to be a moment such as 2027-01-31T12:00:00Z")
+        }
+        guard end > now else { throw .invalid("until has to be in the future") }
+        return Block(until: end)
+    }
+}
+
+extension JSONObject {
+    /// A member that has to be text without control characters, of 1 byte at least; nil where it is absent.
+    fileprivate func text(_ name: ExactString, atMost length: Int) throws(AdministrationFailure) -> ExactString? {
+        guard let value = self[name] else { return nil }
+        guard let text = value.string, !text.hasControlCharacters, (1...length).contains(text.utf8.count) else {
+            throw .invalid("\(name) has to be text of 1 to \(length) bytes, without control characters")
+        }
+        return text
+    }
+
+    fileprivate func flag(_ name: ExactString) throws(AdministrationFailure) -> Bool {
+        switch self[name] {
+        case nil: return false
+        case .bool(let flag): return flag
+        default: throw .invalid("\(name) has to be true or false")
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/// Revocations, for administrators.
+package protocol RevocationAdministration: Sendable {
+    /// The live ones, the latest first.
+    func revocations(
+        _ page: AdministrationAPI.PageRequest
+    ) async throws(AdministrationFailure) -> AdministrationAPI.Page<AdministrationAPI.Revocation>
+
+    /// The live one of that number, or nil.
+    func revocation(_ sequence: UInt64) async throws(AdministrationFailure) -> AdministrationAPI.Revocation?
+
+    /// What `revoke` would affect. Changes and records nothing.
+    func preview(
+        _ order: AdministrationAPI.RevocationOrder
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationPreview
+
+    /// Revokes what the order names, of every kind but a key: in force on this node when it returns.
+    func revoke(
+        _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult
+}

@@ -1,0 +1,155 @@
+import AsyncHTTPClient
+import FoundationEssentials
+import Glibc
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+
+/// Speaks with a broker's administration listener. One request at a time, each over a connection of its own.
+package struct AdministrationClient: Sendable {
+    /// In bytes: of a page of 1000 sessions with what they hold.
+    private static let maximumAnswerLength = 16 << 20
+    private static let timeout: TimeAmount = .seconds(30)
+
+    private let address: BrokerAddress
+    private let client: HTTPClient
+
+    package init(_ address: BrokerAddress) throws {
+        self.address = address
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: .init(connect: .seconds(10), read: .seconds(30)))
+        configuration.httpVersion = .http1Only
+        if case .url(_, _, let authorities?) = address {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .file(authorities)
+            configuration.tlsConfiguration = tls
+        }
+        client = HTTPClient(eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton), configuration: configuration)
+    }
+
+    /// Ends what is open. Nothing else is to be called after it.
+    package func close() async {
+        try? await client.shutdown()
+    }
+
+    /// `GET /admin/v1/PATH`
+    package func get(_ path: String, _ query: [(String, String)] = []) async throws(ClientFailure) -> JSON {
+        let text = query.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
+        return try await send("GET", text.isEmpty ? path : "\(path)?\(text)", nil)
+    }
+
+    /// `POST /admin/v1/PATH`
+    package func post(_ path: String, _ body: JSON? = nil) async throws(ClientFailure) -> JSON {
+        try await send("POST", path, body)
+    }
+
+    /// The elements of a list, page after page, at most `limit` of them.
+    /// - Returns: also whether there are more.
+    package func list(
+        _ path: String, _ name: String, _ query: [(String, String)] = [], atMost limit: Int
+    ) async throws(ClientFailure) -> (elements: [JSON], isComplete: Bool) {
+        var (elements, cursor): ([JSON], String?) = ([], nil)
+        repeat {
+            var query = query + [("limit", String(min(1000, limit - elements.count)))]
+            if let cursor { query.append(("cursor", cursor)) }
+            let page = try await get(path, query)
+            elements += page.list(name)
+            let next = page["next"]?.text
+            guard next == nil || next != cursor else { throw .unreadable("the broker's list does not end") }
+            cursor = next
+        } while cursor != nil && elements.count < limit
+        return (Array(elements.prefix(limit)), cursor == nil)
+    }
+
+    private func send(_ method: String, _ path: String, _ body: JSON?) async throws(ClientFailure) -> JSON {
+        let (status, bytes) = try await exchange(method, path, body)
+        let json = try? JSON(parsing: bytes)
+        if (200...299).contains(status) {
+            guard let json, case .object = json else { throw .unreadable("the answer is no JSON object") }
+            return json
+        }
+        let message = json?["message"]?.text ?? "the broker answers \(status)"
+        switch status {
+        case 401, 403: throw .notPermitted(message)
+        case 503 where json?["applied"]?.flag == true:
+            throw .notDurable((json?.list("revocations") ?? []).compactMap { $0["sequence"]?.count }, message: message)
+        default: throw .refused(status: status, message: message, trace: json?["trace_id"]?.text)
+        }
+    }
+
+    private func exchange(
+        _ method: String, _ path: String, _ body: JSON?
+    ) async throws(ClientFailure) -> (Int, Data) {
+        if case .socket(let socket) = address { try Self.check(socket) }
+        do {
+            var request = HTTPClientRequest(url: try url(path))
+            request.method = .init(rawValue: method)
+            request.headers.add(name: "Connection", value: "close")
+            if case .url(_, let token, _) = address {
+                request.headers.add(name: "Authorization", value: "Bearer \(token)")
+            }
+            if let body {
+                request.headers.add(name: "Content-Type", value: "application/json")
+                request.body = .bytes(ByteBuffer(bytes: Array(try body.encoded())))
+            }
+            let response = try await client.execute(request, timeout: Self.timeout)
+            let answer = try await response.body.collect(upTo: Self.maximumAnswerLength)
+            return (Int(response.status.code), Data(answer.readableBytesView))
+        } catch let failure as ClientFailure {
+            throw failure
+        } catch {
+            throw .unreachable("\(place): \(Self.words(error))")
+        }
+    }
+
+    private func url(_ path: String) throws(ClientFailure) -> String {
+        switch address {
+        case .socket(let socket):
+            // In its place as the host of the URL only these need no encoding.
+            return "http+unix://\(Self.encode(socket))/admin/v1/\(path)"
+        case .url(let origin, _, _): return "\(origin)/admin/v1/\(path)"
+        }
+    }
+
+    private var place: String {
+        switch address {
+        case .socket(let path): path
+        case .url(let origin, _, _): origin
+        }
+    }
+
+    /// Tells apart, before anything is sent, that nobody is there and that this user may not.
+    private static func check(_ path: String) throws(ClientFailure) {
+        guard access(path, R_OK | W_OK) != 0 else { return }
+        switch errno {
+        case EACCES, EPERM:
+            throw .notPermitted(
+                "\(path): this user may not use the socket; root, the broker's own user and members of "
+                    + "server.admin.group may")
+        case let code: throw .unreachable("\(path): \(String(cString: strerror(code)))")
+        }
+    }
+
+    private static func words(_ error: any Error) -> String {
+        if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
+        if let error = error as? NIOConnectionError, let cause = error.connectionErrors.first?.error {
+            return words(cause)
+        }
+        if error is DecodingError { return "the answer is not readable" }
+        return "\(error)"
+    }
+
+    /// Percent-encoded, all but the unreserved characters (RFC 3986 §2.3).
+    static func encode(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var output: [UInt8] = []
+        for byte in text.utf8 {
+            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || [0x2D, 0x2E, 0x5F, 0x7E].contains(byte)
+            output += isPlain ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+}

@@ -1,0 +1,27 @@
+/// Where a broker is administered, and with what proof.
+package enum BrokerAddress: Sendable {
+    /// A Unix socket; who may use it, the broker decides by its peer's user.
+    case socket(path: String)
+    /// An origin without a slash at its end; the bearer token; the PEM file of the authorities that are trusted, the
+    /// system's where it is nil.
+    case url(String, token: String, authorities: String?)
+
+    /// - Returns: nil unless `url` is an https origin, or an http one of a loopback host.
+    package init?(url: String, token: String, authorities: String? = nil) {
+        var origin = Substring(url)
+        if origin.hasSuffix("/") { origin.removeLast() }
+        guard let scheme = ["https://", "http://"].first(where: { origin.hasPrefix($0) }) else { return nil }
+        let place = origin.dropFirst(scheme.count)
+        let isPlain = place.utf8.allSatisfy {
+            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
+                || [0x2D, 0x2E, 0x3A, 0x5B, 0x5D].contains($0)
+        }
+        guard !place.isEmpty, isPlain else { return nil }
+        if scheme == "http://" {
+            // In the clear the token would be anybody's.
+            let hosts = ["localhost", "127.0.0.1", "[::1]"]
+            guard hosts.contains(where: { place == $0 || place.hasPrefix("\($0):") }) else { return nil }
+        }
+        self = .url(String(origin), token: token, authorities: authorities)
+    }
+}

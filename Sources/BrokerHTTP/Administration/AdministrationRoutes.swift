@@ -1,0 +1,226 @@
+import Broker
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import JOSE
+import NIOCore
+
+/// Everything below `/admin/v1`. Who asks is checked before what: only then is anything said about routes.
+struct AdministrationRoutes: HTTPResponder {
+    typealias Context = BrokerRequestContext
+
+    static let maximumBodyLength = 16 * 1024
+    private static let prefix = "/admin/v1/"
+
+    let administration: Administration
+    let access: AdministrationAccess
+    let clock: any BrokerClock
+
+    func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
+        var response: Response
+        do throws(AdministrationError) {
+            let administrator = try access.administrator(request, context)
+            let operation = try Self.operation(request.uri.path, request.method)
+            try access.require(operation.scope, of: administrator, context)
+            response = try await perform(operation, request, administrator, context)
+        } catch {
+            response = error.response(trace: context.trace)
+        }
+        response.headers[.daypassTraceID] = context.trace.description
+        response.headers[.cacheControl] = "no-store"
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    /// What a method and a path ask for.
+    enum Operation: Equatable {
+        case keys, rotate
+        case activate(ExactString)
+        case sessions
+        case session(ExactString)
+        case revocations, revoke
+        case revocation(UInt64)
+        case issuers, reload
+
+        var scope: AdministrationScope {
+            switch self {
+            case .keys, .rotate, .activate: .keys
+            case .sessions, .session: .sessions
+            case .revocations, .revoke, .revocation: .revoke
+            case .issuers: .issuers
+            case .reload: .rules
+            }
+        }
+
+        /// The parameters that its query may have.
+        var parameters: [ExactString] {
+            switch self {
+            case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
+            case .revocations: ["cursor", "limit"]
+            default: []
+            }
+        }
+    }
+
+    static func operation(
+        _ path: String, _ method: HTTPRequest.Method
+    ) throws(AdministrationError) -> Operation {
+        guard path.hasPrefix(prefix) else { throw .notFound }
+        let parts = path.dropFirst(prefix.count).split(separator: "/", omittingEmptySubsequences: false)
+            .map { ExactString(String($0)) }
+        let operations: [HTTPRequest.Method: Operation]
+        switch parts.count {
+        case 1 where parts[0] == "keys": operations = [.get: .keys]
+        case 1 where parts[0] == "sessions": operations = [.get: .sessions]
+        case 1 where parts[0] == "revocations": operations = [.get: .revocations, .post: .revoke]
+        case 1 where parts[0] == "issuers": operations = [.get: .issuers]
+        case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
+        case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
+        case 2 where parts[0] == "sessions" && isIdentifier(parts[1]): operations = [.get: .session(parts[1])]
+        case 2 where parts[0] == "revocations":
+            guard let number = UInt64(parts[1].string), String(number) == parts[1].string else { throw .notFound }
+            operations = [.get: .revocation(number)]
+        case 3 where parts[0] == "keys" && parts[2] == "activate" && isIdentifier(parts[1]):
+            operations = [.post: .activate(parts[1])]
+        default: throw .notFound
+        }
+        guard let operation = operations[method] else {
+            throw .methodNotAllowed(operations.keys.map(\.rawValue).sorted().joined(separator: ", "))
+        }
+        return operation
+    }
+
+    private static func isIdentifier(_ text: ExactString) -> Bool {
+        text.utf8.count <= 128 && AdministrationAPI.isIdentifier(text)
+    }
+
+    private func perform(
+        _ operation: Operation, _ request: Request, _ administrator: AdministrationAccess.Administrator,
+        _ context: BrokerRequestContext
+    ) async throws(AdministrationError) -> Response {
+        let query = try AdministrationQuery(request.uri.query, operation.parameters)
+        let body = try await body(of: request)
+        let act = AdministrativeContext(caller: administrator.caller, trace: context.trace)
+        do throws(AdministrationFailure) {
+            switch operation {
+            case .keys, .rotate, .activate: return try await answer(operation, body, act, for: administration.keys)
+            case .revocations, .revoke, .revocation:
+                return try await answer(operation, body, query, administrator, act)
+            case .sessions:
+                guard let sessions = administration.sessions else { return notSupported("sessions", context) }
+                let page = try await sessions.sessions(try query.filter(), try query.page())
+                return .json(.ok, page.json("sessions", \.json))
+            case .session(let id):
+                guard let sessions = administration.sessions else { return notSupported("sessions", context) }
+                guard let session = try await sessions.session(id) else {
+                    throw .notFound("there is no session \(id)")
+                }
+                return .json(.ok, session.fullJSON)
+            case .issuers:
+                guard let issuers = administration.issuers else { return notSupported("issuers", context) }
+                let list = AdministrationAPI.Page(issuers.statuses())
+                return .json(.ok, list.json("issuers", \.json))
+            case .reload:
+                guard let rules = administration.rules else { return notSupported("reloading", context) }
+                _ = try AdministrationAPI.flags(body, [])
+                return .json(.ok, try await rules.reload(act).json)
+            }
+        } catch {
+            throw AdministrationError(error)
+        }
+    }
+
+    private func notSupported(_ what: String, _ context: BrokerRequestContext) -> Response {
+        AdministrationError.notSupported(what).response(trace: context.trace)
+    }
+
+    /// A body is JSON and says so; where none is needed none has to be there.
+    private func body(of request: Request) async throws(AdministrationError) -> [UInt8] {
+        let bytes: [UInt8]
+        do {
+            var request = request
+            let buffer = try await request.collectBody(upTo: Self.maximumBodyLength)
+            bytes = Array(buffer.readableBytesView)
+        } catch is NIOTooManyBytesError {
+            throw .bodyTooLong
+        } catch is RequestTimeout {
+            throw .bodyTooSlow
+        } catch {
+            throw .invalid("the body was cut off")
+        }
+        guard !bytes.isEmpty else { return bytes }
+        guard request.method == .post else { throw .invalid("a request without effect has no body") }
+        let type = request.headers[.contentType].map { String($0.prefix { $0 != ";" && $0 != " " }) }
+        guard type?.lowercased() == "application/json" else { throw .invalid("the body has to be application/json") }
+        return bytes
+    }
+}
+
+extension AdministrationRoutes {
+    private func answer(
+        _ operation: Operation, _ body: [UInt8], _ act: AdministrativeContext, for keys: (any KeyAdministration)?
+    ) async throws(AdministrationFailure) -> Response {
+        guard let keys else { return AdministrationError.notSupported("keys").response(trace: act.trace) }
+        switch operation {
+        case .rotate:
+            let force = try AdministrationAPI.flags(body, ["force"]).contains("force")
+            return .json(.ok, try await keys.rotate(force: force, act).json)
+        case .activate(let keyID):
+            _ = try AdministrationAPI.flags(body, [])
+            return .json(.ok, try await keys.activate(keyID, act).json)
+        default:
+            return .json(.ok, AdministrationAPI.Page(try await keys.keys()).json("keys", \.json))
+        }
+    }
+
+    private func answer(
+        _ operation: Operation, _ body: [UInt8], _ query: AdministrationQuery,
+        _ administrator: AdministrationAccess.Administrator, _ act: AdministrativeContext
+    ) async throws(AdministrationFailure) -> Response {
+        guard let revocations = administration.revocations else {
+            return AdministrationError.notSupported("revocations").response(trace: act.trace)
+        }
+        switch operation {
+        case .revocation(let sequence):
+            guard let revocation = try await revocations.revocation(sequence) else {
+                throw .notFound("there is no live revocation \(sequence)")
+            }
+            return .json(.ok, revocation.json)
+        case .revoke:
+            let (order, isDryRun) = try AdministrationAPI.RevocationOrder.parse(body, at: clock.now)
+            guard !isDryRun else {
+                let preview = try await revocations.preview(order)
+                // Who may end sessions need not be one who may read them.
+                let mayRead = administrator.may(.sessions)
+                return .json(
+                    .ok,
+                    AdministrationAPI.RevocationPreview(
+                        sessionCount: preview.sessionCount, sessions: mayRead ? preview.sessions : []
+                    ).json)
+            }
+            return answer(try await revoke(order, revocations, act), act)
+        default:
+            return .json(.ok, try await revocations.revocations(try query.page()).json("revocations", \.json))
+        }
+    }
+
+    private func revoke(
+        _ order: AdministrationAPI.RevocationOrder, _ revocations: any RevocationAdministration,
+        _ act: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult {
+        if order.kind == .key, case .value(let keyID) = order.what, let keys = administration.keys {
+            return try await keys.revoke(keyID, reason: order.reason, act)
+        }
+        return try await revocations.revoke(order, act)
+    }
+
+    /// What is in force and not yet recorded is 503: whoever asks again learns when it is.
+    private func answer(_ result: AdministrationAPI.RevocationResult, _ act: AdministrativeContext) -> Response {
+        guard !result.isDurable else { return .json(.ok, result.json) }
+        var json = AdministrationError.body(
+            "not_durable", "in force on this node, and not yet recorded: the broker goes on trying", act.trace)
+        for member in result.json.members { _ = json.append(member.name, member.value) }
+        var response = Response.json(.serviceUnavailable, json)
+        response.headers[.retryAfter] = "1"
+        return response
+    }
+}

@@ -1,0 +1,101 @@
+package import Broker
+import Glibc
+import Hummingbird
+import HummingbirdCore
+package import JOSE
+package import Logging
+package import NIOCore
+import NIOPosix
+package import ServiceLifecycle
+
+/// The administration listeners: the Unix socket, and TLS where it is configured. The same routes on both; they differ in
+/// how they know who asks.
+package struct AdministrationServer: Sendable {
+    /// The socket first.
+    package let services: [any Service]
+
+    /// - Parameters:
+    ///   - verifier: of the tokens that come over TLS.
+    ///   - issuer: the broker itself, whom they have to be for.
+    ///   - trustBundles: what the certificates of connections are checked against.
+    ///   - tls: of the listener on the network; nil where there is none.
+    ///   - onListening: told the address of each listener once it accepts connections; of the socket its path.
+    /// - Throws: where `server.admin.group` is not there.
+    package init(
+        _ configuration: AdministrationConfiguration, _ administration: Administration, verifier: TokenVerifier,
+        issuer: ExactString, trustBundles: TrustBundles? = nil, clock: any BrokerClock, logger: Logger,
+        tls: TLSListener? = nil,
+        connectionBounds: ConnectionBounds = ConnectionBounds(),
+        onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in }
+    ) throws(ListenerFailure) {
+        let socket = try AdministrationSocket(configuration)
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .notice)
+        let channel = BrokerServer.channel { ConnectionLimits(connectionBounds) }
+        let routes = { (proof: AdministrationAccess.Proof) in
+            AdministrationRoutes(
+                administration: administration, access: AdministrationAccess(proof, clock: clock, logger: logger),
+                clock: clock)
+        }
+        let onSocket = SocketService(
+            socket: socket,
+            listener: BrokerServer.listener(
+                routes(.peer), at: .unixDomainSocket(path: socket.path), named: socket.path,
+                MaximumAvailableConnections(Self.connections, logger: quiet), Self.loop, quiet
+            ) {
+                EventLoopChannel(
+                    base: HTTP1Channel(responder: $0, configuration: channel), shares: nil, tls: nil,
+                    socketPermission: socket.permission)
+            } onListening: { address in
+                do throws(ListenerFailure) {
+                    try socket.open()
+                } catch {
+                    // Under the umask of the broker nobody else can use it as it is.
+                    logger.error("the administration socket stays closed to its group", metadata: ["cause": "\(error)"])
+                }
+                await onListening(address)
+            })
+        guard let network = configuration.network, let tls else {
+            services = [onSocket]
+            return
+        }
+        let certificates = PresentedCertificates(
+            proxies: TrustedProxies([]), forwardingIn: nil,
+            certificates: trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none,
+            clock: clock)
+        let shares = ConnectionShares(
+            connections: Self.connections,
+            refusals: LimitRefusals(metrics: RequestMetrics(maximumConnections: Self.connections), clock: clock, logger: logger))
+        services = [
+            onSocket,
+            BrokerServer.listener(
+                routes(.token(verifier, issuer: issuer, certificates)),
+                at: .hostname(network.address.host, port: network.address.port), named: "\(network.address)",
+                MaximumAvailableConnections(Self.connections, logger: quiet), Self.loop, quiet
+            ) {
+                EventLoopChannel(
+                    base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
+            } onListening: {
+                await onListening($0)
+            },
+        ]
+    }
+
+    /// Of each listener.
+    package static let connections = 64
+
+    /// A thread of its own, as the telemetry listener has: revoking works while the public listener is busy.
+    private static let loop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+}
+
+/// The listener on the Unix socket, with the file that it is reached by.
+private struct SocketService: Service {
+    let socket: AdministrationSocket
+    let listener: any Service
+
+    func run() async throws {
+        try socket.prepare()
+        defer { socket.remove() }
+        try await listener.run()
+    }
+}

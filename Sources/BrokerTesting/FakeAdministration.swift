@@ -1,0 +1,211 @@
+package import Broker
+package import Foundation
+package import JOSE
+import Synchronization
+
+/// Every part of the administration in memory, which remembers what it was asked for.
+package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading {
+    package typealias API = AdministrationAPI
+
+    package struct Calls: Sendable {
+        /// A line for each mutation, with who asked.
+        package var lines: [String] = []
+        package var filters: [API.SessionFilter] = []
+        package var orders: [API.RevocationOrder] = []
+        package var contexts: [AdministrativeContext] = []
+    }
+
+    package static let start = Date(timeIntervalSince1970: 1_800_000_000)
+
+    private struct State: Sendable {
+        var calls = Calls()
+        var sessions: [API.Session] = []
+        var revocations: [API.Revocation] = []
+        var failure: AdministrationFailure?
+        /// After how many further questions a revocation is durable; nil for at once.
+        var pendingReads: Int?
+    }
+
+    private let state = Mutex(State())
+
+    package init(sessions: [SessionRecord] = []) {
+        state.withLock { $0.sessions = sessions.map { API.Session($0, isRevoked: false) } }
+    }
+
+    package var administration: Administration {
+        Administration(keys: self, revocations: self, sessions: self, issuers: nil, rules: self)
+    }
+
+    package var calls: Calls { state.withLock { $0.calls } }
+
+    /// Everything fails with it from now on.
+    package func fail(with failure: AdministrationFailure?) {
+        state.withLock { $0.failure = failure }
+    }
+
+    /// Revocations are durable only after so many questions about them.
+    package func delayRecording(byReads count: Int) {
+        state.withLock { $0.pendingReads = count }
+    }
+
+    private func check() throws(AdministrationFailure) {
+        if let failure = state.withLock({ $0.failure }) { throw failure }
+    }
+
+    private func note(_ line: String, _ context: AdministrativeContext) throws(AdministrationFailure) {
+        try check()
+        state.withLock {
+            $0.calls.lines.append(line)
+            $0.calls.contexts.append(context)
+        }
+    }
+
+    // MARK: Keys
+
+    package func keys() async throws(AdministrationFailure) -> [API.Key] {
+        try check()
+        return [
+            API.Key(keyID: "old-key", algorithm: "ES256", state: "retiring", created: Self.start, since: Self.start + 60),
+            API.Key(keyID: "active-key", algorithm: "ES256", state: "active", created: Self.start + 60),
+            API.Key(keyID: "staged-key", algorithm: "ES256", state: "staged", created: Self.start + 120),
+        ]
+    }
+
+    package func rotate(
+        force: Bool, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.KeyChange {
+        try note("rotate force=\(force)", context)
+        return API.KeyChange(active: "staged-key", staged: "new-key", retiring: "active-key")
+    }
+
+    package func activate(
+        _ keyID: ExactString, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.KeyChange {
+        try note("activate \(keyID)", context)
+        guard keyID == "staged-key" else { throw .conflict("the key \(keyID) is not staged") }
+        return API.KeyChange(active: keyID, staged: "new-key", retiring: "active-key")
+    }
+
+    package func revoke(
+        _ keyID: ExactString, reason: ExactString?, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.RevocationResult {
+        try note("revoke key \(keyID)", context)
+        return record([keyID], API.RevocationOrder(.key, .value(keyID), reason: reason), context)
+    }
+
+    // MARK: Revocations
+
+    package func revocations(
+        _ page: API.PageRequest
+    ) async throws(AdministrationFailure) -> API.Page<API.Revocation> {
+        try check()
+        return try Self.page(state.withLock { $0.revocations.reversed() }, page)
+    }
+
+    package func revocation(_ sequence: UInt64) async throws(AdministrationFailure) -> API.Revocation? {
+        try check()
+        return state.withLock { state in
+            if let pending = state.pendingReads { state.pendingReads = pending > 1 ? pending - 1 : nil }
+            return state.revocations.first { $0.sequence == sequence }
+                .map { Self.copy($0, isDurable: state.pendingReads == nil) }
+        }
+    }
+
+    package func preview(
+        _ order: API.RevocationOrder
+    ) async throws(AdministrationFailure) -> API.RevocationPreview {
+        try check()
+        let sessions = named(by: order)
+        return API.RevocationPreview(sessionCount: sessions.count, sessions: Array(sessions.prefix(100)))
+    }
+
+    package func revoke(
+        _ order: API.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.RevocationResult {
+        try note("revoke \(order.kind.rawValue)", context)
+        state.withLock { $0.calls.orders.append(order) }
+        switch order.what {
+        case .value(let value): return record([value], order, context)
+        case .everything: return record([nil], order, context)
+        case .claim: return record(named(by: order).map(\.record.id), order, context)
+        }
+    }
+
+    private func named(by order: API.RevocationOrder) -> [API.Session] {
+        state.withLock(\.sessions).filter { session in
+            switch (order.kind, order.what) {
+            case (_, .everything): true
+            case (_, .claim(let name, let value)): session.record.claims[name]?.string == value
+            case (.session, .value(let id)): session.record.lineage.contains(id)
+            case (.subject, .value(let subject)): session.record.subject == subject
+            case (.rule, .value(let rule)): session.record.rule == rule
+            case (.issuer, .value(let issuer)): session.record.issuer.text == issuer
+            default: false
+            }
+        }
+    }
+
+    private func record(
+        _ values: [ExactString?], _ order: API.RevocationOrder, _ context: AdministrativeContext
+    ) -> API.RevocationResult {
+        state.withLock { state in
+            let made = values.enumerated().map { index, value in
+                API.Revocation(
+                    sequence: UInt64(state.revocations.count + index + 1), kind: order.kind, value: value,
+                    reason: order.reason, block: order.block, created: Self.start, caller: context.caller.text,
+                    isDurable: state.pendingReads == nil)
+            }
+            state.revocations += made
+            return API.RevocationResult(made)
+        }
+    }
+
+    private static func copy(_ revocation: API.Revocation, isDurable: Bool) -> API.Revocation {
+        API.Revocation(
+            sequence: revocation.sequence, kind: revocation.kind, value: revocation.value, reason: revocation.reason,
+            block: revocation.block, created: revocation.created, caller: revocation.caller, isDurable: isDurable)
+    }
+
+    // MARK: Sessions
+
+    package func sessions(
+        _ filter: API.SessionFilter, _ page: API.PageRequest
+    ) async throws(AdministrationFailure) -> API.Page<API.Session> {
+        try check()
+        let sessions = state.withLock { state in
+            state.calls.filters.append(filter)
+            return state.sessions.filter { filter.subject.map($0.record.subject.isEqual) ?? true }
+        }
+        return try Self.page(sessions, page)
+    }
+
+    package func session(_ id: ExactString) async throws(AdministrationFailure) -> API.Session? {
+        try check()
+        return state.withLock { $0.sessions.first { $0.record.id == id } }
+    }
+
+    private static func page<Element>(
+        _ elements: [Element], _ page: API.PageRequest
+    ) throws(AdministrationFailure) -> API.Page<Element> {
+        guard let first = Int(page.cursor?.string ?? "0"), (0...elements.count).contains(first) else {
+            throw .invalid("the cursor is none of ours")
+        }
+        let end = min(first + page.limit, elements.count)
+        return API.Page(Array(elements[first..<end]), next: end < elements.count ? ExactString(String(end)) : nil)
+    }
+
+    // MARK: Rules
+
+    package func reload(
+        _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.ConfigurationDifference {
+        try note("reload", context)
+        return API.ConfigurationDifference(
+            rules: .init(added: ["ci-docs"], removed: ["ci-old"], changed: ["ci-main"]), warnings: ["store changed"],
+            revocations: [.init(.rule, "ci-old"), .init(.rule, "ci-main")])
+    }
+}
+
+extension ExactString {
+    fileprivate func isEqual(_ other: ExactString) -> Bool { self == other }
+}

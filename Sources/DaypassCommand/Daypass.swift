@@ -1,0 +1,82 @@
+import ArgumentParser
+import BrokerClient
+import Glibc
+import NIOCore
+
+/// The command of administrators.
+struct Daypass: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "daypass",
+        abstract: "Administers a Daypass broker.",
+        discussion: """
+            It speaks with the broker over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS with the broker at \
+            --url or DAYPASS_URL and the token in DAYPASS_TOKEN; else over config/run/admin.sock, where that is this \
+            user's own or root's, or /run/daypass/admin.sock.
+
+            Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 69 broker unreachable, 77 not signed in or not permitted.
+
+            Example: daypass sessions list --rule ci-main
+            """,
+        subcommands: [Keys.self, Revoke.self, Revocations.self, Sessions.self, Issuers.self, Rules.self])
+}
+
+/// Why a command ends with another code than 0, in words for whoever ran it.
+struct CommandFailure: Error {
+    enum Code: Int32 {
+        case refused = 1
+        case usage = 2
+        case unreachable = 69
+        case notPermitted = 77
+    }
+
+    let code: Code
+    let message: String
+
+    init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    init(_ failure: ClientFailure) {
+        switch failure {
+        case .unreachable(let words): self.init(.unreachable, words)
+        case .notPermitted(let words): self.init(.notPermitted, words)
+        case .refused(_, let message, let trace):
+            self.init(.refused, message + (trace.map { " (trace \($0))" } ?? ""))
+        case .notDurable(let numbers, let message):
+            let names = numbers.map(String.init).joined(separator: ", ")
+            self.init(.refused, "revocation \(names): \(message); --wait waits until it is recorded")
+        case .unreadable(let words): self.init(.refused, words)
+        }
+    }
+}
+
+@main
+enum Main {
+    static func main() async {
+        // A reader that is gone ends a write with an error, not the program.
+        signal(SIGPIPE, SIG_IGN)
+        // One connection at a time.
+        NIOSingletons.groupLoopCountSuggestion = 1
+        do {
+            var command = try Daypass.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as CommandFailure {
+            Terminal.note("daypass: \(ReadableText.lines(failure.message))")
+            exit(failure.code.rawValue)
+        } catch {
+            let code = Daypass.exitCode(for: error)
+            let text = Daypass.fullMessage(for: error)
+            if code == .success {
+                Terminal.print(text)
+                exit(0)
+            }
+            Terminal.note(text)
+            exit(code == .validationFailure ? CommandFailure.Code.usage.rawValue : CommandFailure.Code.refused.rawValue)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import BrokerClient
+
+/// How something is revoked, whatever it is.
+struct RevokingOptions: ParsableArguments {
+    @Option(help: "Why, for the audit record; at most 512 bytes.")
+    var reason: String?
+
+    @Flag(help: "Wait until it is recorded, at most 10 minutes; in force it is at once.")
+    var wait = false
+
+    @OptionGroup var destructive: DestructiveOptions
+
+    /// Shows what `order` would affect, asks, and sends it.
+    /// - Parameter words: what it is about.
+    func revoke(_ order: [String: JSON], _ words: String, _ broker: BrokerOptions) async throws {
+        var order = order
+        if let reason { order["reason"] = .string(reason) }
+        try await broker.withClient { client in
+            if destructive.dryRun || !destructive.yes {
+                let preview = try await client.post(
+                    "revocations", .object(order.merging(["dry_run": .bool(true)]) { $1 }))
+                guard !destructive.dryRun else { return try show(preview, words, broker) }
+                if order["where"] != nil {
+                    for line in Table(preview.list("sessions"), SessionsList.columns).lines(columns: Terminal.columns) {
+                        Terminal.note(line)
+                    }
+                }
+                try destructive.confirm(
+                    "Revoke \(ReadableText.escaped(words)): \(Self.sessions(preview["session_count"]?.count ?? 0)).")
+            }
+            let result = try await send(order, client)
+            let revocations = result.list("revocations")
+            guard !revocations.isEmpty else { throw CommandFailure(.refused, "there are no \(words)") }
+            if broker.json { return try Terminal.print(result) }
+            Terminal.print(Table(revocations, Revocations.columns))
+        }
+    }
+
+    private func show(_ preview: JSON, _ words: String, _ broker: BrokerOptions) throws {
+        guard !broker.json else { return try Terminal.print(preview) }
+        let (sessions, count) = (preview.list("sessions"), preview["session_count"]?.count ?? 0)
+        Terminal.note("revoking \(ReadableText.escaped(words)) would end \(Self.sessions(count))")
+        if !sessions.isEmpty { Terminal.print(Table(sessions, SessionsList.columns)) }
+        if count > sessions.count, !sessions.isEmpty { Terminal.note("and \(count - sessions.count) more") }
+    }
+
+    private static func sessions(_ count: Int) -> String {
+        count == 1 ? "1 live session" : "\(count) live sessions"
+    }
+
+    private func send(_ order: [String: JSON], _ client: AdministrationClient) async throws -> JSON {
+        let failure: ClientFailure
+        do throws(ClientFailure) {
+            return try await client.post("revocations", .object(order))
+        } catch {
+            failure = error
+        }
+        guard wait, case .notDurable(let numbers, _) = failure else { throw failure }
+        Terminal.note("in force; waiting until it is recorded")
+        guard let revocations = try await recorded(numbers, client) else { throw failure }
+        return revocations
+    }
+
+    private static let pause: Duration = .milliseconds(250)
+    private static let pauses = 2400
+
+    /// The revocations when all of them are recorded; nil where that takes too long.
+    private func recorded(_ numbers: [Int], _ client: AdministrationClient) async throws -> JSON? {
+        var (open, done) = (numbers[...], [JSON]())
+        for _ in 0..<Self.pauses {
+            while let number = open.first {
+                let revocation = try await client.get("revocations/\(number)")
+                guard revocation["durable"]?.flag == true else { break }
+                done.append(revocation)
+                open.removeFirst()
+            }
+            guard !open.isEmpty else {
+                return .object(["applied": .bool(true), "durable": .bool(true), "revocations": .array(done)])
+            }
+            try await Task.sleep(for: Self.pause)
+        }
+        return nil
+    }
+}
+
+/// `daypass revocations`
+struct Revocations: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the revocations that are in force, the latest first.",
+        discussion: "Example: daypass revocations --limit 20")
+
+    @OptionGroup var list: ListOptions
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        try await broker.withClient { client in
+            let revocations = try await client.list("revocations", "revocations", atMost: list.limit)
+            try broker.print(revocations, "revocations", Self.columns)
+        }
+    }
+
+    static let columns: KeyValuePairs = [
+        "NUMBER": "sequence", "KIND": "kind", "VALUE": "value", "BLOCK": "block", "UNTIL": "until", "CREATED": "created",
+        "RECORDED": "durable", "REASON": "reason", "BY": "caller",
+    ]
+}

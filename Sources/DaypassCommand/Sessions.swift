@@ -1,0 +1,95 @@
+import ArgumentParser
+import BrokerClient
+
+/// `daypass sessions`
+struct Sessions: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "The sessions that are live.",
+        discussion: "Example: daypass sessions list --issuer github",
+        subcommands: [SessionsList.self, SessionsShow.self, SessionsEnd.self])
+}
+
+struct SessionsList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List live sessions, the latest first.",
+        discussion: "Example: daypass sessions list --claim email=ada@example.com")
+
+    @Option(help: "Of this subject.")
+    var subject: String?
+
+    @Option(help: "Under this rule.")
+    var rule: String?
+
+    @Option(help: "Of this issuer.")
+    var issuer: String?
+
+    @Option(help: ArgumentHelp("Whose subject token had this claim.", valueName: "claim=value"))
+    var claim: ClaimCondition?
+
+    @OptionGroup var list: ListOptions
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        let wanted = [
+            ("subject", subject), ("rule", rule), ("issuer", issuer), ("claim", claim.map { "\($0.claim)=\($0.value)" }),
+        ]
+        // An empty one would be none at all, and the list one of everything.
+        guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }
+        try await broker.withClient { client in
+            let query = wanted.compactMap { name, value in value.map { (name, $0) } }
+            try broker.print(
+                try await client.list("sessions", "sessions", query, atMost: list.limit), "sessions", Self.columns)
+        }
+    }
+
+    static let columns: KeyValuePairs = [
+        "SESSION": "sid", "SUBJECT": "subject", "RULE": "rule", "START": "start", "END": "end", "REVOKED": "revoked",
+    ]
+}
+
+struct SessionsShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show a session and the claims it was granted for.",
+        discussion: "Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw")
+
+    @Argument(help: "The session's id.")
+    var session: Identifier
+
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        try await broker.withClient { client in
+            let found = try await client.get("sessions/\(session.text)")
+            guard !broker.json else { return try Terminal.print(found) }
+            let members = [
+                "sid", "subject", "issuer", "rule", "start", "end", "revoked", "lineage", "x5t#S256",
+            ].filter { found[$0] != nil }
+            var rows = members.map { [$0, found.cell($0)] }
+            if let actor = found["act"] { rows.append(["act", String(decoding: try actor.encoded(), as: UTF8.self)]) }
+            if case .object(let claims) = found["claims"] {
+                for (name, value) in claims.sorted(by: { $0.key < $1.key }) {
+                    let encoded = String(decoding: try value.encoded(), as: UTF8.self)
+                    rows.append(["claim \(name)", value.text ?? encoded])
+                }
+            }
+            Terminal.print(Table([], rows))
+        }
+    }
+}
+
+struct SessionsEnd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "end", abstract: "Revoke a session: its tokens, and those of sessions below it.",
+        discussion: "Example: daypass sessions end AZqtVnEw1dCdqGm4vXo7Gw --reason \"left the company\"")
+
+    @Argument(help: "The session's id.")
+    var session: Identifier
+
+    @OptionGroup var revoking: RevokingOptions
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        try await revoking.revoke(
+            ["kind": .string("session"), "value": .string(session.text)], "session \(session.text)", broker)
+    }
+}

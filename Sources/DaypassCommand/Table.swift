@@ -1,0 +1,52 @@
+import BrokerClient
+
+/// Rows under titles, each column as wide as it needs to be; on a terminal the widest give way where a line is too long.
+struct Table {
+    private let titles: [String]
+    private var rows: [[String]]
+
+    init(_ titles: [String], _ rows: [[String]]) {
+        self.titles = titles
+        self.rows = rows.map { $0.map { $0.isEmpty ? "-" : ReadableText.escaped($0) } }
+    }
+
+    /// - Parameter columns: of the terminal; nil for output that somebody else reads.
+    func lines(columns: Int?) -> [String] {
+        let all = (titles.isEmpty ? [] : [titles]) + rows
+        guard let first = all.first else { return [] }
+        var widths = first.indices.map { column in all.map { ReadableText.width($0[column]) }.max() ?? 0 }
+        if let columns {
+            while widths.reduce(0, +) + 2 * (widths.count - 1) > columns,
+                let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 8
+            { widths[widest] -= 1 }
+        }
+        return all.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let text = ReadableText.fitted(cell, to: widths[column])
+                line += column == row.count - 1 ? text : text.padded(to: widths[column] + 2)
+            }
+            return line
+        }
+    }
+}
+
+extension String {
+    fileprivate func padded(to width: Int) -> String {
+        self + String(repeating: " ", count: max(0, width - ReadableText.width(self)))
+    }
+}
+
+extension JSON {
+    /// A member as a cell of a table has it.
+    func cell(_ name: String) -> String {
+        switch self[name] {
+        case .string(let text): text
+        case .integer(let integer): String(integer)
+        case .number(let number): String(number)
+        case .bool(let flag): flag ? "yes" : "no"
+        case .array(let elements): elements.map { $0.text ?? "…" }.joined(separator: " ")
+        default: ""
+        }
+    }
+}
