@@ -48,7 +48,8 @@ package enum JSON: Sendable, Hashable, Codable {
 
     package func encoded(readable: Bool = false) throws -> Data {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = readable
+        encoder.outputFormatting =
+            readable
             ? [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(self)
     }

@@ -85,7 +85,8 @@ package struct BrokerServer: Sendable {
         _ channel: HTTP1Channel.Configuration, onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         listener(
-            routes, at: .hostname(address.host, port: address.port), named: "\(address)", connections, eventLoops, logger
+            routes, at: .hostname(address.host, port: address.port), named: "\(address)", connections, eventLoops,
+            logger
         ) {
             EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
         } onListening: {

@@ -65,7 +65,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     package func keys() async throws(AdministrationFailure) -> [API.Key] {
         try check()
         return [
-            API.Key(keyID: "old-key", algorithm: "ES256", state: "retiring", created: Self.start, since: Self.start + 60),
+            API.Key(
+                keyID: "old-key", algorithm: "ES256", state: "retiring", created: Self.start, since: Self.start + 60),
             API.Key(keyID: "active-key", algorithm: "ES256", state: "active", created: Self.start + 60),
             API.Key(keyID: "staged-key", algorithm: "ES256", state: "staged", created: Self.start + 120),
         ]

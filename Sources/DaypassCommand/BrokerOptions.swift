@@ -8,7 +8,8 @@ struct BrokerOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The broker's administration socket.", valueName: "path"), completion: .file())
     var socket: String?
 
-    @Option(help: ArgumentHelp("The broker's administration listener; DAYPASS_TOKEN holds the token.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp("The broker's administration listener; DAYPASS_TOKEN holds the token.", valueName: "url"))
     var url: String?
 
     @Option(
@@ -40,12 +41,14 @@ struct BrokerOptions: ParsableArguments {
             throw CommandFailure(.notPermitted, "DAYPASS_TOKEN is not set: a broker at a URL wants a token")
         }
         guard token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw CommandFailure(.usage, "DAYPASS_TOKEN is no token: it has a character that none has, such as a line feed")
+            throw CommandFailure(
+                .usage, "DAYPASS_TOKEN is no token: it has a character that none has, such as a line feed")
         }
         let address = BrokerAddress(url: url, token: token, authorities: caFile ?? environment["DAYPASS_CA_FILE"])
         guard let address else {
             throw CommandFailure(
-                .usage, "\(source) has to be an origin such as https://daypass.example.com:8444 "
+                .usage,
+                "\(source) has to be an origin such as https://daypass.example.com:8444 "
                     + "(http only for a loopback host)")
         }
         return address

@@ -101,7 +101,8 @@ struct Revocations: AsyncParsableCommand {
     }
 
     static let columns: KeyValuePairs = [
-        "NUMBER": "sequence", "KIND": "kind", "VALUE": "value", "BLOCK": "block", "UNTIL": "until", "CREATED": "created",
+        "NUMBER": "sequence", "KIND": "kind", "VALUE": "value", "BLOCK": "block", "UNTIL": "until",
+        "CREATED": "created",
         "RECORDED": "durable", "REASON": "reason", "BY": "caller",
     ]
 }

@@ -31,7 +31,8 @@ struct SessionsList: AsyncParsableCommand {
 
     func run() async throws {
         let wanted = [
-            ("subject", subject), ("rule", rule), ("issuer", issuer), ("claim", claim.map { "\($0.claim)=\($0.value)" }),
+            ("subject", subject), ("rule", rule), ("issuer", issuer),
+            ("claim", claim.map { "\($0.claim)=\($0.value)" }),
         ]
         // An empty one would be none at all, and the list one of everything.
         guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }

@@ -15,9 +15,10 @@ struct Table {
         let all = (titles.isEmpty ? [] : [titles]) + rows
         guard let first = all.first else { return [] }
         var widths = first.indices.map { column in all.map { ReadableText.width($0[column]) }.max() ?? 0 }
-        if let columns {
-            while widths.reduce(0, +) + 2 * (widths.count - 1) > columns,
-                let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > 8
+        // Below 20 columns moments are cut too.
+        for floor in [20, 8] {
+            while let columns, widths.reduce(0, +) + 2 * (widths.count - 1) > columns,
+                let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > floor
             { widths[widest] -= 1 }
         }
         return all.map { row in

@@ -197,7 +197,8 @@ extension Daemon {
                 administered, administration, verifier: verifier, issuer: configuration.tokens.issuer,
                 trustBundles: bundles, clock: clock, logger: logger, tls: tls
             ) { address in
-                let place = address.pathname ?? "\(ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0))"
+                let place =
+                    address.pathname ?? "\(ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0))"
                 logger.notice("listening", metadata: ["listener": "admin", "address": "\(place)"])
             }
             return (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services

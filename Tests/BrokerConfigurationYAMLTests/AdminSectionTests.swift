@@ -39,7 +39,7 @@ import Testing
         (
             "{socket: /a, listen: \"127.0.0.1:1\", tls: {certificate: a, key: b, forwarded_certificates: off}}",
             "unknown key \"forwarded_certificates\""
-        ), ("{socket: /a, grp: x}", "did you mean"),
+        ), ("{socket: /a, groups: x}", "did you mean"),
     ])
     func `is refused in words where it is not right`(_ admin: String, _ words: String) {
         let errors = #expect(throws: ConfigurationErrors.self) { try SampleConfiguration.read(Self.lines(admin)) }

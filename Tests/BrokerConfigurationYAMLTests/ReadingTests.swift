@@ -76,7 +76,7 @@ import Testing
         #expect(
             notes.map(\.description) == [
                 "config/daypass.yaml:26:33: clients keep what a helper prints for 5 minutes, "
-                    + "so a token of 30s expires in their hands: write at least 6m",
+                    + "so a token of 30s expires in their hands: write at least 6m"
             ])
         #expect(configuration.server.publicListener == ListenAddress(host: "::1", port: 0))
         #expect(configuration.server.telemetryListener.host == "0.0.0.0")

@@ -14,7 +14,8 @@ private let keysURL =
     + "without user and fragment"
 private let address = #"expected an address such as "127.0.0.1:8080" or "[::1]:8080""#
 private let own =
-    "is none of the broker's own scopes, which are daypass:admin, daypass:introspect, daypass:revocations"
+    "is none of the broker's own scopes, which are daypass:admin, daypass:audit, daypass:introspect, daypass:issuers, "
+    + "daypass:keys, daypass:revocations, daypass:revoke, daypass:rules, daypass:sessions"
 private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginning with a letter, and not spiffe"
 
 @Suite struct `Refused configurations` {
@@ -281,7 +282,6 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
         ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
         ("server: {telemetry: {tls: {}}}", 22),
-        ("server: {admin: {group: wheel}}", 18),
         ("rules: [{grant: {limits: {}}}]", 18),
         ("rules: [{grant: {explain_to_caller: true}}]", 18),
     ])

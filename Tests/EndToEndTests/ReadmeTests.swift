@@ -102,7 +102,11 @@ import Testing
         var text = try String(contentsOfFile: file, encoding: .utf8).replacing(
             "url: \"http://", with: "url: \"https://")
         for key in ["tls", "trust_domains"] { text = try Self.uncommented(text, key) }
-        let ports = ["8080": try Workspace.freePort(), "9464": try Workspace.freePort()]
+        // The second of the two listeners with tls.
+        text = text.replacing("    # listen: ", with: "    listen: ")
+        let ports = [
+            "8080": try Workspace.freePort(), "9464": try Workspace.freePort(), "8444": try Workspace.freePort(),
+        ]
         try workspace.write("config/daypass.yaml", Self.withFreePorts([text], ports)[0])
         let rules = try String(contentsOfFile: workspace.path("config/rules/workloads.yaml"), encoding: .utf8)
         try workspace.write("config/rules/workloads.yaml", Self.uncommented(rules, "rules"))

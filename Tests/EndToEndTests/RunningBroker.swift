@@ -17,10 +17,13 @@ final class RunningBroker: HTTPOrigin {
     let process: RunningProcess
 
     /// Starts over a configuration that ends with `issuersAndRules`, and waits until it listens.
-    /// - Parameter announcesItself: whether its log can be read.
+    /// - Parameters:
+    ///   - admin: the section `server.admin`.
+    ///   - announcesItself: whether its log can be read.
+    ///   - waits: whether it is waited for: not where it is to fail.
     init(
-        _ workspace: Workspace, issuersAndRules: String, through wrapper: [String] = [], seconds: Int = 120,
-        announcesItself: Bool = true
+        _ workspace: Workspace, issuersAndRules: String, admin: String? = nil, through wrapper: [String] = [],
+        seconds: Int = 120, announcesItself: Bool = true, waits: Bool = true
     ) async throws {
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
         self.workspace = workspace
@@ -32,7 +35,7 @@ final class RunningBroker: HTTPOrigin {
             server:
               public: {listen: "127.0.0.1:\(port)", url: "\(origin)"}
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}
-              limits: {exchanges_per_second_per_address: 1000000}
+              limits: {exchanges_per_second_per_address: 1000000}\(admin.map { "\n  admin: \($0)" } ?? "")
             tokens: {audiences: ["\(Self.gatewayAudience)"]}
             store: {sqlite: data/daypass.db}
             master_key_file: data/master.key
@@ -43,6 +46,7 @@ final class RunningBroker: HTTPOrigin {
         ).outcome()
         try #require(made.status == 0, "\(made.error)")
         process = try Self.serve(workspace, through: wrapper, seconds: seconds)
+        guard waits else { return }
         if announcesItself {
             try await Self.waitUntilListening(process)
         } else {

@@ -24,7 +24,8 @@ extension AdministrationAPI {
             throw .invalid("the body is \(error.description)")
         }
         guard members.members.allSatisfy({ known.contains($0.name) }) else {
-            throw .invalid("the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
+            throw .invalid(
+                "the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
         }
         return members
     }

@@ -10,9 +10,9 @@ enum TLSSection {
         _ node: YAMLNode, _ name: String = "server.public.tls", forwards: Bool = true, files: any ConfigurationFiles,
         problems: Problems
     ) -> ListenerTLS? {
-        let known = ["certificate", "key", "client_certificates", "minimum_version"]
+        let known = ["certificate", "key", "client_certificates", "forwarded_certificates", "minimum_version"]
         let fields = Fields(
-            node, name, known: known + (forwards ? ["forwarded_certificates"] : []), problems: problems)
+            node, name, known: known.filter { forwards || $0 != "forwarded_certificates" }, problems: problems)
         guard let fields else { return nil }
         let certificate = fields.required("certificate")?.path(problems, expected: "the path of a PEM file")
         let key = fields.required("key")?.path(problems, expected: "the path of a PEM file")

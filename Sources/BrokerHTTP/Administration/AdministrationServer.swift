@@ -65,7 +65,8 @@ package struct AdministrationServer: Sendable {
             clock: clock)
         let shares = ConnectionShares(
             connections: Self.connections,
-            refusals: LimitRefusals(metrics: RequestMetrics(maximumConnections: Self.connections), clock: clock, logger: logger))
+            refusals: LimitRefusals(
+                metrics: RequestMetrics(maximumConnections: Self.connections), clock: clock, logger: logger))
         services = [
             onSocket,
             BrokerServer.listener(

@@ -76,7 +76,8 @@ struct AdministrationSocket: Sendable {
         }
         guard let group else {
             guard status.st_mode & 0o070 == 0 else {
-                throw failure("the folder \(folder) is open to its group: it has to be the broker's own, with mode 0700")
+                throw failure(
+                    "the folder \(folder) is open to its group: it has to be the broker's own, with mode 0700")
             }
             return
         }

@@ -51,7 +51,8 @@ import Testing
 
     @Test func `revocations are ordered, shown and numbered; one of a key is the key ring's`() async throws {
         try await LiveAdministration.run(sessions: Self.sessions) { live in
-            let order = #"{"kind":"subject","value":"ci:b","reason":"left","block":true,"until":"2999-01-01T00:00:00Z"}"#
+            let order =
+                #"{"kind":"subject","value":"ci:b","reason":"left","block":true,"until":"2999-01-01T00:00:00Z"}"#
             let preview = try await live.send(
                 .POST, "revocations", order.replacing("{", with: #"{"dry_run":true,"#))
             #expect(preview.status == 200 && preview.json["session_count"] == 2, "\(preview.body)")
@@ -159,13 +160,15 @@ import Testing
         #"{"kind":"session","where":{"claim":"email"}}"#, #"{"kind":"session","where":{"claim":"","value":"a"}}"#,
         #"{"kind":"session","where":{"claim":"email","value":"a","or":"b"}}"#, #"{"kind":"session","where":"email=a"}"#,
         #"{"kind":"all","reason":"\#(String(repeating: "r", count: 513))"}"#, #"{"kind":"all","reason":"a\nb"}"#,
-        #"{"kind":"subject","value":"\#(String(repeating: "v", count: 2049))"}"#, "{\"kind\":\"all\",\"reason\":\"\u{1F}\"}",
+        #"{"kind":"subject","value":"\#(String(repeating: "v", count: 2049))"}"#,
+        "{\"kind\":\"all\",\"reason\":\"\u{1F}\"}",
         #"{"kind":"all","reason":[[[[[]]]]]}"#,
     ])
     func `refuse a hostile order, and revoke nothing`(_ body: String) async throws {
         try await LiveAdministration.run { live in
             let answer = try await live.send(.POST, "revocations", body)
-            #expect(answer.status == 400 && answer.text("error") == "invalid_request", "\(answer.status) \(answer.body)")
+            #expect(
+                answer.status == 400 && answer.text("error") == "invalid_request", "\(answer.status) \(answer.body)")
             #expect(live.fake.calls.lines == [])
         }
     }

@@ -121,7 +121,8 @@ import Testing
     @Test func `shows sessions before they are revoked only to who may read them`() async throws {
         try await serve { network in
             let body = #"{"kind":"all","dry_run":true}"#
-            for (scope, shown) in [("daypass:revoke", 0), ("daypass:revoke daypass:sessions", 1), ("daypass:admin", 1)] {
+            for (scope, shown) in [("daypass:revoke", 0), ("daypass:revoke daypass:sessions", 1), ("daypass:admin", 1)]
+            {
                 let answer = try await network.send(.POST, "revocations", body, network.bearer(scope))
                 #expect(answer.json["session_count"] == 1, "\(answer.body)")
                 #expect(answer.json["sessions"]?.array?.count == shown, "\(scope)")
@@ -140,7 +141,10 @@ import Testing
                 ("two", [("Authorization", "Bearer \(good)"), ("Authorization", "Bearer \(good)")]),
                 ("no value", [("Authorization", "Bearer ")]), ("damaged", [("Authorization", "Bearer \(good)x")]),
                 ("a gateway's", try network.bearer("anthropic:messages", ["aud": .string(LiveAdministration.gateway)])),
-                ("a gateway's audience", try network.bearer("daypass:admin", ["aud": .string(LiveAdministration.gateway)])),
+                (
+                    "a gateway's audience",
+                    try network.bearer("daypass:admin", ["aud": .string(LiveAdministration.gateway)])
+                ),
                 ("a gateway's scope", try network.bearer("anthropic:messages")),
                 ("expired", try network.bearer("daypass:admin", ["exp": .number(past)])),
                 ("another issuer", try network.bearer("daypass:admin", ["iss": "https://other.example.com"])),

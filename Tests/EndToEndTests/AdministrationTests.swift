@@ -1,0 +1,60 @@
+import BrokerTesting
+import Foundation
+import JOSE
+import Testing
+
+@Suite(.onOwnThreads, .timeLimit(.minutes(5))) struct `A running broker's administration` {
+    @Test func `is there for the command with the shipped configuration, and gone with the broker`() async throws {
+        let workspace = try Workspace()
+        let made = try await RunningProcess(Programs.daypassd, ["init"], in: workspace.folder).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        let file = workspace.path("config/daypass.yaml")
+        let shipped = try String(contentsOfFile: file, encoding: .utf8)
+        let ports = try (Workspace.freePort(), Workspace.freePort())
+        try workspace.write(
+            "config/daypass.yaml",
+            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        let broker = try RunningProcess(Programs.daypassd, ["serve"], in: workspace.folder)
+        try await waitUntil("daypassd is administered") {
+            try #require(broker.isRunning, "\(broker.error)")
+            return broker.error.contains(#""listener":"admin""#)
+        }
+        let socket = workspace.path("config/run/admin.sock")
+        for (path, mode) in [(socket, 0o600), (workspace.path("config/run"), 0o700)] {
+            let attributes = try FileManager.default.attributesOfItem(atPath: path)
+            #expect(attributes[.posixPermissions] as? Int == mode)
+        }
+        // It finds the socket by itself in the folder where daypassd runs.
+        let issuers = try await AdministeredBroker.daypass(["issuers", "list", "--json"], [:], in: workspace.folder)
+        #expect(issuers.status == 0, "\(issuers.error)")
+        let list = try JSONReader.readObject(Array(issuers.output.utf8))
+        #expect(list["issuers"]?.array?.isEmpty == false)
+        broker.signal(SIGTERM)
+        #expect(try await broker.outcome().status == 0)
+        #expect(!FileManager.default.fileExists(atPath: socket))
+    }
+
+    @Test func `starts again where the one before was killed, and not where one is running`() async throws {
+        let workspace = try Workspace()
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let rules = try RunningBroker.fileIssuer(issuer, in: workspace)
+        let broker = try await RunningBroker(workspace, issuersAndRules: rules, admin: "{socket: run/admin.sock}")
+        broker.process.signal(SIGKILL)
+        _ = try await broker.process.outcome()
+        #expect(FileManager.default.fileExists(atPath: workspace.path("run/admin.sock")))
+        let again = try await RunningBroker(restarting: broker)
+        try await waitUntil("daypassd is administered") { again.process.error.contains(#""listener":"admin""#) }
+
+        // Another store, the same socket.
+        let other = try Workspace()
+        let second = try await RunningBroker(
+            other, issuersAndRules: RunningBroker.fileIssuer(issuer, in: other),
+            admin: "{socket: \"\(workspace.path("run/admin.sock"))\"}", announcesItself: false, waits: false)
+        let outcome = try await second.process.outcome()
+        #expect(outcome.status == 1)
+        #expect(outcome.error.contains("another program listens on it"), "\(outcome.error)")
+        let list = try await AdministeredBroker.daypass(
+            ["issuers", "list"], ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+        #expect(list.status == 0, "\(list.error)")
+    }
+}
