@@ -57,4 +57,45 @@ import Testing
             ["issuers", "list"], ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
         #expect(list.status == 0, "\(list.error)")
     }
+
+    @Test func `is on the network for a token with the scope, which the command presents`() async throws {
+        let workspace = try Workspace()
+        let script = Programs.repository.appending(path: "certs/make-development").path(percentEncoded: false)
+        let made = try await RunningProcess(script, ["certificates"], in: workspace.folder).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let rules = """
+              - name: admins
+                issuer: github
+                match: {repository_id: "123456"}
+                grant: {scope: [daypass:issuers], ttl: 10m}
+
+            """
+        let port = try Workspace.freePort()
+        let tls = "{certificate: certificates/server.pem, key: certificates/server.key}"
+        let broker = try await RunningBroker(
+            workspace, issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace) + rules,
+            admin: "{socket: run/admin.sock, listen: \"127.0.0.1:\(port)\", tls: \(tls)}")
+        try await waitUntil("the network listener is there") { Workspace.isListening(port) }
+        let matching: JSONObject = ["repository_id": "123456", "ref": "refs/heads/main"]
+        let proof = try issuer.token(issuer.claims(subject: "job", at: Date()).merging(matching))
+        let exchanged = try await broker.exchange(proof, ["scope": "daypass:issuers"])
+        let token = try #require(exchanged.text("access_token"), "\(exchanged.body)")
+
+        let environment = [
+            "DAYPASS_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
+            "DAYPASS_CA_FILE": workspace.path("certificates/bundle.pem"),
+        ]
+        let list = try await AdministeredBroker.daypass(["issuers", "list"], environment)
+        #expect(list.status == 0 && list.output.contains("github"), "\(list.error)")
+        let keys = try await AdministeredBroker.daypass(["keys", "list"], environment)
+        #expect(keys.status == 77 && keys.error == "daypass: the token needs the scope daypass:keys\n", "\(keys.error)")
+        let bad = try await AdministeredBroker.daypass(
+            ["issuers", "list"], environment.merging(["DAYPASS_TOKEN": "\(token)x"]) { $1 })
+        #expect(bad.status == 77 && bad.error == "daypass: the token is not acceptable\n", "\(bad.error)")
+        // A server that nobody vouches for gets no token.
+        let untrusted = try await AdministeredBroker.daypass(
+            ["issuers", "list"], environment.filter { $0.key != "DAYPASS_CA_FILE" })
+        #expect(untrusted.status == 69, "\(untrusted.error)")
+    }
 }

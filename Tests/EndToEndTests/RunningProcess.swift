@@ -14,6 +14,8 @@ final class RunningProcess: Sendable {
     private struct Printed: Sendable {
         var output = Data()
         var error = Data()
+        /// How many of the two have come to their end.
+        var ended = 0
     }
 
     let id: pid_t
@@ -66,8 +68,9 @@ final class RunningProcess: Sendable {
     /// What the program left when it ended.
     func outcome(within seconds: Double = 120) async throws -> Outcome {
         try await waitUntil("process \(id) ends", within: seconds) { !self.isRunning }
-        // The pipes are read by another thread; they end with the process.
-        try await Task.sleep(for: .milliseconds(50))
+        // The pipes are read by another thread, which can be late on a busy machine; they end with the process, unless a
+        // child of its own still holds them.
+        try? await waitUntil("its output ends", within: 5) { self.printed.withLock { $0.ended == 2 } }
         let status = try #require(child.withLock { $0.poll() })
         return Outcome(status: status, output: output, error: error)
     }
@@ -76,7 +79,10 @@ final class RunningProcess: Sendable {
         pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
             let data = handle.availableData
             if data.isEmpty { handle.readabilityHandler = nil }
-            self?.printed.withLock { append(&$0, data) }
+            self?.printed.withLock { printed in
+                append(&printed, data)
+                if data.isEmpty { printed.ended += 1 }
+            }
         }
     }
 }
