@@ -73,6 +73,7 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -84,7 +85,7 @@ let package = Package(
         .target(
             name: "BrokerTesting",
             dependencies: [
-                "Broker", "JOSE", "OpenSSL",
+                "Broker", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -160,7 +161,7 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "Broker", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL",
+                "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassServer", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -48,7 +48,7 @@ enum Schema {
     /// Times are in milliseconds since 1970. A migration that was released is never edited.
     private static let migrations: [@Sendable (Database) throws -> Void] = [
         { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
-        { try $0.execute(sql: binding) },
+        { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
     ]
 
     private static let firstTables =
@@ -113,6 +113,19 @@ enum Schema {
 
     /// SHA-256 of the certificate that the session's tokens are bound to.
     private static let binding = "ALTER TABLE sessions ADD COLUMN binding BLOB"
+
+    /// `sequence` in decimal digits: it has 64 bits without a sign.
+    private static let trustBundles =
+        """
+        CREATE TABLE trust_bundles (
+            trust_domain TEXT NOT NULL PRIMARY KEY,
+            endpoint TEXT NOT NULL,
+            sequence TEXT,
+            sealed BLOB NOT NULL,
+            master_key_id TEXT NOT NULL,
+            updated INTEGER NOT NULL
+        ) STRICT
+        """
 
     /// Audit records that are about no token have no issuer.
     ///

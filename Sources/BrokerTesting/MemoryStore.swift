@@ -1,16 +1,20 @@
 package import Broker
 package import FoundationEssentials
 package import JOSE
+package import SPIFFE
 import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
-package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry {
+package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
+    TrustBundleStore
+{
     private struct State {
         var sessions = Rows<SessionRecord>()
         var events = Rows<AuditEvent>()
         var uses: [[UInt8]: [Use]] = [:]
         var keys: [SigningKeyRecord] = []
         var issuers: [IssuerName: ExactString] = [:]
+        var trustBundles: [TrustDomain: TrustBundleRecord] = [:]
         var outage: StoreFailure?
     }
 
@@ -88,6 +92,20 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {
         try whileReachable { $0.events.append(event) }
+    }
+
+    package func trustBundle(of trustDomain: TrustDomain) async throws(StoreFailure) -> TrustBundleRecord? {
+        try whileReachable { $0.trustBundles[trustDomain] }
+    }
+
+    package func keep(_ record: TrustBundleRecord) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            guard state.trustBundles[record.trustDomain]?.mayBecome(record) ?? true else {
+                throw StoreFailure(
+                    .conflict, "keep a trust bundle", cause: "one with a higher sequence is kept already")
+            }
+            state.trustBundles[record.trustDomain] = record
+        }
     }
 
     package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {

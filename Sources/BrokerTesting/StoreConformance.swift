@@ -31,8 +31,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case issuersBind = "an issuer's name may be bound again to the same issuer and never to another"
     case issuersAtomic = "of names of which one is taken none is bound"
     case issuersExact = "issuers are compared byte by byte"
+    case bundlesComeBack = "the last bundle of a trust domain comes back value for value, and no other does"
+    case bundlesNeverGoBack = "a bundle of a lower sequence, or of none, takes nothing's place"
+    case bundlesOfEndpoints = "a bundle of another endpoint takes the place of any"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
+        & TrustBundleStore
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -65,6 +69,9 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .issuersBind: try await Self.issuersBind(store)
         case .issuersAtomic: try await Self.issuersAtomic(store)
         case .issuersExact: try await Self.issuersExact(store)
+        case .bundlesComeBack: try await Self.bundlesComeBack(store)
+        case .bundlesNeverGoBack: try await Self.bundlesNeverGoBack(store)
+        case .bundlesOfEndpoints: try await Self.bundlesOfEndpoints(store)
         }
     }
 }

@@ -33,7 +33,10 @@ package struct TestTrustDomain: Sendable {
     /// The bundle in SPIFFE's own format.
     package var bundleJSON: [UInt8] { Self.json(authorities: [ca], signers: [signer]) }
 
-    package static func json(authorities: [TestCA], signers: [TestIssuer]) -> [UInt8] {
+    /// - Parameter refreshHint: in seconds.
+    package static func json(
+        authorities: [TestCA], signers: [TestIssuer], sequence: Double? = nil, refreshHint: Double? = nil
+    ) -> [UInt8] {
         let authorities = authorities.map { authority -> JSONValue in
             var members = JWK.publicMembers(of: authority.key.publicKey)
             _ = members.append("use", "x509-svid")
@@ -43,7 +46,10 @@ package struct TestTrustDomain: Sendable {
         let keys = signers.map { signer in
             JSONValue.object(signer.jwk.json.merging(["use": "jwt-svid"]).replacing("alg", with: nil))
         }
-        return JSONObject(dictionaryLiteral: ("keys", .array(authorities + keys))).encoded()
+        var document: JSONObject = ["keys": .array(authorities + keys)]
+        if let sequence { _ = document.append("spiffe_sequence", .number(sequence)) }
+        if let refreshHint { _ = document.append("spiffe_refresh_hint", .number(refreshHint)) }
+        return document.encoded()
     }
 
     package func configuration(

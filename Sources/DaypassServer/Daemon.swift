@@ -16,6 +16,7 @@ struct Daemon: Sendable {
     private let configuration: BrokerConfiguration
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles
+    private let bundleEndpoints: [EndpointBundle]
     private let keyRing: KeyRing
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
@@ -42,12 +43,37 @@ struct Daemon: Sendable {
             keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
-            let fetcher = GuardedFetcher(resolver: SystemResolver())
+            let resolver = SystemResolver()
+            let fetcher = GuardedFetcher(resolver: resolver)
             issuers = try configuration.issuers.map { try TrustedIssuer($0, fetcher: fetcher, clock: clock) }
+            bundleEndpoints = try await Self.endpoints(
+                of: configuration.trustDomains, trustBundles, resolver, store, masterKey, clock, logger)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
         }
+    }
+
+    /// The bundles that come from endpoints, each as it was at the last stop.
+    private static func endpoints(
+        of trustDomains: [TrustDomainConfiguration], _ bundles: TrustBundles, _ resolver: SystemResolver,
+        _ store: SQLiteStore, _ masterKey: MasterKey, _ clock: any BrokerClock, _ logger: Logger
+    ) async throws -> [EndpointBundle] {
+        var endpoints: [EndpointBundle] = []
+        for domain in trustDomains {
+            guard case .endpoint(let endpoint) = domain.bundle else { continue }
+            let fetcher = try endpoint.fetcher(resolver: resolver, bundles: { bundles.current }, clock: clock)
+            var bundle = EndpointBundle(
+                domain.name, endpoint, fetcher: fetcher, bundles: bundles, store: store, masterKey: masterKey,
+                clock: clock)
+            if let reason = try await bundle.restore() {
+                logger.warning(
+                    "a stored trust bundle cannot be used: the endpoint is asked for one",
+                    metadata: ["trust_domain": "\(domain.name)", "reason": "\(reason)"])
+            }
+            endpoints.append(bundle)
+        }
+        return endpoints
     }
 
     /// The configuration with no more connections than the process may have files open: beyond that no listener, not
@@ -122,6 +148,7 @@ struct Daemon: Sendable {
                         logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
+                BundleEndpointPoller(bundleEndpoints, logger: logger),
             ] + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)

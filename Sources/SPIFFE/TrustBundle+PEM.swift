@@ -40,13 +40,13 @@ extension CertificateFailure {
 }
 
 /// The blocks of a PEM text, each line of which stands alone.
-enum PEMBlocks {
+package enum PEMBlocks {
     private static let begin = Array("-----BEGIN CERTIFICATE-----".utf8)
     private static let end = Array("-----END CERTIFICATE-----".utf8)
     private static let anyBoundary = Array("-----".utf8)
 
     /// The DER of each certificate.
-    static func certificates(in pem: [UInt8]) throws(TrustBundleFailure) -> [[UInt8]] {
+    package static func certificates(in pem: [UInt8]) throws(TrustBundleFailure) -> [[UInt8]] {
         var certificates: [[UInt8]] = []
         var digits: [UInt8]?
         var hasText = false

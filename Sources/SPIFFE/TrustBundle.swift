@@ -29,6 +29,13 @@ package struct TrustBundle: Sendable {
 
     package var isEmpty: Bool { authorities.isEmpty && jwtKeys.isEmpty }
 
+    /// Whether each of its authorities and keys is also one of `other`, the keys under the same ids.
+    package func trustsNothingBeyond(_ other: TrustBundle) -> Bool {
+        let known = Set(other.authorities.map(\.fingerprint))
+        return authorities.allSatisfy { known.contains($0.fingerprint) }
+            && jwtKeys.allSatisfy { other.jwtKeys[$0.key]?.json.encoded() == $0.value.json.encoded() }
+    }
+
     init(
         trustDomain: TrustDomain, entries: [Entry], sequence: UInt64? = nil, refreshHint: Duration? = nil,
         ignored: [Ignored]

@@ -147,6 +147,24 @@ private func notes(_ match: String, of issuer: String = gitHub, more: [Int: Stri
         for note in notes { #expect(note.hasPrefix(start ?? ""), "\(note)") }
     }
 
+    @Test(
+        arguments: [
+            ("[]", "", "server.public.trusted_proxies is empty"),
+            ("[10.0.0.1]", ", client_certificates: off", "client_certificates is off"), ("[10.0.0.1]", "", nil),
+        ] as [(String, String, String?)])
+    func `forwarded certificates that can never count are warned about`(
+        proxies: String, more: String, reason: String?
+    ) throws {
+        let listener =
+            "{listen: \"127.0.0.1:80\", url: \"https://a.example\", trusted_proxies: \(proxies), "
+            + "tls: {certificate: a, key: a, forwarded_certificates: client-cert\(more)}}"
+        let notes = try notes("{sub: a}", of: corp, more: [2: "  public: \(listener)"])
+        #expect(notes.count == (reason == nil ? 0 : 1))
+        for note in notes {
+            #expect(note.contains(": forwarded_certificates has no effect while \(reason ?? "")"), "\(note)")
+        }
+    }
+
     @Test(arguments: [("5m", true), ("359s", true), ("6m", false), ("15m", false)])
     func `a ttl that a helper's cache outlives is warned about`(ttl: String, isWarned: Bool) throws {
         let notes = try notes("{sub: a}", of: corp, more: [13: "    grant: {scope: [a], ttl: \(ttl)}"])

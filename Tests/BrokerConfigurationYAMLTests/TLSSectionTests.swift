@@ -37,6 +37,19 @@ import Testing
         #expect(tls.minimumVersion == version)
     }
 
+    private static let headers = "off, client-cert or x-forwarded-client-cert"
+
+    @Test(arguments: [
+        ("client_certificates: request", nil), ("forwarded_certificates: off", nil),
+        ("forwarded_certificates: client-cert", ListenerTLS.CertificateHeader.clientCert),
+        ("forwarded_certificates: \"x-forwarded-client-cert\"", .forwardedClientCert),
+    ])
+    func `no proxy is believed unless its header is named`(more: String, header: ListenerTLS.CertificateHeader?) throws
+    {
+        let lines = Self.lines("{certificate: a.pem, key: a.key, \(more)}")
+        #expect(try SampleConfiguration.read(lines).configuration.server.publicTLS?.forwardedCertificates == header)
+    }
+
     @Test(arguments: [
         (
             "{}",
@@ -50,13 +63,13 @@ import Testing
         (
             "true",
             [
-                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"
+                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, forwarded_certificates, minimum_version"
             ]
         ),
         (
             "~",
             [
-                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, minimum_version"
+                "61: expected server.public.tls, a mapping with the keys certificate, key, client_certificates, forwarded_certificates, minimum_version"
             ]
         ),
         (
@@ -66,6 +79,9 @@ import Testing
         ("{certificate: a, key: a, client_certificates: require}", ["107: expected request or off"]),
         ("{certificate: a, key: a, client_certificates: false}", ["107: expected request or off"]),
         ("{certificate: a, key: a, client_certificates: Off}", ["107: expected request or off"]),
+        ("{certificate: a, key: a, forwarded_certificates: on}", ["110: expected \(Self.headers)"]),
+        ("{certificate: a, key: a, forwarded_certificates: Client-Cert}", ["110: expected \(Self.headers)"]),
+        ("{certificate: a, key: a, forwarded_certificates: [client-cert]}", ["110: expected \(Self.headers)"]),
         ("{certificate: a, key: a, minimum_version: \"1.1\"}", ["103: expected \"1.3\" or \"1.2\""]),
         ("{certificate: a, key: a, minimum_version: 1}", ["103: expected \"1.3\" or \"1.2\""]),
         ("{certificate: a, key: a, minimum_version: 1.30}", ["103: expected \"1.3\" or \"1.2\""]),

@@ -99,25 +99,7 @@ import Testing
         (7, "  - name: spiffe://prod.example.com", "7:11: expected the name of a trust domain, such as"),
         (7, "  - nmae: prod.example.com", #"7:5: unknown key "nmae"; did you mean "name"?"#),
         (8, "    bundle: {}", "8:13: expected {file: …} or {endpoint: …, profile: …}"),
-        (8, "    bundle: {file: a, endpoint: \"https://a.example\"}", "8:13: expected {file: …} or"),
         (8, "    bundle: {file: a, profile: https_web}", "8:32: profile stands only beside endpoint"),
-        (
-            8, "    bundle: {endpoint: \"https://a.example/b\", profile: https_web}",
-            "8:24: a bundle endpoint is not supported by this version"
-        ),
-        (8, "    bundle: {endpoint: \"http://a.example\", profile: https_web}", "8:24: expected the URL of a bundle"),
-        (8, "    bundle: {endpoint: \"https://u@a.example\", profile: https_web}", "8:24: expected the URL of a"),
-        (8, "    bundle: {endpoint: \"https://a.example\"}", #"8:13: expected the key "profile""#),
-        (8, "    bundle: {endpoint: \"https://a.example\", profile: https}", "expected https_web or https_spiffe"),
-        (
-            8, "    bundle: {endpoint: \"https://a.example\", profile: https_spiffe}",
-            "expected endpoint_spiffe_id as well"
-        ),
-        (
-            8,
-            "    bundle: {endpoint: \"https://a.example\", profile: https_spiffe, endpoint_spiffe_id: \"spiffe://A/b\"}",
-            "expected the SPIFFE ID of whoever serves the bundle"
-        ),
         (11, "    trust_domain: prod.example.co", #"did you mean "prod.example.com"?"#),
         (11, "    issuer: prod.example.com", "11:13: expected the name of an issuer"),
         (11, "    trust_domain: prod.example.com\n    issuer: corp", "expected issuer or trust_domain, not both"),

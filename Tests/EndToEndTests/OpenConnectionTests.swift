@@ -70,7 +70,7 @@ struct `A connection that stays open` {
         try await Certificates.python(workspace)
         let broker = try await SecureBroker(workspace, rules: Certificates.pythonDomain)
         let client = try await CertificateClient(of: broker)
-        try await Certificates.python(workspace, "--expiring", "6")
+        try await Certificates.python(workspace, "--expiring", "10")
         let first = try await client.token(as: "short", over: "short")
         #expect(first.status == 200, "\(first)")
         try await waitUntilAnswered(401, client, as: "short", port: first.port)

@@ -21,8 +21,11 @@ enum Programs {
     static let certificatePython = peer("python").flatMap { hasPackage("joserfc", $0) ? $0 : nil }
     static let curl = onPath("curl")
     static let openssl = onPath("openssl")
+    /// Where Debian has it, which is on the path of few.
+    static let haproxy = ["/usr/sbin/haproxy"].first(where: FileManager.default.isExecutableFile(atPath:))
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 
@@ -45,8 +48,9 @@ enum Programs {
         }
     }
 
-    private static func onPath(_ name: String) -> String? {
-        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
+    /// - Parameter path: folders, the process's own where it is nil.
+    private static func onPath(_ name: String, _ path: String? = nil) -> String? {
+        (path ?? ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 }

@@ -41,7 +41,18 @@ final class Workspace: Sendable {
 
     private static let nextPort = Mutex(12_000 + Int.random(in: 0..<19_000))
 
+    /// Whether something accepts connections at this port of 127.0.0.1.
+    static func isListening(_ port: Int) -> Bool {
+        apply(connect, to: port)
+    }
+
     private static func isFree(_ port: Int) -> Bool {
+        apply(bind, to: port)
+    }
+
+    private static func apply(
+        _ call: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32, to port: Int
+    ) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_in()
@@ -50,7 +61,7 @@ final class Workspace: Sendable {
         address.sin_port = UInt16(port).bigEndian
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+                call(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
     }

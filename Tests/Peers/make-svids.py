@@ -70,7 +70,8 @@ def usage(*names):
 
 def sign(
     kind, signer, *, uris=(), dns=(), addresses=(), key=None, common_name=None, authority=False, path_length=None,
-    key_usage=None, usage_critical=True, names_critical=None, extended=(ExtendedKeyUsageOID.CLIENT_AUTH,), start=-DAY, end=DAY, more=(),
+    key_usage=None, usage_critical=True, names_critical=None, extended=(ExtendedKeyUsageOID.CLIENT_AUTH,), start=-DAY,
+    end=DAY, more=(),
 ):
     """A certificate over a new key of this kind; where there is no signer, it signs itself."""
     key = key or KINDS[kind]()
@@ -95,7 +96,9 @@ def sign(
     names = [x509.UniformResourceIdentifier(uri) for uri in uris] + [x509.DNSName(name) for name in dns]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not common_name if names_critical is None else names_critical)
+        # RFC 5280 §4.1.2.6: where they are the only names.
+        critical = not common_name if names_critical is None else names_critical
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical)
     for extension, critical in more:
         builder = builder.add_extension(extension, critical=critical)
     signing = signer.key if signer else key
@@ -103,8 +106,8 @@ def sign(
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if kind == "rsapss" else None
     certificate = builder.sign(signing, digest, rsa_padding=pss)
     # The root is the receiver's to know.
-    return Signed(certificate, key, signer.chain if signer and signer.certificate.issuer != signer.certificate.subject
-                  else [])
+    is_below_root = signer and signer.certificate.issuer != signer.certificate.subject
+    return Signed(certificate, key, signer.chain if is_below_root else [])
 
 
 def pem(thing):
@@ -176,8 +179,6 @@ def good(roots):
     for name in ["bound", "bound-other"]:
         keep(f"good/{name}", sign("p256", between, uris=[f"spiffe://{DOMAIN}/bound"]))
     keep("good/nobody", sign("p256", between, uris=[f"spiffe://{DOMAIN}/nobody"]))
-    keep("good/proxy", sign("p256", between, uris=[f"spiffe://{DOMAIN}/proxy"], dns=["localhost"],
-                            extended=(ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)))
 
 
 def bad(roots):

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// The handshake is long past when an exchange asks, so each asks again: an expired certificate, a bundle that trusts
 /// something else and a trust domain that is gone take effect while the connection is open. While certificate and bundle
-/// are unchanged that is a comparison; where the bundle has changed, the chain is validated against the new one, once for
-/// each bundle. Callable from any thread; does not suspend.
+/// are unchanged that is a comparison; where the bundle has changed, the chain is validated against the new one: once where
+/// it is good, and at most once a second where it is not. Callable from any thread; does not suspend.
 ///
 /// It holds the chain, at most `X509SVID.maximumChainSize` bytes, for as long as the connection lives.
 package final class PeerIdentity: Sendable {
@@ -16,9 +16,12 @@ package final class PeerIdentity: Sendable {
 
     private enum State {
         case valid(X509SVID)
-        /// By the bundle of that epoch.
-        case refused(X509SVIDFailure, BundleEpoch)
+        /// By the bundle of that epoch, at that moment.
+        case refused(X509SVIDFailure, BundleEpoch, at: Date)
     }
+
+    /// In seconds: a chain that is refused is not validated again and again.
+    private static let refusalLife = 1.0
 
     /// As the handshake found it. Does not change.
     package let id: SPIFFEID
@@ -45,7 +48,9 @@ package final class PeerIdentity: Sendable {
         return try state.withLock { state throws(X509SVIDFailure) in
             switch state {
             case .valid(let svid) where svid.isCurrent(in: bundles, at: now): return svid
-            case .refused(let failure, epoch): throw failure
+            // Not for longer: what is not valid yet, or by a clock that was wrong, can be valid later.
+            case .refused(let failure, epoch, let moment) where abs(now.timeIntervalSince(moment)) < Self.refusalLife:
+                throw failure
             case .valid, .refused: return try validate(&state, bundles, epoch, at: now)
             }
         }
@@ -59,7 +64,7 @@ package final class PeerIdentity: Sendable {
             state = .valid(svid)
             return svid
         } catch {
-            state = .refused(error, epoch)
+            state = .refused(error, epoch, at: now)
             throw error
         }
     }

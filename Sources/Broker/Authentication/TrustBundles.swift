@@ -4,7 +4,7 @@ import Synchronization
 
 /// The bundles of the configured trust domains as of now, and how fresh each is.
 ///
-/// A bundle that cannot be read replaces nothing: the last good one stays. One that was read replaces the old one whatever
+/// A bundle that cannot be read or fetched replaces nothing: the last good one stays. One that was read replaces the old one whatever
 /// it holds: an empty one makes everything of its domain invalid. Callable from any thread; does not suspend.
 package final class TrustBundles: Sendable {
     private let clock: any BrokerClock
@@ -16,6 +16,9 @@ package final class TrustBundles: Sendable {
     }
 
     fileprivate struct Domain {
+        var source: Source?
+        /// On the monotonic clock.
+        var fetchedAt: Duration?
         var unusableSince: Date?
         var lastError: String?
         var failingSince: Date?
@@ -26,7 +29,7 @@ package final class TrustBundles: Sendable {
     /// In the order of the configuration.
     package let trustDomains: [TrustDomain]
 
-    /// With the bundles that the configuration was read with.
+    /// With the bundles of the configuration's files. Those of endpoints come with `EndpointBundle`.
     package init(_ trustDomains: [TrustDomainConfiguration], clock: any BrokerClock) {
         self.clock = clock
         self.trustDomains = trustDomains.map(\.name)
@@ -38,6 +41,7 @@ package final class TrustBundles: Sendable {
                 continue
             }
             bundles = bundles.replacing(bundle)
+            domains[configuration.name]?.source = .file
             if !bundle.isEmpty { domains[configuration.name]?.unusableSince = nil }
         }
         state = Mutex(State(bundles: bundles, domains: domains))
@@ -46,19 +50,42 @@ package final class TrustBundles: Sendable {
     /// What is trusted now.
     package var current: TrustBundleSet { state.withLock { $0.bundles } }
 
+    /// Where a bundle came from.
+    package enum Source: String, Sendable, CaseIterable {
+        /// The one that is looked at again and again.
+        case file
+        /// The file beside an endpoint.
+        case initial
+        /// What the endpoint served before the last start.
+        case stored
+        case endpoint
+    }
+
     /// Trusts what `bundle` says from now on. One of a trust domain that is not configured is ignored.
+    /// - Parameter endsFailure: whether all is well with it now; otherwise `recovered` says so later.
     /// - Returns: whether it trusts anything else than the one before it.
     @discardableResult
-    package func replace(with bundle: TrustBundle) -> Bool {
+    package func replace(with bundle: TrustBundle, from source: Source = .file, endsFailure: Bool = true) -> Bool {
         state.withLock { state in
             guard var domain = state.domains[bundle.trustDomain] else { return false }
             let hasChanged = state.bundles[bundle.trustDomain]?.epoch != bundle.epoch
-            (domain.lastError, domain.failingSince) = (nil, nil)
-            if hasChanged { domain.changeCount += 1 }
+            if endsFailure { (domain.lastError, domain.failingSince) = (nil, nil) }
+            // What it starts with is nothing new.
+            if hasChanged, source == .file || source == .endpoint { domain.changeCount += 1 }
+            domain.source = source
+            if source == .endpoint { domain.fetchedAt = clock.uptime }
             domain.unusableSince = bundle.isEmpty ? domain.unusableSince ?? clock.now : nil
             state.domains[bundle.trustDomain] = domain
             state.bundles = state.bundles.replacing(bundle)
             return hasChanged
+        }
+    }
+
+    /// That nothing is wrong any more.
+    package func recovered(_ trustDomain: TrustDomain) {
+        state.withLock { state in
+            state.domains[trustDomain]?.lastError = nil
+            state.domains[trustDomain]?.failingSince = nil
         }
     }
 
@@ -80,6 +107,12 @@ package final class TrustBundles: Sendable {
         package let authorityCount: Int
         /// Of JWT-SVIDs.
         package let keyCount: Int
+        /// `spiffe_sequence`, where the bundle has one.
+        package let sequence: UInt64?
+        /// Of the bundle that is trusted; nil before the first one.
+        package let source: Source?
+        /// Since the endpoint last answered with a bundle that was taken; nil before that, and for files.
+        package let age: Duration?
         /// Since when nothing of the domain can be verified; nil while something can.
         package let unusableSince: Date?
         /// Why the last attempt to have a newer bundle failed; nil where it did not.
@@ -96,15 +129,16 @@ package final class TrustBundles: Sendable {
     package var statuses: [Status] {
         let state = state.withLock { $0 }
         return trustDomains.compactMap { name in
-            state.domains[name].map { Status(name, state.bundles[name], $0) }
+            state.domains[name].map { Status(name, state.bundles[name], $0, at: clock.uptime) }
         }
     }
 }
 
 extension TrustBundles.Status {
-    fileprivate init(_ name: TrustDomain, _ bundle: TrustBundle?, _ domain: TrustBundles.Domain) {
+    fileprivate init(_ name: TrustDomain, _ bundle: TrustBundle?, _ domain: TrustBundles.Domain, at now: Duration) {
         self.init(
             trustDomain: name, authorityCount: bundle?.authorities.count ?? 0, keyCount: bundle?.jwtKeys.count ?? 0,
+            sequence: bundle?.sequence, source: domain.source, age: domain.fetchedAt.map { now - $0 },
             unusableSince: domain.unusableSince, lastError: domain.lastError, failingSince: domain.failingSince,
             changeCount: domain.changeCount, failureCount: domain.failureCount)
     }

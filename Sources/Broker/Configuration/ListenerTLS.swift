@@ -4,6 +4,15 @@ package struct ListenerTLS: Sendable, Hashable {
         case tls12, tls13
     }
 
+    /// The header in which trusted proxies say which certificate their client has. A proxy takes away what clients write
+    /// into its own header, and lets the other one through: so one alone can count, and configuration says which.
+    package enum CertificateHeader: String, Sendable, Hashable, CaseIterable {
+        /// RFC 9440 §2.2.
+        case clientCert = "client-cert"
+        /// Envoy's.
+        case forwardedClientCert = "x-forwarded-client-cert"
+    }
+
     /// The absolute path of a PEM file: the server's own certificate first, then those that signed it, without the root.
     package var certificateFile: String
     /// The absolute path of a PEM file: the private key, not encrypted.
@@ -11,15 +20,18 @@ package struct ListenerTLS: Sendable, Hashable {
     /// Whether clients are asked for a certificate. One that is sent has to prove an identity, or the handshake fails; a
     /// client that sends none has none.
     package var requestsClientCertificates: Bool
+    /// Nil where no proxy is believed.
+    package var forwardedCertificates: CertificateHeader?
     package var minimumVersion: Version
 
     package init(
         certificateFile: String, keyFile: String, requestsClientCertificates: Bool = true,
-        minimumVersion: Version = .tls13
+        forwardedCertificates: CertificateHeader? = nil, minimumVersion: Version = .tls13
     ) {
         self.certificateFile = certificateFile
         self.keyFile = keyFile
         self.requestsClientCertificates = requestsClientCertificates
+        self.forwardedCertificates = forwardedCertificates
         self.minimumVersion = minimumVersion
     }
 }

@@ -15,6 +15,7 @@ package struct TrustDomainConfiguration: Sendable {
     package enum BundleSource: Sendable {
         /// Read at start, and again whenever the file at `path`, an absolute one, changes.
         case file(TrustBundle, path: String)
+        /// Fetched at start, and again and again.
         case endpoint(BundleEndpoint)
     }
 
@@ -27,24 +28,5 @@ package struct TrustDomainConfiguration: Sendable {
         self.audience = audience
         self.maximumLifetime = maximumLifetime
         self.replay = replay
-    }
-}
-
-/// Where a trust domain publishes its bundle (SPIFFE Federation §5.2).
-package struct BundleEndpoint: Sendable, Hashable {
-    package enum Profile: Sendable, Hashable {
-        /// `https_web`: the server is who its name says, by a public authority.
-        case web
-        /// `https_spiffe`: the server is who this SPIFFE ID says.
-        case spiffe(SPIFFEID)
-    }
-
-    /// https, without user, query and fragment.
-    package var url: String
-    package var profile: Profile
-
-    package init(url: String, profile: Profile) {
-        self.url = url
-        self.profile = profile
     }
 }

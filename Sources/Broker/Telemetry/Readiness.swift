@@ -89,6 +89,10 @@ package struct Readiness: Sendable {
         if let since = status.unusableSince { _ = state.append("since", time(since)) }
         _ = state.append("authorities", .number(Double(status.authorityCount)))
         _ = state.append("keys", .number(Double(status.keyCount)))
+        if let source = status.source { _ = state.append("source", .string(ExactString(source.rawValue))) }
+        // As text: a number of JSON does not hold all of 64 bits everywhere.
+        if let sequence = status.sequence { _ = state.append("sequence", .string(ExactString("\(sequence)"))) }
+        if let age = status.age { _ = state.append("age_seconds", .number(age.seconds.rounded(.down))) }
         if let error = status.lastError { _ = state.append("last_error", .string(ExactString(error))) }
         if let since = status.failingSince { _ = state.append("failing_since", time(since)) }
         return state

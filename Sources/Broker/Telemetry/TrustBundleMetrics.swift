@@ -20,8 +20,20 @@ package struct TrustBundleMetrics: MetricSource {
         for (labels, status) in states { text.sample(Double(status.keyCount), labels) }
         text.family(
             "daypass_trust_bundle_last_read_success", .gauge,
-            "0 while the bundle cannot be read and the last good one serves.")
+            "0 while the bundle cannot be had and the last good one serves.")
         for (labels, status) in states { text.sample(status.lastError == nil ? 1.0 : 0, labels) }
+        text.family(
+            "daypass_trust_bundle_source", .gauge,
+            "1 for where the bundle came from: its file, the file beside its endpoint (initial), the store, the endpoint."
+        )
+        for (status, source) in states.compactMap({ pair in pair.1.source.map { (pair.1, $0) } }) {
+            text.sample(
+                1.0, MetricLabels([("trust_domain", status.trustDomain.name.string), ("source", source.rawValue)]))
+        }
+        text.family(
+            "daypass_trust_bundle_age_seconds", .gauge,
+            "Since the endpoint last answered with a bundle that was taken; not there before it did, and for files.")
+        for (labels, status) in states { if let age = status.age { text.sample(age.seconds, labels) } }
         text.family(
             "daypass_trust_bundle_changes_total", .counter, "How often the bundle came to trust something else.")
         for (labels, status) in states { text.sample(status.changeCount, labels) }

@@ -3,33 +3,41 @@ internal import JOSE
 internal import SPIFFE
 
 /// `bundle` of a trust domain
-enum BundleSection {
+struct BundleSection {
     private static let expected = "{file: …} or {endpoint: …, profile: …}"
+    private static let besideEndpoint = ["profile", "endpoint_spiffe_id", "authorities", "allow_private"]
+
+    let source: TrustDomainConfiguration.BundleSource
+    /// Where `endpoint_spiffe_id` stands.
+    let serverPlace: Place?
 
     /// - Parameter name: of the trust domain; nil after an error in it.
-    static func source(
-        _ node: YAMLNode, of name: TrustDomain?, files: any ConfigurationFiles, problems: Problems
-    ) -> TrustDomainConfiguration.BundleSource? {
-        let fields = Fields(
-            node, "a bundle", known: ["file", "endpoint", "profile", "endpoint_spiffe_id"], problems: problems)
+    init?(_ node: YAMLNode, of name: TrustDomain?, files: any ConfigurationFiles, problems: Problems) {
+        let known = ["file", "endpoint"] + Self.besideEndpoint
+        let fields = Fields(node, "a bundle", known: known, problems: problems)
         guard let fields else { return nil }
-        switch (fields["file"], fields["endpoint"]) {
-        case (let file?, nil):
-            for key in ["profile", "endpoint_spiffe_id"] {
-                guard let field = fields[key] else { continue }
-                return field.refused(problems, "\(key) stands only beside endpoint")
-            }
-            return self.file(file, of: name, files: files, problems)
-        case (nil, let endpoint?):
-            guard self.endpoint(endpoint, fields, problems) != nil else { return nil }
-            return endpoint.refused(problems, "a bundle endpoint is not supported by this version: write {file: …}")
-        default: return node.refused(problems, "expected \(expected)")
+        serverPlace = fields["endpoint_spiffe_id"]?.place
+        if let endpoint = fields["endpoint"] {
+            let server = Self.endpoint(endpoint, fields, of: name, files: files, problems)
+            guard let server else { return nil }
+            source = .endpoint(server)
+            return
         }
+        if let key = Self.besideEndpoint.first(where: { fields[$0] != nil }), let field = fields[key] {
+            problems.add(field.place, "\(key) stands only beside endpoint")
+            return nil
+        }
+        guard let file = fields["file"] else {
+            problems.add(node.place, "expected \(Self.expected)")
+            return nil
+        }
+        guard let (bundle, path) = Self.file(file, of: name, files: files, problems) else { return nil }
+        source = .file(bundle, path: path)
     }
 
     private static func file(
         _ node: YAMLNode, of name: TrustDomain?, files: any ConfigurationFiles, _ problems: Problems
-    ) -> TrustDomainConfiguration.BundleSource? {
+    ) -> (TrustBundle, path: String)? {
         guard let path = node.path(problems, expected: "the path of a trust bundle, PEM or SPIFFE JSON"), let name
         else { return nil }
         let shown = path.readable(limit: 1024)
@@ -49,20 +57,64 @@ enum BundleSection {
         if bundle.isEmpty {
             problems.note(node.place, "\(shown): the bundle has no usable entry, so every SVID of \(name) is refused")
         }
-        return .file(bundle, path: files.absolutePath(path))
+        return (bundle, files.absolutePath(path))
     }
 
     /// SPIFFE Federation §5.1: URL and profile are configured, and neither is inferred from the other.
-    private static func endpoint(_ node: YAMLNode, _ fields: Fields, _ problems: Problems) -> BundleEndpoint? {
-        let expected = "the URL of a bundle endpoint, https, without user, query and fragment"
+    private static func endpoint(
+        _ node: YAMLNode, _ fields: Fields, of name: TrustDomain?, files: any ConfigurationFiles, _ problems: Problems
+    ) -> BundleEndpoint? {
+        let expected = "the URL of a bundle endpoint, https, without user and fragment"
         let url = node.text(problems, expected: expected).flatMap { text -> String? in
-            guard let address = WebAddress(parsing: text), address.isSecure, !address.hasQuery, !address.hasFragment
+            guard let address = WebAddress(parsing: text), address.isSecure, !address.hasFragment
             else { return node.refused(problems, "expected \(expected)") }
             return text
         }
         let profile = fields.required("profile").flatMap { self.profile($0, fields["endpoint_spiffe_id"], problems) }
-        guard let url, let profile else { return nil }
-        return BundleEndpoint(url: url, profile: profile)
+        let allowsPrivate = fields["allow_private"].map { $0.bool(problems) } ?? false
+        var authorities: [UInt8]?
+        if let authoritiesNode = fields["authorities"] {
+            guard profile == nil || profile == .web else {
+                return authoritiesNode.refused(problems, "authorities stands only beside https_web")
+            }
+            authorities = Self.authorities(authoritiesNode, files: files, problems)
+            guard authorities != nil else { return nil }
+        }
+        var initial: TrustBundle?
+        if let file = fields["file"] {
+            initial = self.file(file, of: name, files: files, problems)?.0
+            guard initial != nil else { return nil }
+        }
+        guard let url, let profile, let allowsPrivate else { return nil }
+        if case .spiffe(let id) = profile, id.trustDomain == name, initial == nil {
+            return node.refused(
+                problems,
+                "expected file as well: the first bundle of \(id.trustDomain), by which its own server is known")
+        }
+        return BundleEndpoint(
+            url: url, profile: profile, authorities: authorities, allowsPrivateAddresses: allowsPrivate,
+            initial: initial)
+    }
+
+    /// In PEM, whatever their rules are: they are authorities of the web.
+    private static func authorities(
+        _ node: YAMLNode, files: any ConfigurationFiles, _ problems: Problems
+    ) -> [UInt8]? {
+        guard let path = node.path(problems, expected: "the path of certificates of authorities, PEM") else {
+            return nil
+        }
+        let shown = path.readable(limit: 1024)
+        do {
+            let contents = try files.contents(of: path, limit: TrustBundle.maximumLength)
+            guard try PEMBlocks.certificates(in: contents).isEmpty else { return contents }
+            return node.refused(problems, "\(shown): it has no certificate")
+        } catch let failure as FileFailure {
+            return node.refused(problems, "\(shown): \(failure)")
+        } catch let failure as TrustBundleFailure {
+            return node.refused(problems, "\(shown): \(failure)")
+        } catch {
+            return node.refused(problems, "\(shown): it could not be read")
+        }
     }
 
     private static func profile(

@@ -63,7 +63,24 @@ struct ServerSection {
                     + "trusted_proxies all of them share the limits of one: "
                     + "write trusted_proxies: [\"\(address.host)\"], or where else the proxy connects from")
         }
+        if let section, let tls { noteIneffective(section, tls, proxies, problems) }
         return (address, tls, url, proxies)
+    }
+
+    /// What proxies forward counts only from those that are listed and show a certificate of their own.
+    private static func noteIneffective(
+        _ node: YAMLNode, _ tls: ListenerTLS, _ proxies: [AddressBlock], _ problems: Problems
+    ) {
+        guard tls.forwardedCertificates != nil else { return }
+        if proxies.isEmpty {
+            problems.note(
+                node.place, "forwarded_certificates has no effect while server.public.trusted_proxies is empty")
+        } else if !tls.requestsClientCertificates {
+            problems.note(
+                node.place,
+                "forwarded_certificates has no effect while client_certificates is off: "
+                    + "a proxy has to show a certificate of its own")
+        }
     }
 
     private static func trustedProxies(_ node: YAMLNode, _ problems: Problems) -> [AddressBlock]? {

@@ -7,17 +7,19 @@ enum TLSSection {
         _ node: YAMLNode, files: any ConfigurationFiles, problems: Problems
     ) -> ListenerTLS? {
         let fields = Fields(
-            node, "server.public.tls", known: ["certificate", "key", "client_certificates", "minimum_version"],
+            node, "server.public.tls",
+            known: ["certificate", "key", "client_certificates", "forwarded_certificates", "minimum_version"],
             problems: problems)
         guard let fields else { return nil }
         let certificate = fields.required("certificate")?.path(problems, expected: "the path of a PEM file")
         let key = fields.required("key")?.path(problems, expected: "the path of a PEM file")
         let requests = fields["client_certificates"].map { requestsClientCertificates($0, problems) } ?? true
+        let forwarded = fields["forwarded_certificates"].map { forwardedCertificates($0, problems) } ?? .some(nil)
         let version = fields["minimum_version"].map { minimumVersion($0, problems) } ?? .tls13
-        guard let certificate, let key, let requests, let version else { return nil }
+        guard let certificate, let key, let requests, let forwarded, let version else { return nil }
         return ListenerTLS(
             certificateFile: files.absolutePath(certificate), keyFile: files.absolutePath(key),
-            requestsClientCertificates: requests, minimumVersion: version)
+            requestsClientCertificates: requests, forwardedCertificates: forwarded, minimumVersion: version)
     }
 
     /// Without quotes too, although some readers take `off` for a boolean: there is none that it could be mistaken for.
@@ -26,6 +28,22 @@ enum TLSSection {
         guard case .scalar(let text, _) = node.content, let word = words.first(where: { $0.key == ExactString(text) })
         else { return node.refused(problems, "expected request or off") }
         return word.value
+    }
+
+    /// - Returns: nil where it is refused, and a nil in it where no proxy is believed.
+    private static func forwardedCertificates(
+        _ node: YAMLNode, _ problems: Problems
+    ) -> ListenerTLS.CertificateHeader?? {
+        guard case .scalar(let text, _) = node.content else {
+            return node.refused(problems, "expected off, client-cert or x-forwarded-client-cert")
+        }
+        if ExactString(text) == "off" { return .some(nil) }
+        guard
+            let header = ListenerTLS.CertificateHeader.allCases.first(where: {
+                ExactString($0.rawValue) == ExactString(text)
+            })
+        else { return node.refused(problems, "expected off, client-cert or x-forwarded-client-cert") }
+        return header
     }
 
     /// Without quotes too: there is no number that it could be mistaken for.

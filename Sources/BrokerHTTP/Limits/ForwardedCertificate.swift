@@ -5,8 +5,7 @@ package import SPIFFE
 /// The client's certificate as a proxy forwards it: `Client-Cert` (RFC 9440 §2.2) or Envoy's `X-Forwarded-Client-Cert`.
 ///
 /// The headers are anybody's to write: who may be believed is decided elsewhere (`PresentedCertificates`). What is read is
-/// the fingerprint alone. A header that has another form than the one its proxy writes, that stands twice, or that
-/// contradicts the other gives none.
+/// the fingerprint alone. A header that has another form than the one its proxy writes, or that stands twice, gives none.
 package enum ForwardedCertificate {
     /// In bytes of DER.
     package static let maximumLength = Certificate.maximumLength

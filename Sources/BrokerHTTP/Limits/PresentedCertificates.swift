@@ -5,15 +5,21 @@ import SPIFFE
 /// Which certificate a request comes with, if any.
 ///
 /// A connection's own certificate is that of whoever sends the request, unless its peer is a trusted proxy: that one speaks
-/// for others, so its certificate is nobody's identity and binds nothing. In its place counts what it forwards, for binding
-/// alone, and only where it authenticated by a certificate itself.
+/// for others, so its certificate is nobody's identity and binds nothing. In its place counts what it forwards in the header
+/// that is configured, for binding alone, and only where it authenticated by a certificate itself.
 struct PresentedCertificates: Sendable {
     private let proxies: TrustedProxies
+    private let header: ListenerTLS.CertificateHeader?
     private let certificates: X509SVIDAuthenticator
     private let clock: any BrokerClock
 
-    init(proxies: TrustedProxies, certificates: X509SVIDAuthenticator, clock: any BrokerClock) {
+    /// - Parameter header: in which the proxies forward; nil believes none.
+    init(
+        proxies: TrustedProxies, forwardingIn header: ListenerTLS.CertificateHeader?,
+        certificates: X509SVIDAuthenticator, clock: any BrokerClock
+    ) {
         self.proxies = proxies
+        self.header = header
         self.certificates = certificates
         self.clock = clock
     }
@@ -22,7 +28,8 @@ struct PresentedCertificates: Sendable {
     func certificate(of context: BrokerRequestContext, _ headers: HTTPFields) -> PresentedCertificate? {
         guard let peer = context.peerIdentity else { return nil }
         guard proxies.trusts(context.peer) else { return .connection(peer) }
-        return ForwardedCertificate.fingerprint(headers).map { .forwarded($0, by: peer) }
+        guard let header, let fingerprint = ForwardedCertificate.fingerprint(headers, in: header) else { return nil }
+        return .forwarded(fingerprint, by: peer)
     }
 
     /// The same, where it is good now.
@@ -38,14 +45,22 @@ struct PresentedCertificates: Sendable {
 }
 
 extension ForwardedCertificate {
-    /// What both headers say, where they are there once each and agree.
-    static func fingerprint(_ headers: HTTPFields) -> CertificateFingerprint? {
-        let (standard, envoy) = (headers[values: .clientCert], headers[values: .forwardedClientCert])
-        guard standard.count <= 1, envoy.count <= 1 else { return nil }
-        var fingerprints: [CertificateFingerprint?] = []
-        if let value = standard.first { fingerprints.append(fingerprint(clientCert: Array(value.utf8))) }
-        if let value = envoy.first { fingerprints.append(fingerprint(forwardedClientCert: Array(value.utf8))) }
-        guard let first = fingerprints.first, fingerprints.allSatisfy({ $0 == first }) else { return nil }
-        return first
+    /// What one header says, where it is there once. The other one counts for nothing: the proxy does not take it away, so
+    /// that it is the client's.
+    static func fingerprint(
+        _ headers: HTTPFields, in header: ListenerTLS.CertificateHeader
+    ) -> CertificateFingerprint? {
+        let name: HTTPField.Name =
+            switch header {
+            case .clientCert: .clientCert
+            case .forwardedClientCert: .forwardedClientCert
+            }
+        let values = headers[values: name]
+        guard values.count == 1 else { return nil }
+        let bytes = Array(values[0].utf8)
+        return switch header {
+        case .clientCert: fingerprint(clientCert: bytes)
+        case .forwardedClientCert: fingerprint(forwardedClientCert: bytes)
+        }
     }
 }

@@ -13,21 +13,9 @@ struct PinnedRequest: Sendable {
     let trustRoots: GuardedFetcher.TrustRoots
     let connectTimeout: Duration
 
-    enum Answer: Sendable {
-        case document(FetchedDocument)
-        /// To the value of the `Location` field.
-        case redirect(String)
-    }
-
-    enum Failure: Error {
-        /// There was no answer: the host may still answer at another address.
-        case notReached(String)
-        case refused(FetchFailure)
-    }
-
     /// Suspends until the whole body is there, however long that takes. Ends promptly, with any failure, when the task is
     /// cancelled.
-    func answer() async throws(Failure) -> Answer {
+    func answer() async throws(OutboundFailure) -> OutboundAnswer {
         let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: try configuration)
         // Closing a TLS connection waits for the peer, for which the caller need not wait.
         defer { Task { try? await client.shutdown() } }
@@ -36,30 +24,33 @@ struct PinnedRequest: Sendable {
         do {
             response = try await client.execute(request, deadline: .distantFuture)
         } catch {
-            throw .notReached(ConnectionReason.words(for: error))
+            throw notReached(ConnectionReason.words(for: error))
         }
-        switch response.status.code {
-        case 200:
-            return .document(
-                FetchedDocument(
-                    body: try await body(of: response), maximumAge: CacheControl.maximumAge(in: response.headers)))
-        case 301, 302, 303, 307, 308:
-            guard let location = Self.onlyValue(of: "Location", in: response.headers) else {
-                throw .refused(.redirect(from: url, to: nil))
-            }
-            return .redirect(location)
-        case let status: throw .refused(.status(url, Int(status)))
+        switch try head(of: response) {
+        case .document(let maximumAge):
+            return .document(FetchedDocument(body: try await body(of: response), maximumAge: maximumAge))
+        case .redirect(let location): return .redirect(location)
         }
     }
 
+    private func head(of response: HTTPClientResponse) throws(OutboundFailure) -> AnswerHead {
+        do {
+            return try AnswerHead(status: Int(response.status.code), headers: response.headers, from: url)
+        } catch {
+            throw .refused(error)
+        }
+    }
+
+    private func notReached(_ reason: String) -> OutboundFailure { .notReached(.connection(url, reason)) }
+
     private var request: HTTPClientRequest {
-        get throws(Failure) {
+        get throws(OutboundFailure) {
             // The client parses the text again. Were it to see another host, it would not find the pinned address and
             // would resolve that host itself.
             let text = url.description
             guard let parsed = URL(string: text), parsed.scheme == url.scheme.rawValue,
                 Self.unbracketed(parsed.host ?? "") == host, parsed.user == nil
-            else { throw .notReached("the host is not understood") }
+            else { throw notReached("the host is not understood") }
             var request = HTTPClientRequest(url: text)
             request.headers = ["User-Agent": "daypass", "Accept": "application/json"]
             return request
@@ -67,14 +58,14 @@ struct PinnedRequest: Sendable {
     }
 
     private var configuration: HTTPClient.Configuration {
-        get throws(Failure) {
+        get throws(OutboundFailure) {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.minimumTLSVersion = .tlsv12
             if case .pem(let bytes) = trustRoots {
                 do {
                     tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(bytes))
                 } catch {
-                    throw .notReached("the trust roots cannot be read: \(error)")
+                    throw notReached("the trust roots cannot be read: \(error)")
                 }
             }
             var configuration = HTTPClient.Configuration(
@@ -95,13 +86,8 @@ struct PinnedRequest: Sendable {
         }
     }
 
-    private func body(of response: HTTPClientResponse) async throws(Failure) -> [UInt8] {
+    private func body(of response: HTTPClientResponse) async throws(OutboundFailure) -> [UInt8] {
         let limit = GuardedFetcher.maximumBodyBytes
-        if let announced = Self.onlyValue(of: "Content-Length", in: response.headers).flatMap(Int.init),
-            announced > limit
-        {
-            throw .refused(.bodyTooLarge(url))
-        }
         let body: [UInt8]?
         do {
             body = try await Self.bytes(of: response.body, limit: limit)
@@ -122,11 +108,6 @@ struct PinnedRequest: Sendable {
             bytes += part.readableBytesView
         }
         return bytes
-    }
-
-    private static func onlyValue(of name: String, in headers: HTTPHeaders) -> String? {
-        let values = headers[name]
-        return values.count == 1 ? values[0] : nil
     }
 
     private static func unbracketed(_ host: String) -> String {

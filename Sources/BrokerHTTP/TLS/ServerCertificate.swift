@@ -102,7 +102,7 @@ package final class ServerCertificate: Sendable {
         configuration.minimumTLSVersion = tls.minimumVersion == .tls13 ? .tlsv13 : .tlsv12
         // Of TLS 1.2; 1.3 has no others.
         configuration.cipherSuites = "ECDHE+AESGCM:ECDHE+CHACHA20"
-        configuration.verifySignatureAlgorithms = acceptedSignatures
+        configuration.verifySignatureAlgorithms = SignatureAlgorithm.ofSVIDs
         configuration.applicationProtocols = ["http/1.1"]
         // Nobody is trusted by BoringSSL itself: our own callback decides.
         configuration.trustRoots = .certificates([])
@@ -117,13 +117,6 @@ package final class ServerCertificate: Sendable {
         }
         return configuration
     }
-
-    /// Of client certificates and of the handshake itself. BoringSSL's own list lacks Ed25519 and P-521.
-    private static let acceptedSignatures: [SignatureAlgorithm] = [
-        .ecdsaSecp256R1Sha256, .ed25519, .ecdsaSecp384R1Sha384, .ecdsaSecp521R1Sha512,
-        .rsaPssRsaeSha256, .rsaPssRsaeSha384, .rsaPssRsaeSha512,
-        .rsaPkcs1Sha256, .rsaPkcs1Sha384, .rsaPkcs1Sha512,
-    ]
 }
 
 extension TLSConfiguration {

@@ -1,3 +1,4 @@
+import Broker
 import BrokerTesting
 import Foundation
 import HTTPTypes
@@ -15,10 +16,12 @@ import Testing
     private var base64: String { get throws { Data(try der).base64EncodedString() } }
     private var hash: String { get throws { try fingerprint.bytes.map { String(format: "%02x", $0) }.joined() } }
 
+    /// From the header that stands first.
     private func read(_ fields: [(HTTPField.Name, String)]) -> CertificateFingerprint? {
         var headers = HTTPFields()
         for (name, value) in fields { headers.append(HTTPField(name: name, value: value)) }
-        return ForwardedCertificate.fingerprint(headers)
+        let header: ListenerTLS.CertificateHeader = fields.first?.0 == .clientCert ? .clientCert : .forwardedClientCert
+        return ForwardedCertificate.fingerprint(headers, in: header)
     }
 
     @Test func `in Client-Cert is a byte sequence of its DER`() throws {
@@ -63,13 +66,16 @@ import Testing
         }
     }
 
-    @Test func `that stands twice, or in two headers that differ, is none`() throws {
+    @Test func `that stands twice is none, and the header that is not the proxy's says nothing`() throws {
         let (standard, envoy) = (":\(try base64):", "Hash=\(try hash)")
-        #expect(read([(.clientCert, standard), (.forwardedClientCert, envoy)]) == (try fingerprint))
         #expect(read([(.clientCert, standard), (.clientCert, standard)]) == nil)
         #expect(read([(.forwardedClientCert, envoy), (.forwardedClientCert, envoy)]) == nil)
-        #expect(read([(.clientCert, standard), (.forwardedClientCert, "By=a")]) == nil)
-        #expect(read([(.clientCert, ":AAAA:"), (.forwardedClientCert, envoy)]) == nil)
+        for other in [envoy, "By=a", ""] {
+            #expect(read([(.clientCert, standard), (.forwardedClientCert, other)]) == (try fingerprint))
+        }
+        #expect(read([(.clientCert, ":AAAA:"), (.forwardedClientCert, envoy)]) != (try fingerprint))
+        #expect(ForwardedCertificate.fingerprint([.clientCert: standard], in: .forwardedClientCert) == nil)
+        #expect(ForwardedCertificate.fingerprint([.forwardedClientCert: envoy], in: .clientCert) == nil)
         #expect(read([]) == nil)
     }
 }

@@ -8,6 +8,8 @@ final class LoopbackServer: Sendable {
     enum Answer: Sendable {
         /// These bytes, and the connection is closed.
         case bytes([UInt8])
+        /// These bytes, and the connection is closed beneath TLS, which does not get to say so.
+        case cut([UInt8])
         /// These bytes, and then nothing, ever.
         case stall([UInt8])
         /// `head`, and then `part` again and again until the client goes away.
@@ -45,6 +47,7 @@ final class LoopbackServer: Sendable {
             .childChannelInitializer { channel in
                 state.accepted(channel)
                 return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Socket(), name: Socket.name)
                     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                     try channel.pipeline.syncOperations.addHandler(Responder(state: state, answer: answer))
                 }
@@ -98,6 +101,14 @@ final class LoopbackServer: Sendable {
         }
     }
 
+    /// Does nothing, at the place where TLS is behind one.
+    private final class Socket: ChannelDuplexHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundIn = ByteBuffer
+
+        static let name = "socket"
+    }
+
     private final class Responder: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
@@ -122,6 +133,11 @@ final class LoopbackServer: Sendable {
             switch answer(target, channel.localAddress?.port ?? 0) {
             case .bytes(let bytes):
                 channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in channel.close(promise: nil) }
+            case .cut(let bytes):
+                channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { _ in
+                    let socket = try? channel.pipeline.syncOperations.context(name: Socket.name)
+                    socket?.close(promise: nil)
+                }
             case .stall(let bytes): channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
             case .endless(let head, let part):
                 channel.writeAndFlush(ByteBuffer(bytes: head), promise: nil)

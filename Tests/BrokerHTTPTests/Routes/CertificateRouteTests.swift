@@ -25,7 +25,8 @@ private struct CertificateBench: Sendable {
 
     init(
         trustedProxies: [String] = ["10.0.0.0/8"],
-        tls: ListenerTLS? = ListenerTLS(certificateFile: "/nonexistent", keyFile: "/nonexistent")
+        tls: ListenerTLS? = ListenerTLS(
+            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: .forwardedClientCert)
     ) throws {
         domain = try Self.domain.get()
         let clock = clock
@@ -70,7 +71,9 @@ private struct CertificateBench: Sendable {
         let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
         let presented = PresentedCertificates(
-            proxies: TrustedProxies(server.trustedProxies), certificates: certificates, clock: clock)
+            proxies: TrustedProxies(server.trustedProxies), forwardingIn: tls?.forwardedCertificates,
+            certificates: certificates,
+            clock: clock)
         let token = TokenRoute(
             exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
             certificates: presented)
@@ -283,6 +286,32 @@ private struct CollectedBody: ResponseBodyWriter {
         var twice = forwarded
         twice.append(HTTPField(name: .forwardedClientCert, value: "Hash=\(hash)"))
         #expect(try await bench.verify(token, from: gateway, at: "10.1.2.3", twice) == 401)
+    }
+
+    @Test(arguments: [ListenerTLS.CertificateHeader.clientCert, .forwardedClientCert, nil])
+    func `takes a forwarded certificate only in the header that is configured, whatever the others say`(
+        header: ListenerTLS.CertificateHeader?
+    ) async throws {
+        let tls = ListenerTLS(
+            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: header)
+        let bench = try CertificateBench(tls: tls)
+        let chain = [try bench.domain.ca.workload(bench.domain.id("/ns/ml/sa/scorer").string)]
+        let svid = try X509SVID.validate(
+            chain, against: TrustBundleSet([bench.domain.bundle]), at: ManualClock().now)
+        let gateway = try bench.domain.peer("/gateway")
+        let token = try await bench.token(PeerIdentity(svid, chain: chain))
+        let hash = svid.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        let der = Data(chain[0]).base64EncodedString()
+        let fields: KeyValuePairs<ListenerTLS.CertificateHeader, HTTPField> = [
+            .clientCert: HTTPField(name: .clientCert, value: ":\(der):"),
+            .forwardedClientCert: HTTPField(name: .forwardedClientCert, value: "Hash=\(hash)"),
+        ]
+        for (name, field) in fields {
+            let status = try await bench.verify(token, from: gateway, at: "10.1.2.3", HTTPFields([field]))
+            #expect(status == (name == header ? 200 : 401), "\(name)")
+        }
+        let both = try await bench.verify(token, from: gateway, at: "10.1.2.3", HTTPFields(fields.map(\.value)))
+        #expect(both == (header == nil ? 401 : 200))
     }
 
     @Test func `that is the proxy's own is not good for its clients`() async throws {

@@ -42,7 +42,7 @@ import Testing
         #expect(!report.isReady && report.json["since"] == "2027-01-15T08:01:00Z")
         #expect(
             report.json["trust_domains"]?.object?["prod.example.com"]?.object == [
-                "ready": false, "since": "2027-01-15T08:01:00Z", "authorities": 0, "keys": 0,
+                "ready": false, "since": "2027-01-15T08:01:00Z", "authorities": 0, "keys": 0, "source": "file",
                 "last_error": "damaged", "failing_since": "2027-01-15T08:02:00Z",
             ])
     }
@@ -64,6 +64,7 @@ import Testing
                 #"daypass_trust_bundle_authorities{trust_domain="prod.example.com"} 1"#,
                 #"daypass_trust_bundle_keys{trust_domain="prod.example.com"} 1"#,
                 #"daypass_trust_bundle_last_read_success{trust_domain="prod.example.com"} 0"#,
+                #"daypass_trust_bundle_source{trust_domain="prod.example.com",source="file"} 1"#,
                 #"daypass_trust_bundle_changes_total{trust_domain="prod.example.com"} 0"#,
                 #"daypass_trust_bundle_failures_total{trust_domain="prod.example.com"} 1"#,
             ])
