@@ -36,6 +36,12 @@ struct PresentedCertificates: Sendable {
     func fingerprint(of context: BrokerRequestContext, _ headers: HTTPFields) -> CertificateFingerprint? {
         certificates.fingerprint(of: certificate(of: context, headers), at: clock.now)
     }
+
+    /// Whether the connection's own certificate has expired. Its client has a newer one by now, or will, and can show that
+    /// on another connection alone: one that it keeps in use would stay without an identity for good.
+    func isExpired(_ context: BrokerRequestContext) -> Bool {
+        context.peerIdentity.map { $0.expiry <= clock.now } ?? false
+    }
 }
 
 extension ForwardedCertificate {

@@ -16,6 +16,7 @@ import Testing
 /// The public routes over a connection whose handshake proved somebody, or nobody.
 private struct CertificateBench: Sendable {
     let domain: TestTrustDomain
+    let clock = ManualClock()
     let bundles: TrustBundles
     let store = MemoryStore()
     let routes: PublicRoutes
@@ -28,7 +29,7 @@ private struct CertificateBench: Sendable {
             certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: .forwardedClientCert)
     ) throws {
         domain = try Self.domain.get()
-        let clock = ManualClock()
+        let clock = clock
         let trusted = [try domain.configuration()]
         let bundles = TrustBundles(trusted, clock: clock)
         self.bundles = bundles
@@ -152,6 +153,21 @@ private struct CollectedBody: ResponseBodyWriter {
         #expect(answer.headers[.cacheControl] == "no-store")
     }
 
+    @Test func `name nobody else in client_id`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        for (client, status) in [
+            (peer.id.text.string, 200), ("daypass", 200), ("", 200),
+            ("spiffe://\(bench.domain.name)/ns/ml/sa/other", 401),
+            (peer.id.text.string + "/", 401), ("spiffe:", 401),
+        ] {
+            let answer = try await bench.send(
+                .post, "/oauth/token", form: "grant_type=client_credentials&client_id=\(client)", from: peer)
+            #expect(answer.status == status, "\(client)")
+            #expect(answer.json["error"] == (status == 200 ? nil : "invalid_client"))
+        }
+    }
+
     @Test func `without a certificate are 401 invalid_client`() async throws {
         let bench = try CertificateBench()
         let answer = try await bench.send(.post, "/oauth/token", form: "grant_type=client_credentials", from: nil)
@@ -206,6 +222,29 @@ private struct CollectedBody: ResponseBodyWriter {
         #expect(answer.json["grant_types_supported"]?.array?.contains("client_credentials") == false)
         #expect(answer.json["tls_client_certificate_bound_access_tokens"] == nil)
         #expect(answer.json["token_endpoint_auth_methods_supported"] == ["none"])
+    }
+}
+
+@Suite struct `A connection whose certificate has expired` {
+    @Test(arguments: ["/oauth/token", "/verify?scope=a:read", "/healthz"])
+    func `ends with its next answer, so that its client comes again with a newer one`(path: String) async throws {
+        let bench = try CertificateBench()
+        let (peer, method) = (try bench.domain.peer(), path == "/oauth/token" ? HTTPRequest.Method.post : .get)
+        for (passed, ending) in [(0, nil), (3599, nil), (1, "close"), (1, "close")] {
+            bench.clock.advance(by: .seconds(passed))
+            let answer = try await bench.send(
+                method, path, form: method == .post ? "grant_type=client_credentials" : "", from: peer)
+            #expect(answer.headers[.connection] == ending, "\(answer)")
+            #expect(try await bench.send(method, path, from: nil).headers[.connection] == nil)
+        }
+    }
+
+    @Test func `is another matter than one whose bundle trusts it no more: that may change`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        bench.bundles.replace(with: try bench.domain.bundle(authorities: [], signers: []))
+        let answer = try await bench.send(.post, "/oauth/token", form: "grant_type=client_credentials", from: peer)
+        #expect(answer.status == 401 && answer.headers[.connection] == nil)
     }
 }
 
