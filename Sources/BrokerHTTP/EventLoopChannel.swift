@@ -23,6 +23,10 @@ struct EventLoopChannel: ServerChildChannel {
     let tls: TLSListener?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        // First: what is closed at once costs no handshake.
+        guard shares?.admit(channel) ?? true else {
+            return channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel)
+        }
         let identity: ConnectionIdentity?
         do {
             identity = try tls?.secure(channel)
@@ -30,9 +34,7 @@ struct EventLoopChannel: ServerChildChannel {
             logger.error("a connection could not be given TLS", metadata: ["error": "\(error)"])
             return channel.eventLoop.makeFailedFuture(error)
         }
-        let value = base.setup(channel: channel, logger: logger)
-        shares?.admit(channel)
-        return value.map { Value(base: $0, identity: identity) }
+        return base.setup(channel: channel, logger: logger).map { Value(base: $0, identity: identity) }
     }
 
     func handle(value: Value, logger: Logger) async {

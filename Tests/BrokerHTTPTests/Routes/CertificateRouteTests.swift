@@ -23,10 +23,18 @@ private struct CertificateBench: Sendable {
 
     private static let domain = Result { try TestTrustDomain() }
 
+    /// Whoever may forward certificates in that header.
+    static func forwarding(
+        _ header: ListenerTLS.CertificateHeader, from id: String = "spiffe://prod.example.com/gateway"
+    ) -> ListenerTLS.CertificateForwarding? {
+        (try? Glob(parsing: id)).map { ListenerTLS.CertificateForwarding(header: header, proxies: [$0]) }
+    }
+
     init(
         trustedProxies: [String] = ["10.0.0.0/8"],
         tls: ListenerTLS? = ListenerTLS(
-            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: .forwardedClientCert)
+            certificateFile: "/nonexistent", keyFile: "/nonexistent",
+            forwardedCertificates: CertificateBench.forwarding(.forwardedClientCert))
     ) throws {
         domain = try Self.domain.get()
         let clock = clock
@@ -71,7 +79,7 @@ private struct CertificateBench: Sendable {
         let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
         let presented = PresentedCertificates(
-            proxies: TrustedProxies(server.trustedProxies), forwardingIn: tls?.forwardedCertificates,
+            proxies: TrustedProxies(server.trustedProxies), forwarding: tls?.forwardedCertificates,
             certificates: certificates,
             clock: clock)
         let token = TokenRoute(
@@ -293,7 +301,8 @@ private struct CollectedBody: ResponseBodyWriter {
         header: ListenerTLS.CertificateHeader?
     ) async throws {
         let tls = ListenerTLS(
-            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: header)
+            certificateFile: "/nonexistent", keyFile: "/nonexistent",
+            forwardedCertificates: header.flatMap { CertificateBench.forwarding($0) })
         let bench = try CertificateBench(tls: tls)
         let chain = [try bench.domain.ca.workload(bench.domain.id("/ns/ml/sa/scorer").string)]
         let svid = try X509SVID.validate(
@@ -312,6 +321,18 @@ private struct CollectedBody: ResponseBodyWriter {
         }
         let both = try await bench.verify(token, from: gateway, at: "10.1.2.3", HTTPFields(fields.map(\.value)))
         #expect(both == (header == nil ? 401 : 200))
+    }
+
+    @Test func `takes none from another workload at a proxy's address`() async throws {
+        let bench = try CertificateBench()
+        let victim = try bench.domain.peer("/ns/ml/sa/victim")
+        let token = try await bench.token(victim)
+        let hash = victim.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        let forwarded: HTTPFields = [.forwardedClientCert: "Hash=\(hash)"]
+        #expect(try await bench.verify(token, from: bench.domain.peer("/gateway"), at: "10.1.2.3", forwarded) == 200)
+        for path in ["/gateway2", "/ns/ml/sa/thief", "/gateway/x"] {
+            #expect(try await bench.verify(token, from: bench.domain.peer(path), at: "10.1.2.3", forwarded) == 401)
+        }
     }
 
     @Test func `that is the proxy's own is not good for its clients`() async throws {
