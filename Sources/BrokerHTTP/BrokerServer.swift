@@ -34,7 +34,7 @@ package struct BrokerServer: Sendable {
         let server = configuration.server
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
         let certificates = PresentedCertificates(
-            proxies: TrustedProxies(server.trustedProxies), forwardingIn: server.publicTLS?.forwardedCertificates,
+            proxies: TrustedProxies(server.trustedProxies), forwarding: server.publicTLS?.forwardedCertificates,
             certificates: trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none,
             clock: clock)
         let token = TokenRoute(

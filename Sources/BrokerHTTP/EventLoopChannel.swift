@@ -27,6 +27,10 @@ struct EventLoopChannel: ServerChildChannel {
     var socketPermission: SocketPeer.Permission?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        // First: what is closed at once costs no handshake.
+        guard shares?.admit(channel) ?? true else {
+            return channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel)
+        }
         let identity: ConnectionIdentity?
         do {
             identity = try tls?.secure(channel)
@@ -35,7 +39,6 @@ struct EventLoopChannel: ServerChildChannel {
             return channel.eventLoop.makeFailedFuture(error)
         }
         let value = base.setup(channel: channel, logger: logger)
-        shares?.admit(channel)
         guard let socketPermission else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
         return value.and(SocketPeer.of(channel, socketPermission))
             .map { Value(base: $0, identity: identity, peer: $1) }

@@ -20,6 +20,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 static const int daypass_ed25519 = EVP_PKEY_ED25519;
 static const int daypass_pss_padding = RSA_PKCS1_PSS_PADDING;
@@ -188,6 +189,17 @@ static inline int daypass_basic_constraints(const X509 *certificate, int *is_ca)
     return critical;
 }
 
+// Whether an extension holds exactly these bytes, which OpenSSL made of its value: then it is in distinguished encoding,
+// and nothing follows it. Frees them.
+static inline int daypass_is_spelt(const X509 *certificate, int nid, unsigned char *bytes, int length) {
+    const ASN1_OCTET_STRING *text =
+        X509_EXTENSION_get_data(X509_get_ext(certificate, X509_get_ext_by_NID(certificate, nid, -1)));
+    int same = text != NULL && bytes != NULL && length == ASN1_STRING_length(text)
+        && memcmp(bytes, ASN1_STRING_get0_data(text), (size_t)length) == 0;
+    OPENSSL_free(bytes);
+    return same;
+}
+
 // bits: bit n of RFC 5280 §4.2.1.3 as 1 << n
 static inline int daypass_key_usage(const X509 *certificate, int *bits) {
     int critical = 0;
@@ -196,8 +208,10 @@ static inline int daypass_key_usage(const X509 *certificate, int *bits) {
     *bits = 0;
     for (int bit = 0; bit < 9; bit++)
         if (ASN1_BIT_STRING_get_bit(value, bit)) *bits |= 1 << bit;
+    unsigned char *bytes = NULL;
+    int length = i2d_ASN1_BIT_STRING(value, &bytes);
     ASN1_BIT_STRING_free(value);
-    return critical;
+    return daypass_is_spelt(certificate, NID_key_usage, bytes, length) ? critical : daypass_extension_malformed;
 }
 
 static inline int daypass_extended_key_usage(const X509 *certificate, int *client, int *server) {
@@ -210,15 +224,20 @@ static inline int daypass_extended_key_usage(const X509 *certificate, int *clien
         *client |= nid == NID_client_auth;
         *server |= nid == NID_server_auth;
     }
+    unsigned char *bytes = NULL;
+    int length = i2d_EXTENDED_KEY_USAGE(value, &bytes);
     EXTENDED_KEY_USAGE_free(value);
-    return critical;
+    return daypass_is_spelt(certificate, NID_ext_key_usage, bytes, length) ? critical : daypass_extension_malformed;
 }
 
-// The caller frees *names, which is NULL unless the extension is there and well formed.
+// The caller frees *names, which is NULL unless the extension is there and can be read.
 static inline int daypass_alternative_names(const X509 *certificate, GENERAL_NAMES **names) {
     int critical = 0;
     *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &critical, NULL);
-    return *names == NULL && critical >= 0 ? daypass_extension_malformed : critical;
+    if (*names == NULL) return critical < 0 ? critical : daypass_extension_malformed;
+    unsigned char *bytes = NULL;
+    int length = i2d_GENERAL_NAMES(*names, &bytes);
+    return daypass_is_spelt(certificate, NID_subject_alt_name, bytes, length) ? critical : daypass_extension_malformed;
 }
 
 static inline int daypass_names_count(const GENERAL_NAMES *names) { return sk_GENERAL_NAME_num(names); }

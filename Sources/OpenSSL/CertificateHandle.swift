@@ -12,7 +12,8 @@ import FoundationEssentials
         }
         guard let certificate = unsafe certificate else { throw .malformed(.drain("reading a certificate")) }
         unsafe pointer = certificate
-        // One certificate must not have several fingerprints: what its signature does not cover has one spelling, too.
+        // One certificate should not have several fingerprints: what its signature does not cover has one spelling, too. (An
+        // ECDSA signature itself has two, of which anybody can make one from the other.)
         guard unsafe Self.encoding(of: pointer) == der else { throw .encoding }
     }
 

@@ -1,7 +1,7 @@
 import OpenSSL
 import Synchronization
 
-/// Authorities that stood in a good chain, as they were read: thousands of workloads send the same ones, and reading a
+/// Authorities that stood in a good path, as they were read: thousands of workloads send the same ones, and reading a
 /// certificate costs more than checking a signature. That it is here says nothing about an authority: each path is validated
 /// with it anew. Callable from any thread.
 final class KnownAuthorities: Sendable {
@@ -18,7 +18,7 @@ final class KnownAuthorities: Sendable {
         return try Certificate(der: der)
     }
 
-    /// - Parameter authorities: of a chain that proved an identity. Anybody can send others.
+    /// - Parameter authorities: of a path that proved an identity. Anybody can send others, also beside those of a path.
     func remember(_ authorities: some Sequence<Certificate>) {
         certificates.withLock { certificates in
             for authority in authorities where certificates.value(authority.der) == nil {

@@ -157,7 +157,7 @@ private func notes(_ match: String, of issuer: String = gitHub, more: [Int: Stri
     ) throws {
         let listener =
             "{listen: \"127.0.0.1:80\", url: \"https://a.example\", trusted_proxies: \(proxies), "
-            + "tls: {certificate: a, key: a, forwarded_certificates: client-cert\(more)}}"
+            + "tls: {certificate: a, key: a, forwarded_certificates: {header: client-cert, from: [\"spiffe://a/b\"]}\(more)}}"
         let notes = try notes("{sub: a}", of: corp, more: [2: "  public: \(listener)"])
         #expect(notes.count == (reason == nil ? 0 : 1))
         for note in notes {

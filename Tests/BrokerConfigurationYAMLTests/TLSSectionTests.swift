@@ -37,17 +37,26 @@ import Testing
         #expect(tls.minimumVersion == version)
     }
 
-    private static let headers = "off, client-cert or x-forwarded-client-cert"
+    private static let forwarding = "off or {header: …, from: [spiffe://…]}"
+    private static let proxy =
+        "the SPIFFE ID of a proxy, such as \"spiffe://prod.example.com/ns/edge/sa/envoy\", or a pattern with wildcards in its path"
 
     @Test(arguments: [
         ("client_certificates: request", nil), ("forwarded_certificates: off", nil),
-        ("forwarded_certificates: client-cert", ListenerTLS.CertificateHeader.clientCert),
-        ("forwarded_certificates: \"x-forwarded-client-cert\"", .forwardedClientCert),
+        (
+            "forwarded_certificates: {header: client-cert, from: [\"spiffe://a/b\"]}",
+            ListenerTLS.CertificateHeader.clientCert
+        ),
+        (
+            "forwarded_certificates: {header: x-forwarded-client-cert, from: [\"spiffe://a/*/b\", \"spiffe://c/**\"]}",
+            .forwardedClientCert
+        ),
     ])
     func `no proxy is believed unless its header is named`(more: String, header: ListenerTLS.CertificateHeader?) throws
     {
         let lines = Self.lines("{certificate: a.pem, key: a.key, \(more)}")
-        #expect(try SampleConfiguration.read(lines).configuration.server.publicTLS?.forwardedCertificates == header)
+        let tls = try #require(try SampleConfiguration.read(lines).configuration.server.publicTLS)
+        #expect(tls.forwardedCertificates?.header == header)
     }
 
     @Test(arguments: [
@@ -79,9 +88,28 @@ import Testing
         ("{certificate: a, key: a, client_certificates: require}", ["107: expected request or off"]),
         ("{certificate: a, key: a, client_certificates: false}", ["107: expected request or off"]),
         ("{certificate: a, key: a, client_certificates: Off}", ["107: expected request or off"]),
-        ("{certificate: a, key: a, forwarded_certificates: on}", ["110: expected \(Self.headers)"]),
-        ("{certificate: a, key: a, forwarded_certificates: Client-Cert}", ["110: expected \(Self.headers)"]),
-        ("{certificate: a, key: a, forwarded_certificates: [client-cert]}", ["110: expected \(Self.headers)"]),
+        ("{certificate: a, key: a, forwarded_certificates: on}", ["110: expected \(Self.forwarding)"]),
+        ("{certificate: a, key: a, forwarded_certificates: client-cert}", ["110: expected \(Self.forwarding)"]),
+        (
+            "{certificate: a, key: a, forwarded_certificates: {header: client-cert}}",
+            ["110: expected the key \"from\" in forwarded_certificates"]
+        ),
+        (
+            "{certificate: a, key: a, forwarded_certificates: {header: Client-Cert, from: [\"spiffe://a/b\"]}}",
+            ["119: expected client-cert or x-forwarded-client-cert"]
+        ),
+        (
+            "{certificate: a, key: a, forwarded_certificates: {header: client-cert, from: [\"spiffe://*/b\"]}}",
+            ["139: expected \(Self.proxy)"]
+        ),
+        (
+            "{certificate: a, key: a, forwarded_certificates: {header: client-cert, from: [\"**\"]}}",
+            ["139: expected \(Self.proxy)"]
+        ),
+        (
+            "{certificate: a, key: a, forwarded_certificates: {header: client-cert, from: [\"spiffe://a/\"]}}",
+            ["139: expected \(Self.proxy)"]
+        ),
         ("{certificate: a, key: a, minimum_version: \"1.1\"}", ["103: expected \"1.3\" or \"1.2\""]),
         ("{certificate: a, key: a, minimum_version: 1}", ["103: expected \"1.3\" or \"1.2\""]),
         ("{certificate: a, key: a, minimum_version: 1.30}", ["103: expected \"1.3\" or \"1.2\""]),

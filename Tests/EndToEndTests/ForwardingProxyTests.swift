@@ -13,6 +13,7 @@ import Testing
         "cryptography or openssl is not installed: Tests/Peers/install"))
 struct `Proxies in front of daypassd that forward certificates` {
     private static let listed = "127.0.0.2"
+    private static let proxyID = "spiffe://python.example.org/key/direct"
 
     private struct Stage {
         let broker: SecureBroker
@@ -49,7 +50,8 @@ struct `Proxies in front of daypassd that forward certificates` {
         try await Certificates.python(workspace)
         try await Certificates.python(workspace, "--again")
         let broker = try await SecureBroker(
-            workspace, tls: "forwarded_certificates: \(header)", listener: "trusted_proxies: [\"\(Self.listed)\"]",
+            workspace, tls: "forwarded_certificates: {header: \(header), from: [\"\(Self.proxyID)\"]}",
+            listener: "trusted_proxies: [\"\(Self.listed)\"]",
             rules: Certificates.pythonDomain)
         let port = try Workspace.freePort()
         let proxy = try start(workspace, port, broker.port)

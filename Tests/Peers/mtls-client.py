@@ -37,6 +37,8 @@ def send(wanted):
     if name not in connections:
         connections[name] = opened(wanted)
     connection = connections[name]
+    if connection.sock is None:
+        raise http.client.NotConnected("its last answer said that it was the last")
     port = connection.sock.getsockname()[1]
     server = connection.sock.getpeercert(binary_form=True).hex()
     connection.putrequest(wanted["method"], wanted["path"])

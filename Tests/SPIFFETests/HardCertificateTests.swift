@@ -211,6 +211,31 @@ import Testing
         #expect(SPIFFETests.refusal(of: [[]], against: bundles) != nil)
     }
 
+    @Test func `an extension that decides has one spelling`() throws {
+        let uri: [UInt8] = [0x86, 28] + Array("spiffe://example.org/workloa".utf8)
+        let usage = DER.object(2, 5, 29, 15)
+        let (names, extended) = (DER.object(2, 5, 29, 17), DER.object(2, 5, 29, 37))
+        let client: [UInt8] = DER.object(1, 3, 6, 1, 5, 5, 7, 3, 2)
+        let good: [(object: [UInt8], value: [UInt8])] = [
+            (names, DER.sequence(uri)), (usage, [3, 2, 7, 0x80]), (extended, DER.sequence(client)),
+        ]
+        for (object, value) in good {
+            let count = UInt8(value.count - 2)
+            // As it should be; then with something behind it, and with lengths that only BER allows.
+            let spellings: [[UInt8]] = [
+                value, value + [5, 0], [value[0], 0x81, count] + value.dropFirst(2),
+                [value[0], 0x82, 0, count] + value.dropFirst(2),
+            ]
+            for (index, spelling) in spellings.enumerated() {
+                let leaf = try root.workload {
+                    $0.with(CertificateExtension(object, isCritical: true, spelling))
+                }
+                let failure = SPIFFETests.refusal(of: [leaf], against: bundles)?.certificateReason
+                #expect(failure == (index == 0 ? nil : .malformedExtension), "\(object) \(spelling)")
+            }
+        }
+    }
+
     @Test func `a chain that proves nothing leaves nothing in OpenSSL's queue for the next one`() throws {
         let leaf = try root.workload()
         let damaged: [[UInt8]] = [[], [0x30], leaf.dropLast(), leaf + [0]]

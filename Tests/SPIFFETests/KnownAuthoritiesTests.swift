@@ -28,6 +28,17 @@ import Testing
         #expect(throws: X509SVIDFailure.self) { try validate(without) }
     }
 
+    @Test func `are not remembered where they merely came along with a good path`() throws {
+        let (root, known) = (try TestCA(), KnownAuthorities())
+        let intermediate = try root.intermediate()
+        // Whoever has a certificate, or has seen one, can put such authorities behind it.
+        let madeUp = try (0..<5).map { try TestCA("made up \($0)").certificate }
+        _ = try X509SVID.validate(
+            [try intermediate.workload(), intermediate.certificate] + madeUp, against: bundles(root), for: .tlsClient,
+            at: ManualClock().now, knowing: known)
+        #expect(known.count == 1)
+    }
+
     @Test func `are no more than there is room for`() {
         var cache = RecentlyUsed<Int>(capacity: 4)
         for number in 0..<100 {

@@ -27,6 +27,8 @@ package final class PeerIdentity: Sendable {
     package let id: SPIFFEID
     /// Of the leaf. Does not change.
     package let fingerprint: CertificateFingerprint
+    /// When the path that the handshake found expires. Does not change: a connection never gets another certificate.
+    package let expiry: Date
 
     /// - Parameters:
     ///   - svid: what validating `chain` gave during the handshake.
@@ -34,6 +36,7 @@ package final class PeerIdentity: Sendable {
     package init(_ svid: X509SVID, chain: [[UInt8]]) {
         id = svid.id
         fingerprint = svid.fingerprint
+        expiry = svid.expiry
         self.chain = chain
         state = Mutex(.valid(svid))
     }

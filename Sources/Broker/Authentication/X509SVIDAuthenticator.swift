@@ -39,6 +39,15 @@ package struct X509SVIDAuthenticator: Sendable {
         }
     }
 
+    /// Whether whoever sent a request may use a token of an issuer with these claims. One that says by which certificate its
+    /// holder is known is good with that alone (RFC 8705 §3). Of the other methods of confirmation (RFC 7800 §3) none can be
+    /// checked here, so that such a token is good for nobody: it would become one that anybody can use.
+    func confirms(_ claims: JSONObject, _ presented: PresentedCertificate?, at now: Date) -> Bool {
+        guard let confirmation = claims["cnf"] else { return true }
+        guard let bound = CertificateFingerprint(confirmation: confirmation) else { return false }
+        return fingerprint(of: presented, at: now) == bound
+    }
+
     /// That a certificate is good at this moment. Nobody else can make one.
     struct Proof {
         let svid: X509SVID
@@ -55,4 +64,15 @@ package enum PresentedCertificate: Sendable {
     case connection(PeerIdentity)
     /// One that a trusted proxy says its own client has; it counts while the proxy's own is good.
     case forwarded(CertificateFingerprint, by: PeerIdentity)
+}
+
+extension CertificateFingerprint {
+    /// What a token's `cnf` names.
+    /// - Returns: nil where that is another method of confirmation, or several: of them nothing could be checked.
+    init?(confirmation: JSONValue) {
+        guard let members = confirmation.object, members.members.count == 1,
+            let thumbprint = members["x5t#S256"]?.string
+        else { return nil }
+        self.init(thumbprint: thumbprint)
+    }
 }

@@ -13,6 +13,18 @@ package struct ListenerTLS: Sendable, Hashable {
         case forwardedClientCert = "x-forwarded-client-cert"
     }
 
+    /// Which proxies are believed about the certificates of their clients.
+    package struct CertificateForwarding: Sendable, Hashable {
+        package var header: CertificateHeader
+        /// One of them has to match the proxy's own SPIFFE ID; an address in `trusted_proxies` it needs besides.
+        package var proxies: [Glob]
+
+        package init(header: CertificateHeader, proxies: [Glob]) {
+            self.header = header
+            self.proxies = proxies
+        }
+    }
+
     /// The absolute path of a PEM file: the server's own certificate first, then those that signed it, without the root.
     package var certificateFile: String
     /// The absolute path of a PEM file: the private key, not encrypted.
@@ -21,12 +33,12 @@ package struct ListenerTLS: Sendable, Hashable {
     /// client that sends none has none.
     package var requestsClientCertificates: Bool
     /// Nil where no proxy is believed.
-    package var forwardedCertificates: CertificateHeader?
+    package var forwardedCertificates: CertificateForwarding?
     package var minimumVersion: Version
 
     package init(
         certificateFile: String, keyFile: String, requestsClientCertificates: Bool = true,
-        forwardedCertificates: CertificateHeader? = nil, minimumVersion: Version = .tls13
+        forwardedCertificates: CertificateForwarding? = nil, minimumVersion: Version = .tls13
     ) {
         self.certificateFile = certificateFile
         self.keyFile = keyFile

@@ -7,6 +7,7 @@ struct ActorAuthenticator: Sendable {
     static let maximumDepth = 8
 
     let authenticator: JWTAuthenticator
+    let certificates: X509SVIDAuthenticator
 
     /// The `act` of the tokens that a request gets: its actor, around whoever acted before (RFC 8693 §4.1); nil where it
     /// has no actor token.
@@ -21,7 +22,7 @@ struct ActorAuthenticator: Sendable {
         guard let token = request.actorToken else { return nil }
         let failure: ActorFailure
         do {
-            return try await act(token, for: claims, of: issuer, around: previous, at: now)
+            return try await act(token, request.certificate, for: claims, of: issuer, around: previous, at: now)
         } catch {
             failure = error
         }
@@ -34,7 +35,8 @@ struct ActorAuthenticator: Sendable {
     }
 
     private func act(
-        _ token: SecretText, for claims: JSONObject, of issuer: IssuerName, around previous: JSONObject?, at now: Date
+        _ token: SecretText, _ presented: PresentedCertificate?, for claims: JSONObject, of issuer: IssuerName,
+        around previous: JSONObject?, at now: Date
     ) async throws(ActorFailure) -> JSONObject {
         let actor: VerifiedSubject
         do {
@@ -44,6 +46,9 @@ struct ActorAuthenticator: Sendable {
                 throw .unavailable(ExchangeOutage(.keysUnavailable, cause: cause))
             }
             throw .refused(actor: error.signer?.identity, error.reason.code)
+        }
+        guard certificates.confirms(actor.claims, presented, at: now) else {
+            throw .refused(actor: actor.identity, RefusalReason.certificate.text)
         }
         guard Self.mayAct(actor, for: claims, of: issuer) else { throw .refused(actor: actor.identity, "may_act") }
         guard Self.depth(of: previous) < Self.maximumDepth else { throw .refused(actor: actor.identity, "depth") }

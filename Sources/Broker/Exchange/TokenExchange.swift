@@ -30,7 +30,7 @@ package struct TokenExchange: Sendable {
     ) {
         self.authenticator = authenticator
         self.certificates = certificates
-        actors = ActorAuthenticator(authenticator: authenticator)
+        actors = ActorAuthenticator(authenticator: authenticator, certificates: certificates)
         self.rules = rules
         self.mint = mint
         self.store = store
@@ -86,6 +86,10 @@ package struct TokenExchange: Sendable {
         _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Parties {
         let subject = try await verified(request, at: now)
+        guard certificates.confirms(subject.claims, request.certificate, at: now) else {
+            try await refuse(subject, request, .certificate, at: now)
+            throw .subjectToken
+        }
         let actor = try await actors.act(
             for: request, subject.claims, of: subject.issuer, around: nil, at: now
         ) { details throws(ExchangeRefusal) in

@@ -39,10 +39,7 @@ package struct GatewayClaims: Sendable {
         }
         var binding: CertificateFingerprint?
         if let confirmation = claims["cnf"] {
-            // Of another method of confirmation we could check nothing.
-            guard let members = confirmation.object, members.members.count == 1,
-                let fingerprint = members["x5t#S256"]?.string.flatMap(CertificateFingerprint.init(thumbprint:))
-            else { return nil }
+            guard let fingerprint = CertificateFingerprint(confirmation: confirmation) else { return nil }
             binding = fingerprint
         }
         self.binding = binding

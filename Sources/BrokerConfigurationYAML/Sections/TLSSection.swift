@@ -1,5 +1,6 @@
 internal import Broker
 internal import JOSE
+internal import SPIFFE
 
 /// `tls` of a listener. The files themselves are read when the broker starts, and again whenever they change.
 enum TLSSection {
@@ -36,17 +37,41 @@ enum TLSSection {
     /// - Returns: nil where it is refused, and a nil in it where no proxy is believed.
     private static func forwardedCertificates(
         _ node: YAMLNode, _ problems: Problems
-    ) -> ListenerTLS.CertificateHeader?? {
-        guard case .scalar(let text, _) = node.content else {
-            return node.refused(problems, "expected off, client-cert or x-forwarded-client-cert")
+    ) -> ListenerTLS.CertificateForwarding?? {
+        if case .scalar(let text, _) = node.content {
+            if ExactString(text) == "off" { return .some(nil) }
+            return node.refused(problems, "expected off or {header: …, from: [spiffe://…]}")
         }
-        if ExactString(text) == "off" { return .some(nil) }
-        guard
-            let header = ListenerTLS.CertificateHeader.allCases.first(where: {
-                ExactString($0.rawValue) == ExactString(text)
-            })
-        else { return node.refused(problems, "expected off, client-cert or x-forwarded-client-cert") }
-        return header
+        let fields = Fields(node, "forwarded_certificates", known: ["header", "from"], problems: problems)
+        guard let fields else { return nil }
+        let headers: KeyValuePairs<String, ListenerTLS.CertificateHeader> = [
+            "client-cert": .clientCert, "x-forwarded-client-cert": .forwardedClientCert,
+        ]
+        let header = fields.required("header").flatMap { $0.choice(problems, of: headers) }
+        let proxies = fields.required("from").flatMap { Self.proxies($0, problems) }
+        guard let header, let proxies else { return nil }
+        return ListenerTLS.CertificateForwarding(header: header, proxies: proxies)
+    }
+
+    /// SPIFFE IDs, with wildcards in their paths alone.
+    private static func proxies(_ node: YAMLNode, _ problems: Problems) -> [Glob]? {
+        guard let nodes = node.list(problems, of: "SPIFFE IDs of proxies") else { return nil }
+        let expected =
+            "the SPIFFE ID of a proxy, such as \"spiffe://prod.example.com/ns/edge/sa/envoy\", "
+            + "or a pattern with wildcards in its path"
+        let globs = nodes.map { node -> Glob? in
+            guard let text = node.text(problems, expected: expected) else { return nil }
+            return proxy(text) ?? node.refused(problems, "expected \(expected)")
+        }
+        return globs.contains { $0 == nil } ? nil : globs.compactMap { $0 }
+    }
+
+    private static func proxy(_ text: String) -> Glob? {
+        let parts = text.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[0] == "spiffe:", parts[1].isEmpty, !parts[3].isEmpty,
+            (try? TrustDomain(parsing: String(parts[2]))) != nil
+        else { return nil }
+        return try? Glob(parsing: text)
     }
 
     /// Without quotes too: there is no number that it could be mistaken for.

@@ -22,16 +22,20 @@ struct ConnectionShares: Sendable {
     }
 
     /// Counts a connection until it is closed, or closes it. On its event loop.
-    func admit(_ channel: any Channel) {
+    /// - Returns: whether it stays open.
+    func admit(_ channel: any Channel) -> Bool {
         // Without an address the peer is gone already.
         guard let client = channel.remoteAddress.flatMap({ ClientAddress($0) }) else {
-            return channel.close(promise: nil)
+            channel.close(promise: nil)
+            return false
         }
-        guard !proxies.trusts(client) else { return }
+        guard !proxies.trusts(client) else { return true }
         guard places.take(for: client) else {
             refusals.note(.addressConnections, client)
-            return channel.close(promise: nil)
+            channel.close(promise: nil)
+            return false
         }
         channel.closeFuture.whenComplete { _ in places.giveBack(of: client) }
+        return true
     }
 }

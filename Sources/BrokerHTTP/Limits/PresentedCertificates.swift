@@ -6,20 +6,21 @@ import SPIFFE
 ///
 /// A connection's own certificate is that of whoever sends the request, unless its peer is a trusted proxy: that one speaks
 /// for others, so its certificate is nobody's identity and binds nothing. In its place counts what it forwards in the header
-/// that is configured, for binding alone, and only where it authenticated by a certificate itself.
+/// that is configured, for binding alone, and only where it authenticated by a certificate itself, as one of the SPIFFE IDs
+/// that are configured for this: an address can be that of other workloads, too.
 struct PresentedCertificates: Sendable {
     private let proxies: TrustedProxies
-    private let header: ListenerTLS.CertificateHeader?
+    private let forwarding: ListenerTLS.CertificateForwarding?
     private let certificates: X509SVIDAuthenticator
     private let clock: any BrokerClock
 
-    /// - Parameter header: in which the proxies forward; nil believes none.
+    /// - Parameter forwarding: which proxies forward, and how; nil believes none.
     init(
-        proxies: TrustedProxies, forwardingIn header: ListenerTLS.CertificateHeader?,
+        proxies: TrustedProxies, forwarding: ListenerTLS.CertificateForwarding?,
         certificates: X509SVIDAuthenticator, clock: any BrokerClock
     ) {
         self.proxies = proxies
-        self.header = header
+        self.forwarding = forwarding
         self.certificates = certificates
         self.clock = clock
     }
@@ -28,13 +29,21 @@ struct PresentedCertificates: Sendable {
     func certificate(of context: BrokerRequestContext, _ headers: HTTPFields) -> PresentedCertificate? {
         guard let peer = context.peerIdentity else { return nil }
         guard proxies.trusts(context.peer) else { return .connection(peer) }
-        guard let header, let fingerprint = ForwardedCertificate.fingerprint(headers, in: header) else { return nil }
+        guard let forwarding, forwarding.proxies.contains(where: { $0.matches(peer.id.text) }),
+            let fingerprint = ForwardedCertificate.fingerprint(headers, in: forwarding.header)
+        else { return nil }
         return .forwarded(fingerprint, by: peer)
     }
 
     /// The same, where it is good now.
     func fingerprint(of context: BrokerRequestContext, _ headers: HTTPFields) -> CertificateFingerprint? {
         certificates.fingerprint(of: certificate(of: context, headers), at: clock.now)
+    }
+
+    /// Whether the connection's own certificate has expired. Its client has a newer one by now, or will, and can show that
+    /// on another connection alone: one that it keeps in use would stay without an identity for good.
+    func isExpired(_ context: BrokerRequestContext) -> Bool {
+        context.peerIdentity.map { $0.expiry <= clock.now } ?? false
     }
 }
 

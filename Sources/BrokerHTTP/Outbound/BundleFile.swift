@@ -9,6 +9,10 @@ import SPIFFE
 struct BundleFile {
     private let path: String
     private var seen: Version?
+    /// How often in a row it had just changed.
+    private var changes = 0
+    /// Half a minute, at a look a second.
+    private static let maximumChanges = 30
     private var taken: Version?
 
     init(path: String) {
@@ -34,22 +38,23 @@ struct BundleFile {
         guard status.st_mode & S_IFMT == S_IFREG else { return failed("it is not a regular file") }
         let version = Version(status)
         guard version != taken else { return .unchanged }
-        guard version == seen else {
-            seen = version
-            return .settling
-        }
+        guard version == seen else { return settling(at: version) }
         guard status.st_size <= off_t(TrustBundle.maximumLength) else {
             taken = version
             return .failed("it is too large")
         }
         guard let bytes = Self.read(descriptor) else { return failed(errno) }
         guard fstat(descriptor, &status) == 0 else { return failed(errno) }
-        guard Version(status) == version else {
-            seen = Version(status)
-            return .settling
-        }
+        guard Version(status) == version else { return settling(at: Version(status)) }
         taken = version
+        changes = 0
         return .changed(bytes)
+    }
+
+    private mutating func settling(at version: Version) -> Look {
+        seen = version
+        changes += 1
+        return changes < Self.maximumChanges ? .settling : .failed("it changes all the time")
     }
 
     /// What is there again afterwards is read anew, whatever its version.

@@ -15,6 +15,7 @@ struct PublicRoutes: HTTPResponder {
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         var response = try await route(request, context)
         response.headers[.daypassTraceID] = context.trace.description
+        if token.certificates.isExpired(context) { response.headers[.connection] = "close" }
         if request.uri.path == FederationRoute.path { response.headers[.requestID] = context.trace.description }
         return request.method == .head ? response.createHeadResponse() : response
     }

@@ -1,5 +1,6 @@
 package import Broker
 package import JOSE
+import SPIFFE
 
 /// The grant types of the token endpoint.
 package enum GrantType: String, Sendable, CaseIterable {
@@ -49,6 +50,10 @@ package struct TokenRequest: Sendable {
             issuedTokenType = nil
         case .clientCredentials:
             guard case .connection(let peer) = certificate else { throw .noCertificate }
+            // RFC 8705 §2. Of a client_id that is no SPIFFE ID nothing is known here, and nothing comes of it.
+            if let client = form["client_id"], client.utf8.starts(with: "spiffe:".utf8), client != peer.id.text {
+                throw OAuthError(.invalidClient, "client_id is another SPIFFE ID than that of the certificate")
+            }
             subject = .certificate(peer)
             issuedTokenType = nil
         }

@@ -59,6 +59,7 @@ struct CertificateFiles: Hashable, Sendable {
         var chunk = [UInt8](repeating: 0, count: 16 * 1024)
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw ServerCertificateFailure(path, String(cString: strerror(errno))) }
             if count == 0 { return bytes }
             bytes += chunk.prefix(count)

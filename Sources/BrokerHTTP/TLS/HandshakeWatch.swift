@@ -28,7 +28,7 @@ final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
         timer = context.eventLoop.scheduleTask(in: Self.limit) {
             let (handler, context) = bound.value
             guard handler.isUnderWay else { return }
-            handler.failed(.tooSlow, "TLS handshake failed", "it took more than 5 s", context)
+            handler.failed(.tooSlow, .failed, "it took more than 5 s", context)
             context.close(promise: nil)
         }
     }
@@ -52,11 +52,11 @@ final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
         guard let error = error as? NIOSSLError else { return context.fireErrorCaught(error) }
         guard isUnderWay else { return }
         if let refusal = identity.refusal {
-            failed(.refusedCertificate, "client certificate refused", "\(refusal)", context)
+            failed(.refusedCertificate, .refusedCertificate, "\(refusal)", context)
         } else if error.isEndOfInput {
             failed(.closed, nil, "", context)
         } else {
-            failed(.failed, "TLS handshake failed", error.reason, context)
+            failed(.failed, .failed, error.reason, context)
         }
     }
 
@@ -67,13 +67,14 @@ final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Parameter event: nil for what is no more than counted.
     private func failed(
-        _ outcome: TLSMetrics.Handshake, _ event: String?, _ reason: String, _ context: ChannelHandlerContext
+        _ outcome: TLSMetrics.Handshake, _ event: HandshakeLog.Event?, _ reason: String,
+        _ context: ChannelHandlerContext
     ) {
         end()
         metrics.ended(outcome)
         guard let event else { return }
         let client = context.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown
-        log.note("\(event)", reason: reason, client)
+        log.note(event, reason: reason, client)
     }
 
     private func end() {

@@ -4,6 +4,7 @@ package import Broker
 package import Logging
 import NIOCore
 import NIOSSL
+import OpenSSL
 package import SPIFFE
 
 /// TLS in front of a listener.
@@ -74,7 +75,7 @@ package struct TLSListener: Sendable {
             chain = ders
             result = validate(ders)
         } else {
-            result = .failure(.noCertificate)
+            result = .failure(.certificate(0, .encoding))
         }
         identity.claim(chain, result)
         guard case .success = result else { return false }

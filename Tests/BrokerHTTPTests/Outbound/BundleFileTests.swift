@@ -47,6 +47,21 @@ import Testing
         #expect(file.look() == .changed(Array("the whole of it".utf8)))
     }
 
+    @Test func `that never settles is a failure after half a minute, and read when it does`() throws {
+        try write("one")
+        var file = BundleFile(path: path)
+        #expect(settled(&file) == .changed(Array("one".utf8)))
+        for number in 1..<30 {
+            try write("\(number)")
+            #expect(file.look() == .settling)
+        }
+        try write("another")
+        #expect(file.look() == .failed("it changes all the time"))
+        #expect(file.look() == .changed(Array("another".utf8)))
+        try write("one more")
+        #expect(file.look() == .settling)
+    }
+
     @Test func `that is replaced by another of the same length is read again`() throws {
         try write("one")
         var file = BundleFile(path: path)

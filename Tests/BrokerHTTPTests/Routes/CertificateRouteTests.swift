@@ -16,19 +16,28 @@ import Testing
 /// The public routes over a connection whose handshake proved somebody, or nobody.
 private struct CertificateBench: Sendable {
     let domain: TestTrustDomain
+    let clock = ManualClock()
     let bundles: TrustBundles
     let store = MemoryStore()
     let routes: PublicRoutes
 
     private static let domain = Result { try TestTrustDomain() }
 
+    /// Whoever may forward certificates in that header.
+    static func forwarding(
+        _ header: ListenerTLS.CertificateHeader, from id: String = "spiffe://prod.example.com/gateway"
+    ) -> ListenerTLS.CertificateForwarding? {
+        (try? Glob(parsing: id)).map { ListenerTLS.CertificateForwarding(header: header, proxies: [$0]) }
+    }
+
     init(
         trustedProxies: [String] = ["10.0.0.0/8"],
         tls: ListenerTLS? = ListenerTLS(
-            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: .forwardedClientCert)
+            certificateFile: "/nonexistent", keyFile: "/nonexistent",
+            forwardedCertificates: CertificateBench.forwarding(.forwardedClientCert))
     ) throws {
         domain = try Self.domain.get()
-        let clock = ManualClock()
+        let clock = clock
         let trusted = [try domain.configuration()]
         let bundles = TrustBundles(trusted, clock: clock)
         self.bundles = bundles
@@ -72,7 +81,7 @@ private struct CertificateBench: Sendable {
         let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
         let presented = PresentedCertificates(
-            proxies: TrustedProxies(server.trustedProxies), forwardingIn: tls?.forwardedCertificates,
+            proxies: TrustedProxies(server.trustedProxies), forwarding: tls?.forwardedCertificates,
             certificates: certificates,
             clock: clock)
         let token = TokenRoute(
@@ -154,6 +163,21 @@ private struct CollectedBody: ResponseBodyWriter {
         #expect(answer.headers[.cacheControl] == "no-store")
     }
 
+    @Test func `name nobody else in client_id`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        for (client, status) in [
+            (peer.id.text.string, 200), ("daypass", 200), ("", 200),
+            ("spiffe://\(bench.domain.name)/ns/ml/sa/other", 401),
+            (peer.id.text.string + "/", 401), ("spiffe:", 401),
+        ] {
+            let answer = try await bench.send(
+                .post, "/oauth/token", form: "grant_type=client_credentials&client_id=\(client)", from: peer)
+            #expect(answer.status == status, "\(client)")
+            #expect(answer.json["error"] == (status == 200 ? nil : "invalid_client"))
+        }
+    }
+
     @Test func `without a certificate are 401 invalid_client`() async throws {
         let bench = try CertificateBench()
         let answer = try await bench.send(.post, "/oauth/token", form: "grant_type=client_credentials", from: nil)
@@ -211,6 +235,29 @@ private struct CollectedBody: ResponseBodyWriter {
     }
 }
 
+@Suite struct `A connection whose certificate has expired` {
+    @Test(arguments: ["/oauth/token", "/verify?scope=a:read", "/healthz"])
+    func `ends with its next answer, so that its client comes again with a newer one`(path: String) async throws {
+        let bench = try CertificateBench()
+        let (peer, method) = (try bench.domain.peer(), path == "/oauth/token" ? HTTPRequest.Method.post : .get)
+        for (passed, ending) in [(0, nil), (3599, nil), (1, "close"), (1, "close")] {
+            bench.clock.advance(by: .seconds(passed))
+            let answer = try await bench.send(
+                method, path, form: method == .post ? "grant_type=client_credentials" : "", from: peer)
+            #expect(answer.headers[.connection] == ending, "\(answer)")
+            #expect(try await bench.send(method, path, from: nil).headers[.connection] == nil)
+        }
+    }
+
+    @Test func `is another matter than one whose bundle trusts it no more: that may change`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        bench.bundles.replace(with: try bench.domain.bundle(authorities: [], signers: []))
+        let answer = try await bench.send(.post, "/oauth/token", form: "grant_type=client_credentials", from: peer)
+        #expect(answer.status == 401 && answer.headers[.connection] == nil)
+    }
+}
+
 @Suite struct `A bound token at /verify` {
     @Test func `is 200 with its certificate and 401 invalid_token with another or none`() async throws {
         let bench = try CertificateBench()
@@ -256,7 +303,8 @@ private struct CollectedBody: ResponseBodyWriter {
         header: ListenerTLS.CertificateHeader?
     ) async throws {
         let tls = ListenerTLS(
-            certificateFile: "/nonexistent", keyFile: "/nonexistent", forwardedCertificates: header)
+            certificateFile: "/nonexistent", keyFile: "/nonexistent",
+            forwardedCertificates: header.flatMap { CertificateBench.forwarding($0) })
         let bench = try CertificateBench(tls: tls)
         let chain = [try bench.domain.ca.workload(bench.domain.id("/ns/ml/sa/scorer").string)]
         let svid = try X509SVID.validate(
@@ -275,6 +323,18 @@ private struct CollectedBody: ResponseBodyWriter {
         }
         let both = try await bench.verify(token, from: gateway, at: "10.1.2.3", HTTPFields(fields.map(\.value)))
         #expect(both == (header == nil ? 401 : 200))
+    }
+
+    @Test func `takes none from another workload at a proxy's address`() async throws {
+        let bench = try CertificateBench()
+        let victim = try bench.domain.peer("/ns/ml/sa/victim")
+        let token = try await bench.token(victim)
+        let hash = victim.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
+        let forwarded: HTTPFields = [.forwardedClientCert: "Hash=\(hash)"]
+        #expect(try await bench.verify(token, from: bench.domain.peer("/gateway"), at: "10.1.2.3", forwarded) == 200)
+        for path in ["/gateway2", "/ns/ml/sa/thief", "/gateway/x"] {
+            #expect(try await bench.verify(token, from: bench.domain.peer(path), at: "10.1.2.3", forwarded) == 401)
+        }
     }
 
     @Test func `that is the proxy's own is not good for its clients`() async throws {

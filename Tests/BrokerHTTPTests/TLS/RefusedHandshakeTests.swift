@@ -199,11 +199,14 @@ import Testing
     @Test func `ten lines a second, and then how many there were`() throws {
         let (clock, log) = (ManualClock(), LineLog())
         let handshakes = HandshakeLog(logger: log.logger, clock: clock)
-        for _ in 0..<25 { handshakes.note("failed", reason: "x", .unknown) }
+        for _ in 0..<25 { handshakes.note(.failed, reason: "x", .unknown) }
         #expect(log.lines.count == 10)
-        clock.advance(by: .seconds(1))
-        handshakes.note("failed", reason: "x", .unknown)
+        // Garbage hides no certificate that was refused.
+        handshakes.note(.refusedCertificate, reason: "z", .unknown)
         #expect(log.lines.count == 11)
+        clock.advance(by: .seconds(1))
+        handshakes.note(.failed, reason: "x", .unknown)
+        #expect(log.lines.count == 12)
         #expect(log.lines.last?.contains("omitted=15") == true)
     }
 }

@@ -65,6 +65,23 @@ import Testing
         #expect(bench.store.events.last?.subject == "spiffe://gone.example.com/ns/ml/sa/scorer")
     }
 
+    @Test func `has its certificate on the record, granted or refused, bound or not`() async throws {
+        let bench = try SVIDBench()
+        let (peer, thief) = (try bench.domain.peer(), try bench.other.peer("/thief"))
+        _ = try await bench.opened(peer)
+        _ = try await bench.refusal(thief)
+        let proxy = try bench.other.peer("/proxy")
+        let token = try bench.domain.token(at: bench.clock.now)
+        _ = try await bench.opened(token, with: .forwarded(peer.fingerprint, by: proxy))
+        _ = try await bench.opened(token)
+        #expect(
+            bench.store.events.map { $0.details["certificate"] } == [
+                ["x5t#S256": .string(peer.fingerprint.thumbprint), "spiffe_id": .string(peer.id.text)],
+                ["x5t#S256": .string(thief.fingerprint.thumbprint), "spiffe_id": .string(thief.id.text)],
+                ["x5t#S256": .string(peer.fingerprint.thumbprint), "forwarded_by": .string(proxy.id.text)], nil,
+            ])
+    }
+
     @Test func `may be repeated: each opens a session`() async throws {
         let bench = try SVIDBench(replay: .once)
         let peer = try bench.domain.peer()
@@ -122,6 +139,7 @@ import Testing
             let another = try await bench.refusal(
                 renewing: response, with: .connection(try bench.domain.peer()), scope: scope)
             #expect(another == "subjectToken: certificate")
+            #expect(bench.store.events.last?.details["certificate"]?.object?["spiffe_id"]?.string == peer.id.text)
             let request = try bench.request(
                 .gatewayToken(response.accessToken), with: .connection(peer), scope: scope)
             let next = try await bench.exchange.exchange(request)
