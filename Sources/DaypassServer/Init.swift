@@ -45,7 +45,7 @@ enum Installation {
             let (masterKey, line) = try masterKey(in: configuration.masterKeyFile, thatSealed: existing)
             lines.append(line)
             lines += try await makeKeys(
-                in: store, at: path, existing, masterKey, configuration.tokens.signingAlgorithm, clock)
+                in: store, at: path, existing, masterKey, configuration.tokens.signing.algorithm, clock)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")

@@ -2,16 +2,19 @@ import Foundation
 
 /// Where the programs are that the tests run.
 enum Programs {
-    /// The binary that was built with the tests.
-    static let daypassd: String = {
+    static let daypassd = built("daypassd")
+    static let rotationLoop = built("RotationLoop")
+
+    /// A binary that was built with the tests.
+    private static func built(_ name: String) -> String {
         let folder = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         let candidates = [
             folder, URL(filePath: FileManager.default.currentDirectoryPath).appending(path: ".build/debug"),
         ]
-        let found = candidates.map { $0.appending(path: "daypassd").path(percentEncoded: false) }
+        let found = candidates.map { $0.appending(path: name).path(percentEncoded: false) }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
-        return found ?? "/nonexistent/daypassd"
-    }()
+        return found ?? "/nonexistent/\(name)"
+    }
 
     /// From `Tests/Peers/install`, if that was run.
     static let envoy = peer("envoy")
