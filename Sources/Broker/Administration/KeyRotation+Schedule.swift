@@ -4,7 +4,7 @@ import Logging
 
 extension KeyRotation {
     /// How long to wait between two calls of `tick`.
-    package var interval: Duration { revoked.isEmpty ? .seconds(60) : .seconds(2) }
+    package var interval: Duration { revoked.isEmpty && !mustRead ? .seconds(60) : .seconds(2) }
 
     /// Does what is due: records revocations that are not yet durable, stages a key where there is none, retires keys
     /// whose tokens have all expired, and rotates. A rotation that was missed, as by a long stop, is made once.

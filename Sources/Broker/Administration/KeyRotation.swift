@@ -34,7 +34,7 @@ package actor KeyRotation {
     private var keys: [ExactString: SigningKey] = [:]
     /// By the monotonic clock, in this process: what was served before, and for how long, nobody knows.
     private var publishedSince: [ExactString: Duration] = [:]
-    private var mustRead = false
+    private(set) var mustRead = false
     private var isTaken = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
 

@@ -12,6 +12,8 @@ package struct SigningKeyDescription: Sendable, Hashable {
     package let stopped: Date?
     /// When it was retired or compromised.
     package let ended: Date?
+    /// Since when it is in this state.
+    package let since: Date
     /// When a retiring key is retired at the earliest.
     package let retires: Date?
     /// For how long a staged key has to be published still before it may sign; nil for others.
@@ -26,6 +28,13 @@ package struct SigningKeyDescription: Sendable, Hashable {
         activated = record.activated
         stopped = record.stopped
         ended = record.ended
+        since =
+            switch record.state {
+            case .staged: record.created
+            case .active: record.activated ?? record.created
+            case .retiring: record.stopped ?? record.created
+            case .retired, .compromised: record.ended ?? record.created
+            }
         retires =
             state == .retiring
             ? record.stopped?.addingTimeInterval(KeyRotation.retirement.seconds) : nil
