@@ -11,8 +11,8 @@ struct RewrapCommand: AsyncParsableCommand {
         abstract: "Seal every secret of the store anew, under another master key.",
         discussion: """
             The daemon has to be stopped: it seals with one master key, and would go on sealing with the old one. What is \
-            interrupted can be run again, and goes on where it stopped. The file of the old key stays where it is: \
-            when this has ended well, put the new one in its place.
+            interrupted can be run again, and goes on where it stopped. The file of the old key is left alone: when this \
+            has ended well, put the new one in its place.
 
             Example: daypassd rewrap --config config/daypass.yaml --new-master-key-file config/data/master.key.new
             """)
@@ -56,8 +56,9 @@ struct RewrapCommand: AsyncParsableCommand {
             lines.append(
                 "master key \(new.id) seals all \(total) secrets: \(outcome.resealed) anew, "
                     + "\(outcome.alreadySealed) before")
-            lines.append("now put it in the place of the old one: mv \(path) \(configuration.masterKeyFile)")
-            lines.append("keep the old key for as long as you keep backups from before")
+            let file = configuration.masterKeyFile
+            lines.append("now put it in the place of the old one: mv \(file) \(file).old && mv \(path) \(file)")
+            lines.append("keep the old key with the backups that it opens, and no longer")
             return lines
         } catch {
             await store.close()

@@ -1,17 +1,20 @@
 package import JOSE
 
-/// Who asks for a change, for the audit record.
-package enum Caller: Sendable, Hashable, CustomStringConvertible {
-    /// A process on this machine, by the credentials that the kernel has of it.
+/// Who asked for an administrative act, as the audit record names him.
+package enum Caller: Sendable, Hashable {
+    /// Over the Unix socket, as the kernel knows the peer: the user id it runs as, the one that its session logged in with
+    /// (nil where it is not known, as for services), and the process.
     case socket(uid: UInt32, loginUID: UInt32?, pid: Int32)
-    /// The holder of a gateway token for the broker itself.
+    /// Over TLS: who the token is for, and which session and rule it comes from.
     case token(subject: ExactString, session: ExactString, rule: ExactString)
 
-    package var description: String {
+    /// One line for records and logs. A subject stands last, since it may hold anything.
+    package var text: ExactString {
         switch self {
-        case .socket(let uid, let loginUID, let pid):
-            "uid \(uid)\(loginUID.map { ", login uid \($0)" } ?? ""), process \(pid)"
-        case .token(let subject, let session, let rule): "\(subject), session \(session), rule \(rule)"
+        case .socket(let uid, let login, let pid):
+            ExactString("uid \(uid)\(login.map { ", login uid \($0)" } ?? ""), process \(pid)")
+        case .token(let subject, let session, let rule):
+            ExactString("session \(session), rule \(rule), subject \(subject)")
         }
     }
 }

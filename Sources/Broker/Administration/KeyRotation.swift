@@ -188,7 +188,7 @@ extension KeyRotation {
     func event(
         _ kind: AuditEvent.Kind, _ change: KeyRingChange, by caller: Caller?, _ details: JSONObject, _ trace: TraceID
     ) -> AuditEvent {
-        var all: JSONObject = ["caller": .string(ExactString(caller.map { "\($0)" } ?? "schedule"))]
+        var all: JSONObject = ["caller": .string(caller?.text ?? "schedule")]
         _ = all.append("keys", change.json)
         for member in details.members { _ = all.append(member.name, member.value) }
         return AuditEvent(time: change.time, trace: trace, kind: kind, issuer: nil, subject: nil, details: all)

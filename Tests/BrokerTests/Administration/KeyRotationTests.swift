@@ -189,6 +189,30 @@ import Testing
         #expect(bench.kinds().count { $0 == .keyRotated } == 9)
     }
 
+    @Test func `every token that is minted while keys rotate is good`() async throws {
+        let bench = try await RotationBench()
+        let subject = try await Fixture.subject()
+        let rules = try Fixture.rules(Fixture.rule("ci-main", texts: [("sub", ["alice"])]))
+        let grant = try #require(rules.match(subject, naming: nil).grant)
+        let mint = TokenMint(issuer: Fixture.broker, state: { bench.holder.current }, random: SystemRandom())
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    for _ in 0..<300 {
+                        let token = try mint.mint(subject, grant, keeping: [:], at: bench.clock.now).0.text
+                        #expect(try bench.accepts(token))
+                        await Task.yield()
+                    }
+                }
+            }
+            group.addTask {
+                for _ in 0..<50 { _ = try await bench.rotation.rotate(force: true, by: caller) }
+            }
+            try await group.waitForAll()
+        }
+        try await bench.expectConsistent()
+    }
+
     @Test func `a ring that does not open is refused at once`() async throws {
         let bench = try await RotationBench()
         let records = try await bench.stored
