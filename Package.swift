@@ -184,12 +184,21 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassCommand", "DaypassServer", "JOSE",
-                "OpenSSL", "SPIFFE",
+                "OpenSSL", "RotationLoop", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
+            swiftSettings: settings
+        ),
+        // What a test kills at random moments.
+        .executableTarget(
+            name: "RotationLoop",
+            dependencies: [
+                "Broker", "BrokerSQLite", "JOSE", "OpenSSL", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Programs/RotationLoop",
             swiftSettings: settings
         ),
         .target(name: "VectorFiles", path: "Tests/VectorFiles", swiftSettings: settings),

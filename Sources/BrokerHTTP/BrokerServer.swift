@@ -47,7 +47,8 @@ package struct BrokerServer: Sendable {
                 verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
-                issuers: issuers, trustBundles: trustBundles, tls: metrics.tls, storeOutage: storeOutage),
+                issuers: issuers, trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,
+                storeOutage: storeOutage),
             metrics: metrics)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)

@@ -28,6 +28,10 @@ extension Row {
         return Date(milliseconds: milliseconds)
     }
 
+    func optionalDate(_ column: Int) throws -> Date? {
+        (self[column] as DatabaseValue).isNull ? nil : try date(column)
+    }
+
     func object(_ column: Int) throws -> JSONObject {
         do {
             // Our own records wrap claims in more levels than a token may have.

@@ -1,32 +1,42 @@
 package import Broker
+import FoundationEssentials
 import GRDB
 import JOSE
 
 extension SQLiteStore: SigningKeyStore {
     package func signingKeys() async throws(StoreFailure) -> [SigningKeyRecord] {
-        try await perform("read signing keys") { db in
-            let statement = try db.cachedStatement(
-                sql: """
-                    SELECT key_id, algorithm, state, sealed, master_key_id, created FROM signing_keys
-                    ORDER BY created, rowid
-                    """)
-            return try Row.fetchCursor(statement).mapToArray(SigningKeyRecord.init)
-        }
+        try await perform("read signing keys") { try SigningKeyRecord.fetchAll($0) }
     }
 
     package func insertFirstSigningKeys(_ keys: [SigningKeyRecord]) async throws(StoreFailure) {
         try await perform("insert the first signing keys") { db in
+            if db.isInsideTransaction { try db.rollback() }
             try db.inTransaction(.immediate) {
                 guard try Int.fetchOne(db, sql: "SELECT count(*) FROM signing_keys") == 0 else {
                     throw StoreFailure(
                         .conflict, "insert the first signing keys", cause: "the store has signing keys already")
                 }
-                let statement = try db.cachedStatement(
-                    sql: """
-                        INSERT INTO signing_keys (key_id, algorithm, state, sealed, master_key_id, created)
-                        VALUES (?, ?, ?, ?, ?, ?)
-                        """)
-                for key in keys { try statement.run(binding: key.bind) }
+                for key in keys { try key.insert(db) }
+                return .commit
+            }
+        }
+    }
+
+    package func apply(_ change: KeyRingChange, _ event: AuditEvent) async throws(StoreFailure) {
+        let row = AuditRow(event)
+        try await perform("change signing keys") { db in
+            if db.isInsideTransaction { try db.rollback() }
+            try db.inTransaction(.immediate) {
+                let records = try SigningKeyRecord.fetchAll(db)
+                guard change.applied(to: records) != nil else {
+                    throw StoreFailure(
+                        .conflict, "change signing keys", cause: "the stored signing keys are in other states")
+                }
+                for move in change.moves {
+                    try records.first { $0.keyID == move.keyID }?.moved(to: move.after, at: change.time).update(db)
+                }
+                for key in change.added { try key.insert(db) }
+                try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
                 return .commit
             }
         }
@@ -34,21 +44,59 @@ extension SQLiteStore: SigningKeyStore {
 }
 
 extension SigningKeyRecord {
+    static func fetchAll(_ db: Database) throws -> [SigningKeyRecord] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT key_id, algorithm, state, sealed, master_key_id, created, activated, stopped, ended
+                FROM signing_keys ORDER BY created, rowid
+                """)
+        return try Row.fetchCursor(statement).mapToArray(SigningKeyRecord.init)
+    }
+
     fileprivate init(_ row: Row) throws {
         guard let algorithm = JWSAlgorithm(try row.requiredText(1)),
             let state = State(rawValue: try row.requiredText(2).string)
         else { throw StoreFailure(.unreadable, "read signing keys", cause: "a signing key has an unknown form") }
         self.init(
             keyID: try row.requiredText(0), algorithm: algorithm, state: state, sealed: row.bytes(3) ?? [],
-            masterKeyID: try row.requiredText(4), created: try row.date(5))
+            masterKeyID: try row.requiredText(4), created: try row.date(5), activated: try row.optionalDate(6),
+            stopped: try row.optionalDate(7), ended: try row.optionalDate(8))
     }
 
-    fileprivate func bind(_ binder: inout Binder) {
-        binder.text(keyID)
-        binder.text(algorithm.rawValue)
-        binder.text(state.rawValue)
-        binder.blob(sealed)
-        binder.text(masterKeyID)
-        binder.integer(created.milliseconds)
+    fileprivate func insert(_ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO signing_keys
+                    (key_id, algorithm, state, sealed, master_key_id, created, activated, stopped, ended)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).run { binder in
+            binder.text(keyID)
+            binder.text(algorithm.rawValue)
+            binder.text(state.rawValue)
+            binder.blob(sealed)
+            binder.text(masterKeyID)
+            binder.integer(created.milliseconds)
+            bindTimes(&binder)
+        }
+    }
+
+    fileprivate func update(_ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE signing_keys SET state = ?, sealed = ?, activated = ?, stopped = ?, ended = ? WHERE key_id = ?
+                """
+        ).run { binder in
+            binder.text(state.rawValue)
+            binder.blob(sealed)
+            bindTimes(&binder)
+            binder.text(keyID)
+        }
+    }
+
+    private func bindTimes(_ binder: inout Binder) {
+        for time in [activated, stopped, ended] {
+            if let time { binder.integer(time.milliseconds) } else { binder.text(nil as String?) }
+        }
     }
 }

@@ -38,6 +38,19 @@ extension SQLiteStore: TrustBundleStore {
 }
 
 extension TrustBundleRecord {
+    static func fetchAll(_ db: Database) throws -> [TrustBundleRecord] {
+        let sql = """
+            SELECT endpoint, sequence, sealed, master_key_id, updated, trust_domain FROM trust_bundles
+            ORDER BY trust_domain
+            """
+        return try Row.fetchCursor(db, sql: sql).mapToArray { row in
+            guard let domain = try? TrustDomain(parsing: try row.requiredText(5).string.utf8) else {
+                throw StoreFailure(.unreadable, "read a trust bundle", cause: "a trust domain has an unknown form")
+            }
+            return try TrustBundleRecord(row, of: domain)
+        }
+    }
+
     fileprivate init(_ row: Row, of trustDomain: TrustDomain) throws {
         let digits = try row.text(1)
         let sequence = digits.flatMap { UInt64($0.string) }

@@ -49,6 +49,7 @@ enum Schema {
     private static let migrations: [@Sendable (Database) throws -> Void] = [
         { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
         { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
+        { try $0.execute(sql: keyTimes) },
     ]
 
     private static let firstTables =
@@ -125,6 +126,16 @@ enum Schema {
             master_key_id TEXT NOT NULL,
             updated INTEGER NOT NULL
         ) STRICT
+        """
+
+    /// When a key began to sign, stopped, and was retired or compromised.
+    private static let keyTimes =
+        """
+        ALTER TABLE signing_keys ADD COLUMN activated INTEGER;
+        ALTER TABLE signing_keys ADD COLUMN stopped INTEGER;
+        ALTER TABLE signing_keys ADD COLUMN ended INTEGER;
+        UPDATE signing_keys SET activated = created WHERE state = 'active';
+        CREATE UNIQUE INDEX signing_keys_staged ON signing_keys (state) WHERE state = 'staged'
         """
 
     /// Audit records that are about no token have no issuer.

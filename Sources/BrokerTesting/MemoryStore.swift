@@ -6,7 +6,7 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore
+    TrustBundleStore, SealedRowStore
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -153,10 +153,54 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     package func insertFirstSigningKeys(_ keys: [SigningKeyRecord]) async throws(StoreFailure) {
         try whileReachable { state throws(StoreFailure) in
             let areDistinct = Set(keys.map(\.keyID)).count == keys.count
-            guard state.keys.isEmpty, areDistinct, keys.count(where: { $0.state == .active }) <= 1 else {
+            let areSingle = [SigningKeyRecord.State.active, .staged].allSatisfy { single in
+                keys.count { $0.state == single } <= 1
+            }
+            guard state.keys.isEmpty, areDistinct, areSingle else {
                 throw StoreFailure(.conflict, "insert the first signing keys", cause: "there are keys already")
             }
             state.keys = keys
+        }
+    }
+
+    package func apply(_ change: KeyRingChange, _ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            guard let keys = change.applied(to: state.keys) else {
+                throw StoreFailure(.conflict, "change signing keys", cause: "the signing keys are in other states")
+            }
+            state.keys = keys
+            state.events.append(event)
+        }
+    }
+
+    package func sealedRows() async throws(StoreFailure) -> [SealedRow] {
+        try whileReachable { state in
+            let bundles = state.trustBundles.values.sorted { $0.trustDomain.name < $1.trustDomain.name }
+            return state.keys.sorted { $0.created < $1.created }.filter { !$0.sealed.isEmpty }
+                .map(SealedRow.signingKey) + bundles.map(SealedRow.trustBundle)
+        }
+    }
+
+    package func reseal(
+        _ row: SealedRow, as sealed: [UInt8], under masterKeyID: ExactString, _ event: AuditEvent
+    ) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            let conflict = StoreFailure(.conflict, "seal a row anew", cause: "it is no longer what it was")
+            switch row {
+            case .signingKey(let key):
+                guard let index = state.keys.firstIndex(where: { $0.keyID == key.keyID && $0.sealed == key.sealed })
+                else { throw conflict }
+                state.keys[index] = SigningKeyRecord(
+                    keyID: key.keyID, algorithm: key.algorithm, state: state.keys[index].state, sealed: sealed,
+                    masterKeyID: masterKeyID, created: key.created, activated: state.keys[index].activated,
+                    stopped: state.keys[index].stopped, ended: state.keys[index].ended)
+            case .trustBundle(let bundle):
+                guard state.trustBundles[bundle.trustDomain]?.sealed == bundle.sealed else { throw conflict }
+                state.trustBundles[bundle.trustDomain] = TrustBundleRecord(
+                    trustDomain: bundle.trustDomain, endpoint: bundle.endpoint, sequence: bundle.sequence,
+                    sealed: sealed, masterKeyID: masterKeyID, updated: bundle.updated)
+            }
+            state.events.append(event)
         }
     }
 

@@ -53,4 +53,9 @@ package enum Sample {
         SigningKeyRecord(
             keyID: id, algorithm: .ES256, state: state, sealed: [0, 1, 0, 255], masterKeyID: "m1", created: created)
     }
+
+    package static func keyEvent(_ kind: AuditEvent.Kind) -> AuditEvent {
+        AuditEvent(
+            time: time, trace: TraceID(), kind: kind, issuer: nil, subject: nil, details: ["caller": "schedule"])
+    }
 }

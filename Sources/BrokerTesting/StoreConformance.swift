@@ -28,6 +28,10 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case keysComeBack = "the first signing keys come back oldest first"
     case keysOnce = "there are first signing keys only once"
     case keysAllOrNone = "of signing keys that cannot be stored together none is stored"
+    case keysChange = "signing keys change with their audit record, and come back with the times of it"
+    case keysChangeWhole = "a change that does not fit the stored signing keys changes nothing and leaves no event"
+    case keysChangeOnce = "of many concurrent changes from one state exactly one is made"
+    case rowsAreResealed = "sealed rows are found, and sealed anew each with its audit record, once"
     case issuersBind = "an issuer's name may be bound again to the same issuer and never to another"
     case issuersAtomic = "of names of which one is taken none is bound"
     case issuersExact = "issuers are compared byte by byte"
@@ -36,7 +40,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case bundlesOfEndpoints = "a bundle of another endpoint takes the place of any"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
-        & TrustBundleStore
+        & TrustBundleStore & SealedRowStore
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -66,6 +70,10 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .keysComeBack: try await Self.keysComeBack(store)
         case .keysOnce: try await Self.keysOnce(store)
         case .keysAllOrNone: try await Self.keysAllOrNone(store)
+        case .keysChange: try await Self.keysChange(store)
+        case .keysChangeWhole: try await Self.keysChangeWhole(store)
+        case .keysChangeOnce: try await Self.keysChangeOnce(store)
+        case .rowsAreResealed: try await Self.rowsAreResealed(store)
         case .issuersBind: try await Self.issuersBind(store)
         case .issuersAtomic: try await Self.issuersAtomic(store)
         case .issuersExact: try await Self.issuersExact(store)
@@ -176,6 +184,7 @@ extension StoreConformance {
         let impossible = [
             [Sample.key("k1", .active), Sample.key("k2", .active)],
             [Sample.key("k1", .active), Sample.key("k1", .staged)],
+            [Sample.key("k1", .active), Sample.key("k2", .staged), Sample.key("k3", .staged)],
         ]
         for keys in impossible {
             try await expect(.conflict, "two active keys, or one key twice") { () async throws(StoreFailure) in

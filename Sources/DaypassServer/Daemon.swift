@@ -18,10 +18,13 @@ struct Daemon: Sendable {
     private let trustBundles: TrustBundles
     private let bundleEndpoints: [EndpointBundle]
     private let state: StateHolder
+    /// Moves the signing keys.
+    let rotation: KeyRotation
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
+    private let signingKeyMetrics = SigningKeyMetrics()
     private let logger: Logger
 
     /// Opens everything that serving needs.
@@ -40,8 +43,11 @@ struct Daemon: Sendable {
         do {
             lastRecord = try await store.lastAuditTime()
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
-            let keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
-            state = StateHolder(BrokerState(keyRing: keyRing))
+            let keys = try await store.signingKeys()
+            state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
+            rotation = try KeyRotation(
+                store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
+                lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
             let resolver = SystemResolver()
@@ -116,7 +122,8 @@ struct Daemon: Sendable {
     ) async throws {
         let (state, bundles) = (state, trustBundles)
         let metrics = BrokerMetrics(
-            configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics)
+            configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics,
+            signingKeys: signingKeyMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
@@ -151,6 +158,7 @@ struct Daemon: Sendable {
                     pruning: StorePruning(
                         store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
                         logger: logger)),
+                KeyRotationService(rotation: rotation),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
                 BundleEndpointPoller(bundleEndpoints, logger: logger),

@@ -42,10 +42,11 @@ enum Installation {
         let store = try Daemon.openStore(configuration, .creating, logger)
         do {
             let existing = try await store.signingKeys()
-            let (masterKey, line) = try masterKey(in: configuration.masterKeyFile, thatSealed: existing)
+            let (masterKey, line) = try masterKey(
+                in: configuration.masterKeyFile, thatSealed: existing.filter(\.state.isPublished))
             lines.append(line)
             lines += try await makeKeys(
-                in: store, at: path, existing, masterKey, configuration.tokens.signingAlgorithm, clock)
+                in: store, at: path, existing, masterKey, configuration.tokens.signing.algorithm, clock)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
@@ -78,7 +79,7 @@ enum Installation {
     ) async throws -> [String] {
         guard existing.isEmpty else {
             _ = try KeyRing(opening: existing, with: masterKey)
-            return ["kept \(existing.count) signing keys in \(path)"]
+            return ["kept \(existing.count { $0.state.isPublished }) signing keys in \(path)"]
         }
         let keys = try [SigningKeyRecord.State.active, .staged].map {
             try SigningKey.generate(algorithm, state: $0, sealedWith: masterKey, at: clock.now)

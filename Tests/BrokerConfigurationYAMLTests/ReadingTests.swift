@@ -15,7 +15,9 @@ import Testing
         #expect(configuration.server.trustedProxies.map(\.description) == ["127.0.0.1"])
         #expect(configuration.tokens.issuer == "https://daypass.example.com")
         #expect(configuration.tokens.audiences == ["https://gateway.example.com", "other"])
-        #expect(configuration.tokens.signingAlgorithm == .ES256)
+        #expect(configuration.tokens.signing.algorithm == .ES256)
+        #expect(configuration.tokens.signing.rotateEvery == .seconds(7 * 86_400))
+        #expect(configuration.tokens.signing.publishLead == .seconds(3600))
         #expect(configuration.verify.requireScope)
         #expect(!configuration.verify.requireModel)
         #expect(configuration.audit.claims == .matched)
@@ -50,7 +52,7 @@ import Testing
               telemetry: {listen: "0.0.0.0:9000"}
               admin: {socket: data/admin.sock}
               limits: {connections: 7, exchanges_per_second_per_address: 50}
-            tokens: {issuer: "https://tokens.example.com", audiences: [a, b], signing: {algorithm: EdDSA}}
+            tokens: {issuer: "https://tokens.example.com", audiences: [a, b], signing: {algorithm: EdDSA, rotate_every: 1h, publish_lead: 10m}}
             verify: {require_scope: false, require_model: true}
             store: {sqlite: /srv/daypass.db}
             audit: {claims: all, retention: 90d}
@@ -85,7 +87,9 @@ import Testing
         #expect(configuration.server.limits.exchangesPerSecondPerAddress == 50)
         #expect(configuration.server.trustedProxies.map(\.description) == ["127.0.0.1", "fd00::/8"])
         #expect(configuration.tokens.issuer == "https://tokens.example.com")
-        #expect(configuration.tokens.signingAlgorithm == .EdDSA)
+        #expect(configuration.tokens.signing.algorithm == .EdDSA)
+        #expect(configuration.tokens.signing.rotateEvery == .seconds(3600))
+        #expect(configuration.tokens.signing.publishLead == .seconds(600))
         #expect(!configuration.verify.requireScope)
         #expect(configuration.verify.requireModel)
         #expect(configuration.audit.claims == .all)

@@ -277,10 +277,23 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
+        ("{rotate_every: 59m}", "3:50: expected a duration of at least 1h"),
+        ("{rotate_every: 366d}", "3:50: expected a duration of at most 365d"),
+        ("{rotate_every: 7}", "3:50: \(duration)"),
+        ("{publish_lead: 599s}", "3:50: expected a duration of at least 10m"),
+        ("{publish_lead: 8d}", "3:50: expected a duration of at most 7d"),
+        ("{publish_lead: 7d}", "3:50: expected a duration of less than rotate_every, which is 7d"),
+        ("{rotate_every: 1h}", "3:50: expected a duration of more than publish_lead, which is 1h"),
+        ("{rotate_every: 2h, publish_lead: 2h}", "3:68: expected a duration of less than rotate_every, which is 2h"),
+        ("{rotate_evry: 2h}", #"3:36: unknown key "rotate_evry"; did you mean "rotate_every"?"#),
+    ])
+    func `a rotation that gateways could not follow`(written: String, error: String) {
+        #expect(SampleConfiguration.errors([3: "tokens: {audiences: [a], signing: \(written)}"]) == [error])
+    }
+
+    @Test(arguments: [
         ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
-        ("tokens: {audiences: [a], signing: {rotate_every: 7d}}", 36),
-        ("tokens: {audiences: [a], signing: {publish_lead: 1h}}", 36),
         ("server: {telemetry: {tls: {}}}", 22),
         ("rules: [{grant: {limits: {}}}]", 18),
         ("rules: [{grant: {explain_to_caller: true}}]", 18),

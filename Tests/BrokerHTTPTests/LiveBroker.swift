@@ -19,6 +19,7 @@ struct LiveBroker: HTTPOrigin {
     let telemetry: String
     let issuer: TestIssuer
     let store: any ExchangeStore
+    let state: StateHolder
 
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
@@ -34,7 +35,7 @@ struct LiveBroker: HTTPOrigin {
             exchangesUnderWay: exchangesUnderWay)
         let configuration = try configuration(issuer, verify, limits, trustedProxies)
         let clock = SystemClock()
-        let ring = try keyRing()
+        let state = StateHolder(BrokerState(keyRing: try keyRing()))
         let trusted = try configuration.issuers.map {
             TrustedIssuer(
                 configuration: $0, keys: IssuerKeys(name: $0.name, keys: try issuer.keySet, clock: clock))
@@ -42,17 +43,17 @@ struct LiveBroker: HTTPOrigin {
         var logger = log?.logger ?? Logger(label: "test")
         if log == nil { logger.logLevel = .critical }
         let mint = TokenMint(
-            issuer: configuration.tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+            issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
         let verifier = TokenVerifier(
-            tokens: configuration.tokens, policy: verify, state: { BrokerState(keyRing: ring) })
+            tokens: configuration.tokens, policy: verify, state: { state.current })
         let server = BrokerServer(
             configuration: configuration,
             exchange: TokenExchange(
                 authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
                 store: store, keptClaims: .matched, clock: clock, logger: logger),
             verifier: verifier,
-            state: { BrokerState(keyRing: ring) }, issuers: trusted, clock: clock, storeOutage: storeOutage,
+            state: { state.current }, issuers: trusted, clock: clock, storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
             connectionBounds: connectionBounds
         ) { listens.yield(($0, $1.port ?? 0)) }
@@ -68,7 +69,8 @@ struct LiveBroker: HTTPOrigin {
                 }
                 let broker = LiveBroker(
                     origin: "http://127.0.0.1:\(ports[.public] ?? 0)",
-                    telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store)
+                    telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store,
+                    state: state)
                 let outcome = await Result { try await body(broker) }
                 await group.triggerGracefulShutdown()
                 try outcome.get()

@@ -43,6 +43,49 @@ import Testing
         await store.close()
     }
 
+    @Test func `a revoked signing key stays out while the disk is full, and is recorded when it is not`() async throws {
+        let store = try folder.open()
+        let masterKey = try MasterKey.generate().0
+        let keys = try [SigningKeyRecord.State.active, .staged].map {
+            try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: Sample.time)
+        }
+        try await store.insertFirstSigningKeys(keys)
+        let holder = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
+        let rotation = try KeyRotation(
+            store, holding: keys, sealedWith: masterKey, SigningConfiguration(), publishingIn: holder,
+            clock: ManualClock(), logger: .silent)
+        let caller = Caller.socket(uid: 0, loginUID: nil, pid: 1)
+        try await limitPages(of: store, toThoseInUseAnd: 0)
+        // Rows of pages that are there still fit; those that a ring of many keys needs do not.
+        var refusal: KeyRotationFailure?
+        while refusal == nil {
+            do {
+                _ = try await rotation.rotate(force: true, by: caller)
+            } catch {
+                refusal = error
+            }
+        }
+        guard case .store(let failure) = refusal else {
+            Issue.record("refused otherwise: \(String(describing: refusal))")
+            return
+        }
+        #expect(failure.cause == "database or disk is full (SQLite code 13)")
+        let active = holder.current.keyRing.active.jwk.keyID
+        #expect(try await store.signingKeys().first { $0.state == .active }?.keyID == active)
+
+        let revoked = try await rotation.revoke(active, by: caller)
+        #expect(!revoked.isDurable)
+        #expect(holder.current.keyRing.published[active] == nil)
+        #expect(try await store.signingKeys().first { $0.keyID == active }?.state == .active)
+        try await limitPages(of: store, toThoseInUseAnd: 1_000_000)
+        await rotation.tick()
+        #expect(try await store.signingKeys().first { $0.keyID == active }?.state == .compromised)
+        #expect(
+            try await store.signingKeys().first { $0.state == .active }?.keyID
+                == holder.current.keyRing.active.jwk.keyID)
+        await store.close()
+    }
+
     @Test func `what another program has locked is unavailable until it is free again`() async throws {
         let store = try folder.open()
         let other = try folder.connect()

@@ -2,10 +2,11 @@ import Foundation
 
 /// Where the programs are that the tests run.
 enum Programs {
-    /// The binaries that were built with the tests.
     static let daypassd = built("daypassd")
     static let daypass = built("daypass")
+    static let rotationLoop = built("RotationLoop")
 
+    /// A binary that was built with the tests.
     private static func built(_ name: String) -> String {
         let folder = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
         let candidates = [

@@ -14,6 +14,18 @@ package struct AuditEvent: Sendable {
         case exchangeRefused = "exchange.refused"
         /// Rows that had been kept for `audit.retention` were deleted, in the transaction that made this record.
         case recordsDeleted = "records.deleted"
+        /// The staged signing key became active, the active one began to retire, and a new one was staged.
+        case keyRotated = "key.rotated"
+        /// A signing key that was retiring became active again, or the staged one became it by name.
+        case keyActivated = "key.activated"
+        /// A signing key was staged where there was none.
+        case keyStaged = "key.staged"
+        /// A signing key was retired: all that it had signed has expired.
+        case keyRetired = "key.retired"
+        /// A signing key is compromised: it is published no more, and what it signed is refused.
+        case keyRevoked = "key.revoked"
+        /// A secret was sealed anew, under another master key.
+        case secretResealed = "secret.resealed"
     }
 
     package let time: Date

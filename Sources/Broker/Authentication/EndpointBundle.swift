@@ -212,6 +212,6 @@ extension EndpointBundle {
 
     /// With the endpoint, so that what one served does not open as another's.
     private var place: SealedPlace {
-        SealedPlace(purpose: "trust-bundle", table: "trust_bundles", id: "\(trustDomain) \(endpoint)", version: 1)
+        TrustBundleRecord.place(of: trustDomain, from: endpoint)
     }
 }

@@ -43,12 +43,38 @@ package struct TokenConfiguration: Sendable {
     package var issuer: ExactString
     /// What a grant may name as `aud`; the first is the default. Never empty.
     package var audiences: [ExactString]
-    package var signingAlgorithm: JWSAlgorithm
+    package var signing: SigningConfiguration
 
-    package init(issuer: ExactString, audiences: [ExactString], signingAlgorithm: JWSAlgorithm = .ES256) {
+    package init(
+        issuer: ExactString, audiences: [ExactString], signing: SigningConfiguration = SigningConfiguration()
+    ) {
         self.issuer = issuer
         self.audiences = audiences
-        self.signingAlgorithm = signingAlgorithm
+        self.signing = signing
+    }
+}
+
+/// What gateway tokens are signed with, and for how long with one key.
+package struct SigningConfiguration: Sendable {
+    /// Of `rotateEvery`.
+    package static let rotations: ClosedRange<Duration> = .seconds(3600) ... .seconds(365 * 86_400)
+    /// Of `publishLead`: at least twice as long as a key set may be cached.
+    package static let leads: ClosedRange<Duration> = .seconds(600) ... .seconds(7 * 86_400)
+
+    /// ES256 or EdDSA. Of keys that are made from now on; those that are there keep theirs.
+    package var algorithm: JWSAlgorithm
+    /// For how long a key signs before the next one takes its place.
+    package var rotateEvery: Duration
+    /// For how long a key is published before it signs. Less than `rotateEvery`.
+    package var publishLead: Duration
+
+    package init(
+        algorithm: JWSAlgorithm = .ES256, rotateEvery: Duration = .seconds(7 * 86_400),
+        publishLead: Duration = .seconds(3600)
+    ) {
+        self.algorithm = algorithm
+        self.rotateEvery = rotateEvery
+        self.publishLead = publishLead
     }
 }
 

@@ -10,20 +10,30 @@ package struct KeyRing: Sendable {
     /// The JWK Set (RFC 7517 §5) of the published keys, oldest first, as JSON.
     package let jwks: [UInt8]
 
+    /// Those of the published keys, each once, in the order of their names.
+    package let algorithms: [JWSAlgorithm]
+
+    /// - Parameters:
+    ///   - keys: oldest first; those whose state is not published are left out.
+    ///   - hidden: the active key where it may not be published: what it signs nobody accepts.
     /// - Throws: unless exactly one key is active.
-    package init(_ keys: [SigningKey]) throws(KeyRingFailure) {
+    package init(_ keys: [SigningKey], hiding hidden: ExactString? = nil) throws(KeyRingFailure) {
         let active = keys.filter { $0.state == .active }
         guard active.count == 1 else { throw .activeKeys(active.count) }
         self.active = active[0]
-        published = Dictionary(keys.map { ($0.jwk.keyID, $0.jwk) }) { first, _ in first }
-        jwks = JSONValue.object(["keys": .array(keys.map { .object($0.jwk.json) })]).encoded()
+        let published = keys.filter { $0.state.isPublished && $0.jwk.keyID != hidden }.map(\.jwk)
+        self.published = Dictionary(published.map { ($0.keyID, $0) }) { first, _ in first }
+        jwks = JSONValue.object(["keys": .array(published.map { .object($0.json) })]).encoded()
+        algorithms = Set(published.compactMap(\.algorithm)).sorted { $0.rawValue < $1.rawValue }
     }
 
     /// The ring that the records hold.
     /// - Throws: at the first record that does not open with `masterKey` or does not hold the key that it names.
     package init(opening records: [SigningKeyRecord], with masterKey: MasterKey) throws(KeyRingFailure) {
         var keys: [SigningKey] = []
-        for record in records { keys.append(try SigningKey(opening: record, with: masterKey)) }
+        for record in records where record.state.isPublished {
+            keys.append(try SigningKey(opening: record, with: masterKey))
+        }
         try self.init(keys)
     }
 }
@@ -50,7 +60,8 @@ package struct SigningKey: Sendable {
             let keyID = JWK.thumbprint(of: key.publicKey)
             return SigningKeyRecord(
                 keyID: keyID, algorithm: algorithm, state: state,
-                sealed: try masterKey.seal(key.pkcs8(), for: place(of: keyID)), masterKeyID: masterKey.id, created: now)
+                sealed: try masterKey.seal(key.pkcs8(), for: place(of: keyID)), masterKeyID: masterKey.id, created: now,
+                activated: state == .active ? now : nil)
         } catch let failure as KeyFailure {
             throw .generation(failure.description)
         } catch {
@@ -71,7 +82,18 @@ package struct SigningKey: Sendable {
         signer = JWSSigner(key: key, keyID: record.keyID, algorithm: record.algorithm, type: GatewayToken.type)
     }
 
-    private static func place(of keyID: ExactString) -> SealedPlace {
+    private init(state: SigningKeyRecord.State, jwk: JWK, signer: JWSSigner) {
+        self.state = state
+        self.jwk = jwk
+        self.signer = signer
+    }
+
+    /// The same key in another state.
+    func moved(to state: SigningKeyRecord.State) -> SigningKey {
+        SigningKey(state: state, jwk: jwk, signer: signer)
+    }
+
+    static func place(of keyID: ExactString) -> SealedPlace {
         SealedPlace(purpose: "signing-key", table: "signing_keys", id: keyID.string, version: 1)
     }
 }

@@ -37,6 +37,10 @@ package struct TrustBundleRecord: Sendable, Hashable {
         self.updated = updated
     }
 
+    static func place(of trustDomain: TrustDomain, from endpoint: ExactString) -> SealedPlace {
+        SealedPlace(purpose: "trust-bundle", table: "trust_bundles", id: "\(trustDomain) \(endpoint)", version: 1)
+    }
+
     /// Whether the same endpoint's `next` may take its place.
     package func mayBecome(_ next: TrustBundleRecord) -> Bool {
         guard endpoint == next.endpoint, let sequence else { return true }

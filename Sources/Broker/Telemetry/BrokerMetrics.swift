@@ -10,22 +10,25 @@ package struct BrokerMetrics: Sendable {
     package let store: StoreMetrics
     package let requests: RequestMetrics
     package let tls = TLSMetrics()
+    package let signingKeys: SigningKeyMetrics
     private let issuers: IssuerKeysMetrics
     private let trustBundles: TrustBundleMetrics?
     private let process: ProcessMetrics
 
     /// - Parameters:
     ///   - store: those that the store itself was given.
+    ///   - signingKeys: those that the rotation was given.
     ///   - start: of the process.
     package init(
         _ configuration: BrokerConfiguration, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
-        store: StoreMetrics = StoreMetrics(),
+        store: StoreMetrics = StoreMetrics(), signingKeys: SigningKeyMetrics = SigningKeyMetrics(),
         start: Date = Date()
     ) {
         let names = configuration.issuers.map(\.name) + configuration.trustDomains.map { IssuerName($0.name) }
         exchange = ExchangeMetrics(issuers: names, rules: configuration.rules.rules)
         verify = VerifyMetrics()
         self.store = store
+        self.signingKeys = signingKeys
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
         self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
@@ -35,7 +38,9 @@ package struct BrokerMetrics: Sendable {
     /// The text of a scrape, as of now. Does not suspend; observers do not wait for it.
     package func text() -> [UInt8] {
         var text = MetricText()
-        let sources: [(any MetricSource)?] = [exchange, verify, store, requests, tls, issuers, trustBundles, process]
+        let sources: [(any MetricSource)?] = [
+            exchange, verify, store, signingKeys, requests, tls, issuers, trustBundles, process,
+        ]
         for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(
             "daypass_metrics_series_omitted", .gauge,

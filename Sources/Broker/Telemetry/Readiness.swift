@@ -7,18 +7,22 @@ package struct Readiness: Sendable {
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles?
     private let tls: TLSMetrics?
+    private let signingKeys: SigningKeyMetrics?
     private let storeOutage: @Sendable () async -> Outage?
 
     /// - Parameters:
     ///   - tls: of the public listener; nil for plain HTTP.
+    ///   - signingKeys: our own; nil where nothing rotates them.
     ///   - storeOutage: since when and why the store does not record, if it does not.
     package init(
         issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil, tls: TLSMetrics? = nil,
+        signingKeys: SigningKeyMetrics? = nil,
         storeOutage: @escaping @Sendable () async -> Outage?
     ) {
         self.issuers = issuers
         self.trustBundles = trustBundles
         self.tls = tls
+        self.signingKeys = signingKeys
         self.storeOutage = storeOutage
     }
 
@@ -61,7 +65,22 @@ package struct Readiness: Sendable {
             _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
         }
         if let certificate = tls?.certificate { _ = json.append("tls", .object(Self.json(certificate))) }
+        if let keys = signingKeys, keys.activated != nil {
+            _ = json.append("signing_keys", .object(Self.json(keys)))
+        }
         return json
+    }
+
+    /// For information: the active key signs on, whatever becomes of the next one.
+    private static func json(_ keys: SigningKeyMetrics) -> JSONObject {
+        var state: JSONObject = [:]
+        if let activated = keys.activated { _ = state.append("active_since", time(activated)) }
+        if let next = keys.nextRotation { _ = state.append("next_rotation", time(next)) }
+        if let failure = keys.failure {
+            _ = state.append("last_error", .string(ExactString(failure.cause)))
+            _ = state.append("failing_since", time(failure.since))
+        }
+        return state
     }
 
     /// For information: whatever its state, the listener answers with the certificate that it has.

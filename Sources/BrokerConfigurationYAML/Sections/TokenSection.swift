@@ -13,10 +13,9 @@ struct TokenSection {
         let audiences = fields.required("audiences").flatMap {
             Self.audiences($0, issuer: issuer, problems)
         }
-        let algorithm = fields["signing"].map { Self.algorithm($0, problems) } ?? .ES256
-        guard let issuer, let audiences, let algorithm else { return nil }
-        configuration = TokenConfiguration(
-            issuer: ExactString(issuer), audiences: audiences, signingAlgorithm: algorithm)
+        let signing = fields["signing"].map { SigningSection.read($0, problems) } ?? SigningConfiguration()
+        guard let issuer, let audiences, let signing else { return nil }
+        configuration = TokenConfiguration(issuer: ExactString(issuer), audiences: audiences, signing: signing)
     }
 
     private static func audiences(_ node: YAMLNode, issuer: String?, _ problems: Problems) -> [ExactString]? {
@@ -30,14 +29,6 @@ struct TokenSection {
             }
             return audience
         }
-    }
-
-    private static func algorithm(_ node: YAMLNode, _ problems: Problems) -> JWSAlgorithm? {
-        let fields = Fields(
-            node, "tokens.signing", known: ["algorithm"], later: ["rotate_every", "publish_lead"], problems: problems)
-        guard let fields else { return nil }
-        guard let algorithm = fields["algorithm"] else { return .ES256 }
-        return algorithm.choice(problems, of: ["ES256": .ES256, "EdDSA": .EdDSA])
     }
 }
 

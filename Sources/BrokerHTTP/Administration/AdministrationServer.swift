@@ -60,7 +60,7 @@ package struct AdministrationServer: Sendable {
             return
         }
         let certificates = PresentedCertificates(
-            proxies: TrustedProxies([]), forwardingIn: nil,
+            proxies: TrustedProxies([]), forwarding: nil,
             certificates: trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none,
             clock: clock)
         let shares = ConnectionShares(

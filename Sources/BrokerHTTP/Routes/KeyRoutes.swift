@@ -7,11 +7,15 @@ import OpenSSL
 /// What gateways and clients read to find and check us: `GET /oauth/jwks` (RFC 7517 §5) and the metadata (RFC 8414 §3).
 struct KeyRoutes: Sendable {
     private let state: @Sendable () -> BrokerState
-    private let metadata: [UInt8]
+    /// By the algorithms of the published keys.
+    private let metadata: [[JWSAlgorithm]: [UInt8]]
 
     init(configuration: BrokerConfiguration, state: @escaping @Sendable () -> BrokerState) {
         self.state = state
-        metadata = Self.metadata(configuration).encoded()
+        // Both while the keys of one algorithm make place for those of the other.
+        let possible: [[JWSAlgorithm]] = [[], [.ES256], [.EdDSA], [.ES256, .EdDSA]]
+        metadata = Dictionary(
+            uniqueKeysWithValues: possible.map { ($0, Self.metadata(configuration, signing: $0).encoded()) })
     }
 
     /// Five minutes of caching are far below the time for which a key is published before it signs.
@@ -20,7 +24,7 @@ struct KeyRoutes: Sendable {
     }
 
     func metadata(_ request: Request) -> Response {
-        document(metadata, type: "application/json", request)
+        document(metadata[state().keyRing.algorithms] ?? [], type: "application/json", request)
     }
 
     private func document(_ bytes: [UInt8], type: String, _ request: Request) -> Response {
@@ -40,12 +44,13 @@ struct KeyRoutes: Sendable {
         }
     }
 
-    private static func metadata(_ configuration: BrokerConfiguration) -> JSONObject {
+    private static func metadata(_ configuration: BrokerConfiguration, signing algorithms: [JWSAlgorithm]) -> JSONObject
+    {
         let base = configuration.server.publicURL
         func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
         let takesCertificates = configuration.requestsClientCertificates
         let grantTypes = GrantType.allCases.filter { takesCertificates || $0 != .clientCredentials }
-        let algorithm = JSONValue.string(ExactString(configuration.tokens.signingAlgorithm.rawValue))
+        let algorithms = algorithms.map { JSONValue.string(ExactString($0.rawValue)) }
         var json: JSONObject = [
             "issuer": .string(configuration.tokens.issuer),
             "token_endpoint": url("/oauth/token"),
@@ -58,7 +63,7 @@ struct KeyRoutes: Sendable {
                 ? ["none", "tls_client_auth", "spiffe_x509"] : ["none"],
             // For readers of OpenID Connect Discovery, which requires these two.
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [algorithm],
+            "id_token_signing_alg_values_supported": .array(algorithms),
         ]
         // RFC 8705 §3.3
         if takesCertificates { _ = json.append("tls_client_certificate_bound_access_tokens", true) }

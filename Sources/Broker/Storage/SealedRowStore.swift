@@ -1,0 +1,49 @@
+package import JOSE
+import SPIFFE
+
+/// Where rows lie that only a master key opens.
+package protocol SealedRowStore: Sendable {
+    /// Every row that holds a secret.
+    func sealedRows() async throws(StoreFailure) -> [SealedRow]
+
+    /// Puts `sealed` in the place of what the row holds, and makes that and its audit record durable, both or neither.
+    /// - Throws: `.conflict` where the row is no longer what it was.
+    func reseal(
+        _ row: SealedRow, as sealed: [UInt8], under masterKeyID: ExactString, _ event: AuditEvent
+    ) async throws(StoreFailure)
+}
+
+/// A row that only a master key opens.
+package enum SealedRow: Sendable, Hashable {
+    case signingKey(SigningKeyRecord)
+    case trustBundle(TrustBundleRecord)
+
+    /// What the row is known by in its table.
+    package var id: ExactString {
+        switch self {
+        case .signingKey(let key): key.keyID
+        case .trustBundle(let bundle): bundle.trustDomain.name
+        }
+    }
+
+    package var sealed: [UInt8] {
+        switch self {
+        case .signingKey(let key): key.sealed
+        case .trustBundle(let bundle): bundle.sealed
+        }
+    }
+
+    package var masterKeyID: ExactString {
+        switch self {
+        case .signingKey(let key): key.masterKeyID
+        case .trustBundle(let bundle): bundle.masterKeyID
+        }
+    }
+
+    var place: SealedPlace {
+        switch self {
+        case .signingKey(let key): SigningKey.place(of: key.keyID)
+        case .trustBundle(let bundle): TrustBundleRecord.place(of: bundle.trustDomain, from: bundle.endpoint)
+        }
+    }
+}

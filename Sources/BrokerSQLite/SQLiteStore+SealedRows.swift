@@ -1,0 +1,45 @@
+package import Broker
+import FoundationEssentials
+import GRDB
+package import JOSE
+
+extension SQLiteStore: SealedRowStore {
+    package func sealedRows() async throws(StoreFailure) -> [SealedRow] {
+        try await perform("read sealed rows") { db in
+            let keys = try SigningKeyRecord.fetchAll(db).filter { !$0.sealed.isEmpty }
+            return try keys.map(SealedRow.signingKey) + TrustBundleRecord.fetchAll(db).map(SealedRow.trustBundle)
+        }
+    }
+
+    package func reseal(
+        _ row: SealedRow, as sealed: [UInt8], under masterKeyID: ExactString, _ event: AuditEvent
+    ) async throws(StoreFailure) {
+        let auditRow = AuditRow(event)
+        try await perform("seal a row anew") { db in
+            if db.isInsideTransaction { try db.rollback() }
+            try db.inTransaction(.immediate) {
+                try db.cachedStatement(sql: row.update).run { binder in
+                    binder.blob(sealed)
+                    binder.text(masterKeyID)
+                    binder.text(row.id)
+                    binder.blob(row.sealed)
+                }
+                guard db.changesCount == 1 else {
+                    throw StoreFailure(.conflict, "seal a row anew", cause: "it is no longer what it was")
+                }
+                try db.cachedStatement(sql: AuditRow.insertion).run(binding: auditRow.bind)
+                return .commit
+            }
+        }
+    }
+}
+
+extension SealedRow {
+    fileprivate var update: String {
+        switch self {
+        case .signingKey: "UPDATE signing_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
+        case .trustBundle:
+            "UPDATE trust_bundles SET sealed = ?, master_key_id = ? WHERE trust_domain = ? AND sealed = ?"
+        }
+    }
+}

@@ -1,0 +1,19 @@
+import Broker
+import ServiceLifecycle
+
+/// Has the signing keys moved when they are due, again and again.
+struct KeyRotationService: Service {
+    let rotation: KeyRotation
+    /// Ends early, with any error, when the task is cancelled.
+    var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await rotation.tick()
+                let pause = await rotation.interval
+                try? await sleep(pause)
+            }
+        }
+    }
+}
