@@ -21,15 +21,19 @@ extension SQLiteStore: SigningKeyStore {
                     throw StoreFailure(
                         .conflict, "insert the first signing keys", cause: "the store has signing keys already")
                 }
-                let statement = try db.cachedStatement(
-                    sql: """
-                        INSERT INTO signing_keys (key_id, algorithm, state, sealed, master_key_id, created)
-                        VALUES (?, ?, ?, ?, ?, ?)
-                        """)
-                for key in keys { try statement.run(binding: key.bind) }
+                for key in keys { try Self.insert(key, db) }
                 return .commit
             }
         }
+    }
+
+    static func insert(_ key: SigningKeyRecord, _ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO signing_keys (key_id, algorithm, state, sealed, master_key_id, created)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """
+        ).run(binding: key.bind)
     }
 }
 

@@ -49,6 +49,7 @@ enum Schema {
     private static let migrations: [@Sendable (Database) throws -> Void] = [
         { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
         { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
+        { try $0.execute(sql: generation) },
     ]
 
     private static let firstTables =
@@ -125,6 +126,18 @@ enum Schema {
             master_key_id TEXT NOT NULL,
             updated INTEGER NOT NULL
         ) STRICT
+        """
+
+    /// What is true of the store as a whole, in one row; see `StoreGeneration`.
+    private static let generation =
+        """
+        CREATE TABLE store (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            generation INTEGER NOT NULL,
+            backed_up INTEGER,
+            restored INTEGER
+        ) STRICT;
+        INSERT INTO store (id, generation) VALUES (1, 1);
         """
 
     /// Audit records that are about no token have no issuer.

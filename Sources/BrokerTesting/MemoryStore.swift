@@ -6,7 +6,7 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore
+    TrustBundleStore, RestorableStore
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -15,6 +15,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var keys: [SigningKeyRecord] = []
         var issuers: [IssuerName: ExactString] = [:]
         var trustBundles: [TrustDomain: TrustBundleRecord] = [:]
+        var generation = StoreGeneration(number: 1)
         var outage: StoreFailure?
     }
 
@@ -157,6 +158,29 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 throw StoreFailure(.conflict, "insert the first signing keys", cause: "there are keys already")
             }
             state.keys = keys
+        }
+    }
+
+    package func generation() async throws(StoreFailure) -> StoreGeneration {
+        try whileReachable { $0.generation }
+    }
+
+    package func begin(
+        _ generation: StoreGeneration, with keys: [SigningKeyRecord], _ event: AuditEvent
+    ) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            let ids = Set((state.keys + keys).map(\.keyID))
+            guard generation.number > state.generation.number, ids.count == state.keys.count + keys.count else {
+                throw StoreFailure(.conflict, "begin a generation of the store", cause: "it cannot follow")
+            }
+            state.keys =
+                state.keys.map {
+                    SigningKeyRecord(
+                        keyID: $0.keyID, algorithm: $0.algorithm, state: .retired, sealed: $0.sealed,
+                        masterKeyID: $0.masterKeyID, created: $0.created)
+                } + keys
+            state.generation = generation
+            state.events.append(event)
         }
     }
 

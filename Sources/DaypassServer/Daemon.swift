@@ -20,6 +20,7 @@ struct Daemon: Sendable {
     private let state: StateHolder
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
+    private let generation: StoreGeneration
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
     private let logger: Logger
@@ -40,6 +41,7 @@ struct Daemon: Sendable {
         do {
             lastRecord = try await store.lastAuditTime()
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
+            generation = try await store.generation()
             let keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
             state = StateHolder(BrokerState(keyRing: keyRing))
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
@@ -126,7 +128,7 @@ struct Daemon: Sendable {
             certificates: X509SVIDAuthenticator { bundles.current }, rules: configuration.rules, mint: mint,
             verifier: verifier,
             store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
-            metrics: metrics.exchange)
+            metrics: metrics.exchange, restored: generation.restored)
         let (store, logger) = (store, logger)
         let certificate = try await serverCertificate(metrics)
         let tls = certificate.map { listener($0, metrics) }

@@ -56,13 +56,14 @@ import Testing
 
     @Test func `refuses a file of a newer version in words and leaves it alone`() async throws {
         await (try folder.open()).close()
-        try await folder.connect().write { try $0.execute(sql: "PRAGMA user_version = 7") }
+        try await folder.connect().write { try $0.execute(sql: "PRAGMA user_version = \(Schema.version + 1)") }
         let before = try folder.contents()
         for opening in [SQLiteStore.Opening.existing, .creating] {
             let failure = failure(opening)
             #expect(failure?.code == .unreadable)
             let expected =
-                "/daypass.db was made by a newer version of Daypass (schema 7; this one knows \(Schema.version))"
+                "/daypass.db was made by a newer version of Daypass (schema \(Schema.version + 1); "
+                + "this one knows \(Schema.version))"
             #expect(failure?.cause.hasSuffix(expected) == true)
         }
         #expect(try folder.contents() == before)

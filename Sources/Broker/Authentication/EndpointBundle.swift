@@ -212,6 +212,20 @@ extension EndpointBundle {
 
     /// With the endpoint, so that what one served does not open as another's.
     private var place: SealedPlace {
+        .bundle(of: trustDomain, endpoint)
+    }
+}
+
+extension SealedPlace {
+    fileprivate static func bundle(of trustDomain: TrustDomain, _ endpoint: ExactString) -> SealedPlace {
         SealedPlace(purpose: "trust-bundle", table: "trust_bundles", id: "\(trustDomain) \(endpoint)", version: 1)
+    }
+}
+
+extension TrustBundleRecord {
+    /// Whether `masterKey` sealed it, for this endpoint, and nothing changed it since.
+    package func opens(with masterKey: MasterKey) -> Bool {
+        self.masterKeyID == masterKey.id
+            && (try? masterKey.open(sealed, from: .bundle(of: trustDomain, endpoint))) != nil
     }
 }

@@ -15,8 +15,9 @@ package struct KeyRing: Sendable {
         let active = keys.filter { $0.state == .active }
         guard active.count == 1 else { throw .activeKeys(active.count) }
         self.active = active[0]
-        published = Dictionary(keys.map { ($0.jwk.keyID, $0.jwk) }) { first, _ in first }
-        jwks = JSONValue.object(["keys": .array(keys.map { .object($0.jwk.json) })]).encoded()
+        let current = keys.filter { $0.state != .retired }
+        published = Dictionary(current.map { ($0.jwk.keyID, $0.jwk) }) { first, _ in first }
+        jwks = JSONValue.object(["keys": .array(current.map { .object($0.jwk.json) })]).encoded()
     }
 
     /// The ring that the records hold.
@@ -58,7 +59,8 @@ package struct SigningKey: Sendable {
         }
     }
 
-    init(opening record: SigningKeyRecord, with masterKey: MasterKey) throws(KeyRingFailure) {
+    /// - Throws: `.otherMasterKey` or `.damaged`.
+    package init(opening record: SigningKeyRecord, with masterKey: MasterKey) throws(KeyRingFailure) {
         guard record.masterKeyID == masterKey.id else {
             throw .otherMasterKey(keyID: record.keyID, sealedWith: record.masterKeyID, have: masterKey.id)
         }

@@ -18,6 +18,8 @@ package struct SigningKeyRecord: Sendable, Hashable {
         case staged
         /// The one that signs.
         case active
+        /// Neither signs nor is published: its tokens are no longer good.
+        case retired
     }
 
     /// The key's RFC 7638 thumbprint.
