@@ -14,6 +14,8 @@ package struct AuditEvent: Sendable {
         case exchangeRefused = "exchange.refused"
         /// Rows that had been kept for `audit.retention` were deleted, in the transaction that made this record.
         case recordsDeleted = "records.deleted"
+        /// Other rules, issuers or trust domains came into force while the broker served.
+        case configurationReloaded = "configuration.reloaded"
         /// The store was restored from a backup, and every earlier token is dead.
         case storeRestored = "store.restored"
     }
