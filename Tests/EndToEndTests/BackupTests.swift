@@ -77,12 +77,13 @@ import Testing
         let (broker, issuer) = try await broker()
         let path = broker.workspace.path("backup.db")
         let load = Load()
-        let workers = (0..<8).map { worker in Task { try await load.run(broker, issuer, worker) } }
-        try await waitUntil("exchanges run") { load.sessions.count >= 50 }
-        let before = load.sessions
-        let made = try await daypassd(broker.workspace, "backup", path)
-        load.stop()
-        for worker in workers { try await worker.value }
+        let (made, before) = try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { load.stop() }
+            for worker in 0..<8 { group.addTask { try await load.run(broker, issuer, worker) } }
+            try await waitUntil("exchanges run", within: 60) { load.sessions.count >= 50 }
+            let before = load.sessions
+            return (try await daypassd(broker.workspace, "backup", path), before)
+        }
         #expect(made.status == 0, "\(made.error)")
         #expect(made.output.hasPrefix("wrote \(path) (0600): "), "\(made.output)")
         #expect(made.output.contains(" bytes, generation 1, last audit record 20"))

@@ -170,16 +170,19 @@ import Testing
         let setting = try await start()
         let (broker, load) = (setting.broker, Load())
         let issuer = setting.first
-        let workers = (0..<4).map { _ in Task { try await load.run(broker, issuer) } }
         let text = try String(contentsOf: broker.workspace.folder.appending(path: "daypass.yaml"), encoding: .utf8)
-        // Issuer and rule change together: each audience goes with one scope and one lifetime.
+        // Issuer and rule change together: each scope goes with one lifetime.
         let other = text.replacing(#""anthropic:messages", "anthropic:count_tokens""#, with: #""openai:responses""#)
             .replacing("ttl: 15m", with: "ttl: 5m").replacing("max_lifetime: 15m", with: "max_lifetime: 16m")
-        for round in 0..<100 {
-            try await setting.reload(round.isMultiple(of: 2) ? other : text, expecting: Self.done)
+        try await withThrowingDiscardingTaskGroup { group in
+            defer { load.stop() }
+            for _ in 0..<4 { group.addTask { try await load.run(broker, issuer) } }
+            for round in 0..<100 {
+                try await setting.reload(round.isMultiple(of: 2) ? other : text, expecting: Self.done)
+                let seen = min(round + 1, 2)
+                try await waitUntil("a request began since", within: 60) { load.counts.count >= seen }
+            }
         }
-        load.stop()
-        for worker in workers { try await worker.value }
         #expect(load.others == [])
         let seen = load.counts.keys.sorted()
         #expect(seen.count == 2 && seen[0].hasPrefix("anthropic:messages anthropic:count_tokens"), "\(load.counts)")
