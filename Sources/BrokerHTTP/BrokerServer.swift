@@ -15,6 +15,8 @@ package struct BrokerServer: Sendable {
     package let services: [any Service]
 
     /// - Parameters:
+    ///   - exchange: what each request goes through that begins at that moment.
+    ///   - issuers: those of the moment, for readiness.
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - tls: of the public listener; nil for plain HTTP.
@@ -23,8 +25,10 @@ package struct BrokerServer: Sendable {
     ///   - connectionBounds: what each connection to the public listener is given.
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
-        configuration: BrokerConfiguration, exchange: TokenExchange, verifier: TokenVerifier,
-        state: @escaping @Sendable () -> BrokerState, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
+        verifier: TokenVerifier,
+        state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
+        trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -47,7 +51,7 @@ package struct BrokerServer: Sendable {
                 verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
-                issuers: issuers, trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,
+                issuers: issuers(), trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,
                 storeOutage: storeOutage),
             metrics: metrics)
         var quiet = logger

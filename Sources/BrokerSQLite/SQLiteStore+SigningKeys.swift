@@ -63,7 +63,7 @@ extension SigningKeyRecord {
             stopped: try row.optionalDate(7), ended: try row.optionalDate(8))
     }
 
-    fileprivate func insert(_ db: Database) throws {
+    func insert(_ db: Database) throws {
         try db.cachedStatement(
             sql: """
                 INSERT INTO signing_keys
@@ -81,7 +81,7 @@ extension SigningKeyRecord {
         }
     }
 
-    fileprivate func update(_ db: Database) throws {
+    func update(_ db: Database) throws {
         try db.cachedStatement(
             sql: """
                 UPDATE signing_keys SET state = ?, sealed = ?, activated = ?, stopped = ?, ended = ? WHERE key_id = ?

@@ -29,6 +29,15 @@ extension SQLiteStore: TrustBundleStore {
         }
     }
 
+    /// What is kept of every trust domain.
+    package func trustBundles() async throws(StoreFailure) -> [TrustBundleRecord] {
+        try await perform("read trust bundles") { db in
+            let names = try Row.fetchCursor(db, sql: "SELECT trust_domain FROM trust_bundles ORDER BY trust_domain")
+                .mapToArray { try $0.requiredText(0) }
+            return try names.compactMap { try Self.record(of: TrustDomain(parsing: $0.string), db) }
+        }
+    }
+
     private static func record(of trustDomain: TrustDomain, _ db: Database) throws -> TrustBundleRecord? {
         let statement = try db.cachedStatement(
             sql: "SELECT endpoint, sequence, sealed, master_key_id, updated FROM trust_bundles WHERE trust_domain = ?")

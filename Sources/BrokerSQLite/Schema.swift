@@ -50,6 +50,7 @@ enum Schema {
         { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
         { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
         { try $0.execute(sql: keyTimes) },
+        { try $0.execute(sql: generation) },
     ]
 
     private static let firstTables =
@@ -136,6 +137,18 @@ enum Schema {
         ALTER TABLE signing_keys ADD COLUMN ended INTEGER;
         UPDATE signing_keys SET activated = created WHERE state = 'active';
         CREATE UNIQUE INDEX signing_keys_staged ON signing_keys (state) WHERE state = 'staged'
+        """
+
+    /// What is true of the store as a whole, in one row; see `StoreGeneration`.
+    private static let generation =
+        """
+        CREATE TABLE store (
+            id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+            generation INTEGER NOT NULL,
+            backed_up INTEGER,
+            restored INTEGER
+        ) STRICT;
+        INSERT INTO store (id, generation) VALUES (1, 1);
         """
 
     /// Audit records that are about no token have no issuer.

@@ -6,7 +6,7 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore, SealedRowStore
+    TrustBundleStore, SealedRowStore, RestorableStore
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -15,6 +15,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var keys: [SigningKeyRecord] = []
         var issuers: [IssuerName: ExactString] = [:]
         var trustBundles: [TrustDomain: TrustBundleRecord] = [:]
+        var generation = StoreGeneration(number: 1)
         var outage: StoreFailure?
     }
 
@@ -200,6 +201,24 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                     trustDomain: bundle.trustDomain, endpoint: bundle.endpoint, sequence: bundle.sequence,
                     sealed: sealed, masterKeyID: masterKeyID, updated: bundle.updated)
             }
+            state.events.append(event)
+        }
+    }
+
+    package func generation() async throws(StoreFailure) -> StoreGeneration {
+        try whileReachable { $0.generation }
+    }
+
+    package func begin(
+        _ generation: StoreGeneration, with keys: [SigningKeyRecord], _ event: AuditEvent
+    ) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            let ids = Set((state.keys + keys).map(\.keyID))
+            guard generation.number > state.generation.number, ids.count == state.keys.count + keys.count else {
+                throw StoreFailure(.conflict, "begin a generation of the store", cause: "it cannot follow")
+            }
+            state.keys = state.keys.map { $0.outOfUse(at: event.time) } + keys
+            state.generation = generation
             state.events.append(event)
         }
     }

@@ -30,7 +30,9 @@ package enum Sample {
     package static func use(
         of token: UInt8 = 1, atMost maximumUses: Int, expires: Date = time.addingTimeInterval(330)
     ) -> SubjectTokenUse {
-        SubjectTokenUse(key: [UInt8](repeating: token, count: 32), expires: expires, maximumUses: maximumUses)
+        SubjectTokenUse(
+            key: [UInt8](repeating: token, count: 32), expires: expires,
+            notIssuedBefore: expires.addingTimeInterval(-330), maximumUses: maximumUses)
     }
 
     package static func grant(session: String, details: JSONObject = ["claims": ["sub": "repo:acme/app"]])

@@ -38,9 +38,11 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case bundlesComeBack = "the last bundle of a trust domain comes back value for value, and no other does"
     case bundlesNeverGoBack = "a bundle of a lower sequence, or of none, takes nothing's place"
     case bundlesOfEndpoints = "a bundle of another endpoint takes the place of any"
+    case generationBegins = "a new generation retires every key, adds its own and is recorded, all or nothing"
+    case generationGoesOn = "a generation never goes back"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
-        & TrustBundleStore & SealedRowStore
+        & TrustBundleStore & SealedRowStore & RestorableStore
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -80,6 +82,8 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .bundlesComeBack: try await Self.bundlesComeBack(store)
         case .bundlesNeverGoBack: try await Self.bundlesNeverGoBack(store)
         case .bundlesOfEndpoints: try await Self.bundlesOfEndpoints(store)
+        case .generationBegins: try await Self.generationBegins(store)
+        case .generationGoesOn: try await Self.generationGoesOn(store)
         }
     }
 }

@@ -14,26 +14,32 @@ import UnixSignals
 struct Daemon: Sendable {
     let store: SQLiteStore
     private let configuration: BrokerConfiguration
-    private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles
-    private let bundleEndpoints: [EndpointBundle]
+    /// At start.
+    private let policy: Policy
+    private let maker: PolicyMaker
+    private let reading: Reloader.Reading?
     private let state: StateHolder
     /// Moves the signing keys.
     let rotation: KeyRotation
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
+    private let generation: StoreGeneration
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
     private let signingKeyMetrics = SigningKeyMetrics()
     private let logger: Logger
 
     /// Opens everything that serving needs.
-    /// - Parameter acceptsEarlierClock: whether to serve also where the clock is behind the audit record.
+    /// - Parameters:
+    ///   - acceptsEarlierClock: whether to serve also where the clock is behind the audit record.
+    ///   - reading: reads the configuration again, on SIGHUP; nil where it is not in a file.
     /// - Throws: a `CommandFailure` that says what is missing or damaged; nothing is left open then.
     init(
         _ configuration: BrokerConfiguration, clock: any BrokerClock = SystemClock(), acceptsEarlierClock: Bool = false,
-        logger: Logger
+        reading: Reloader.Reading? = nil, logger: Logger
     ) async throws {
+        self.reading = reading
         self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
         trustBundles = TrustBundles(configuration.trustDomains, clock: clock)
@@ -43,44 +49,19 @@ struct Daemon: Sendable {
         do {
             lastRecord = try await store.lastAuditTime()
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
+            generation = try await store.generation()
             let keys = try await store.signingKeys()
             state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
             rotation = try KeyRotation(
                 store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
                 lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
-            let names = configuration.issuers.map { ($0.name, $0.issuer) }
-            try await store.bind(Dictionary(uniqueKeysWithValues: names))
-            let resolver = SystemResolver()
-            let fetcher = GuardedFetcher(resolver: resolver)
-            issuers = try configuration.issuers.map { try TrustedIssuer($0, fetcher: fetcher, clock: clock) }
-            bundleEndpoints = try await Self.endpoints(
-                of: configuration.trustDomains, trustBundles, resolver, store, masterKey, clock, logger)
+            maker = PolicyMaker(
+                trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
+            policy = try await maker.policy(of: self.configuration)
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
         }
-    }
-
-    /// The bundles that come from endpoints, each as it was at the last stop.
-    private static func endpoints(
-        of trustDomains: [TrustDomainConfiguration], _ bundles: TrustBundles, _ resolver: SystemResolver,
-        _ store: SQLiteStore, _ masterKey: MasterKey, _ clock: any BrokerClock, _ logger: Logger
-    ) async throws -> [EndpointBundle] {
-        var endpoints: [EndpointBundle] = []
-        for domain in trustDomains {
-            guard case .endpoint(let endpoint) = domain.bundle else { continue }
-            let fetcher = try endpoint.fetcher(resolver: resolver, bundles: { bundles.current }, clock: clock)
-            var bundle = EndpointBundle(
-                domain.name, endpoint, fetcher: fetcher, bundles: bundles, store: store, masterKey: masterKey,
-                clock: clock)
-            if let reason = try await bundle.restore() {
-                logger.warning(
-                    "a stored trust bundle cannot be used: the endpoint is asked for one",
-                    metadata: ["trust_domain": "\(domain.name)", "reason": "\(reason)"])
-            }
-            endpoints.append(bundle)
-        }
-        return endpoints
     }
 
     /// The configuration with no more connections than the process may have files open: beyond that no listener, not
@@ -120,27 +101,33 @@ struct Daemon: Sendable {
         stoppingOnSignals: Bool,
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
-        let (state, bundles) = (state, trustBundles)
+        let (state, bundles, issuers) = (state, trustBundles, Published(policy.issuers))
         let metrics = BrokerMetrics(
-            configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics,
+            configuration, issuers: issuers.current, trustBundles: trustBundles, store: storeMetrics,
             signingKeys: signingKeyMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
-        let exchange = TokenExchange(
-            authenticator: JWTAuthenticator(
-                issuers, svids: JWTSVIDAuthenticator(configuration.trustDomains) { bundles.current }),
-            certificates: X509SVIDAuthenticator { bundles.current }, rules: configuration.rules, mint: mint,
-            verifier: verifier,
-            store: store, keptClaims: configuration.audit.claims, clock: clock, logger: logger,
-            metrics: metrics.exchange)
+        let decide = exchanges(mint, verifier, metrics)
+        let exchange = Published(decide(policy))
+        let (sources, changes) = AsyncStream<[Source]>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        changes.yield(maker.sources(of: policy))
+        let reloader = reading.map { [maker] reading in
+            Reloader(policy, read: reading, maker: maker) { next in
+                metrics.exchange.configure(
+                    issuers: next.configuration.issuerNames, rules: next.configuration.rules.rules)
+                exchange.replace(with: decide(next))
+                issuers.replace(with: next.issuers)
+                changes.yield(maker.sources(of: next))
+            }
+        }
         let (store, logger) = (store, logger)
         var certificate: ServerCertificate?
         if let tls = configuration.server.publicTLS { certificate = try await serverCertificate(tls, metrics.tls) }
         let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
-            configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current },
-            issuers: issuers,
+            configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
+            issuers: issuers.current,
             trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger, tls: tls
@@ -149,7 +136,7 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
-        let administration = try await administrationServices(verifier)
+        let administration = try await administrationServices(verifier, administration(issuers))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -159,10 +146,9 @@ struct Daemon: Sendable {
                         store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
                         logger: logger)),
                 KeyRotationService(rotation: rotation),
-                IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
-                BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),
-                BundleEndpointPoller(bundleEndpoints, logger: logger),
-            ] + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
+                SourceKeeping(changes: sources),
+            ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
+            + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(
@@ -179,13 +165,28 @@ struct Daemon: Sendable {
 }
 
 extension Daemon {
-    /// What administrators can see and change.
-    private var administration: Administration {
-        let issuers = issuers
-        return Administration(issuers: TrustedIssuerReader { issuers })
+    /// What each request goes through under a policy: all of it under one.
+    private func exchanges(
+        _ mint: TokenMint, _ verifier: TokenVerifier, _ metrics: BrokerMetrics
+    ) -> @Sendable (Policy) -> TokenExchange {
+        { [store, clock, logger, generation, bundles = trustBundles] policy in
+            TokenExchange(
+                authenticator: JWTAuthenticator(
+                    policy.issuers, svids: JWTSVIDAuthenticator(policy.configuration.trustDomains) { bundles.current }),
+                certificates: X509SVIDAuthenticator { bundles.current }, rules: policy.configuration.rules, mint: mint,
+                verifier: verifier, store: store, keptClaims: policy.configuration.audit.claims, clock: clock,
+                logger: logger, metrics: metrics.exchange, restored: generation.restored)
+        }
     }
 
-    private func administrationServices(_ verifier: TokenVerifier) async throws -> [any Service] {
+    /// What administrators can see and change.
+    private func administration(_ issuers: Published<[TrustedIssuer]>) -> Administration {
+        Administration(issuers: TrustedIssuerReader { issuers.current })
+    }
+
+    private func administrationServices(
+        _ verifier: TokenVerifier, _ administration: Administration
+    ) async throws -> [any Service] {
         guard let administered = configuration.server.administration else { return [] }
         let (bundles, logger) = (trustBundles, logger)
         // The metrics of handshakes are those of the public listener.

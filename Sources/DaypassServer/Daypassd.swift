@@ -13,7 +13,9 @@ struct Daypassd: AsyncParsableCommand {
             Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
             """,
         version: BuildVersion.text,
-        subcommands: [Init.self, Check.self, Serve.self, RewrapCommand.self, Demo.self])
+        subcommands: [
+            Init.self, Check.self, Serve.self, Demo.self, Backup.self, Restore.self, RewrapCommand.self,
+        ])
 }
 
 /// Where every command finds its configuration.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Broker
 import BrokerConfigurationYAML
+import Foundation
 import Logging
 
 /// `daypassd serve`: the broker itself, until it is told to stop.
@@ -8,7 +9,8 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve until SIGTERM or SIGINT, then finish what is under way and exit with 0.",
         discussion: """
-            Logs are JSON, a line each, on standard error.
+            Logs are JSON, a line each, on standard error. SIGHUP has the configuration read again: rules, issuers and \
+            trust domains are put into force, all or none; everything else needs a restart.
 
             Example: daypassd serve --config config/daypass.yaml
             """)
@@ -24,12 +26,16 @@ struct Serve: AsyncParsableCommand {
     var acceptEarlierClock = false
 
     mutating func run() async throws {
+        // One that comes before anybody listens to it must not end the process; what it asks for is being done.
+        signal(SIGHUP, SIG_IGN)
         var logger = Logger(label: "daypassd") { _ in JSONLogHandler() }
         logger.logLevel = logLevel.level
         let (configuration, notes) = try ConfigurationFile.read(options.path)
         for note in notes { logger.warning("\(note)") }
+        let path = options.path
         let daemon = try await Daemon(
-            configuration, acceptsEarlierClock: acceptEarlierClock, logger: logger)
+            configuration, acceptsEarlierClock: acceptEarlierClock,
+            reading: { () throws(ConfigurationErrors) in try ConfigurationReader().read(path: path) }, logger: logger)
         logger.notice("starting", metadata: ["version": "\(BuildVersion.text)", "configuration": "\(options.path)"])
         try await daemon.run(stoppingOnSignals: true)
         logger.notice("stopped")

@@ -47,11 +47,11 @@ struct LiveBroker: HTTPOrigin {
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: verify, state: { state.current })
+        let exchange = TokenExchange(
+            authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
+            store: store, keptClaims: .matched, clock: clock, logger: logger)
         let server = BrokerServer(
-            configuration: configuration,
-            exchange: TokenExchange(
-                authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
-                store: store, keptClaims: .matched, clock: clock, logger: logger),
+            configuration: configuration, exchange: { exchange },
             verifier: verifier,
             state: { state.current }, issuers: trusted, clock: clock, storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,

@@ -62,7 +62,8 @@ import Testing
             let failure = failure(opening)
             #expect(failure?.code == .unreadable)
             let expected =
-                "/daypass.db was made by a newer version of Daypass (schema \(Schema.version + 1); this one knows \(Schema.version))"
+                "/daypass.db was made by a newer version of Daypass (schema \(Schema.version + 1); "
+                + "this one knows \(Schema.version))"
             #expect(failure?.cause.hasSuffix(expected) == true)
         }
         #expect(try folder.contents() == before)

@@ -26,6 +26,10 @@ package struct AuditEvent: Sendable {
         case keyRevoked = "key.revoked"
         /// A secret was sealed anew, under another master key.
         case secretResealed = "secret.resealed"
+        /// Other rules, issuers or trust domains came into force while the broker served.
+        case configurationReloaded = "configuration.reloaded"
+        /// The store was restored from a backup, and every earlier token is dead.
+        case storeRestored = "store.restored"
     }
 
     package let time: Date

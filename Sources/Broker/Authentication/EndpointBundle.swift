@@ -215,3 +215,11 @@ extension EndpointBundle {
         TrustBundleRecord.place(of: trustDomain, from: endpoint)
     }
 }
+
+extension TrustBundleRecord {
+    /// Whether `masterKey` sealed it, for this endpoint, and nothing changed it since.
+    package func opens(with masterKey: MasterKey) -> Bool {
+        self.masterKeyID == masterKey.id
+            && (try? masterKey.open(sealed, from: Self.place(of: trustDomain, from: endpoint))) != nil
+    }
+}

@@ -137,7 +137,9 @@ package struct JWTAuthenticator: Sendable {
             use = issuer.replay.maximumUses.map { [expiry] uses in
                 SubjectTokenUse(
                     key: HashAlgorithm.sha256.digest(Array(issuer.name.text.utf8) + [0] + verified.signingInputDigest),
-                    expires: expiry.addingTimeInterval(leeway), maximumUses: uses)
+                    expires: expiry.addingTimeInterval(leeway),
+                    notIssuedBefore: Date(timeIntervalSince1970: (claims["iat"]?.number ?? 0) - leeway),
+                    maximumUses: uses)
             }
         }
 

@@ -74,11 +74,15 @@ package struct JWTSVIDAuthenticator: Sendable {
             }
             guard svid.claims["events"] == nil else { throw Refusal(.logoutToken) }
             self.svid = svid
+            // Without `iat`: what expires so late was too long-lived to be accepted any earlier.
+            let issuedAt = svid.claims["iat"]?.number ?? expiry - life
             use = configuration.replay.maximumUses.map { uses in
                 let name = IssuerName(configuration.name)
                 return SubjectTokenUse(
                     key: HashAlgorithm.sha256.digest(Array(name.text.utf8) + [0] + svid.signingInputDigest),
-                    expires: svid.expiry.addingTimeInterval(JWTAuthenticator.leeway), maximumUses: uses)
+                    expires: svid.expiry.addingTimeInterval(JWTAuthenticator.leeway),
+                    notIssuedBefore: Date(timeIntervalSince1970: issuedAt - JWTAuthenticator.leeway),
+                    maximumUses: uses)
             }
         }
     }

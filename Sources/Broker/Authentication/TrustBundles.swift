@@ -11,8 +11,21 @@ package final class TrustBundles: Sendable {
     private let state: Mutex<State>
 
     private struct State {
-        var bundles: TrustBundleSet
-        var domains: [TrustDomain: Domain]
+        var bundles = TrustBundleSet()
+        var domains: [TrustDomain: Domain] = [:]
+        var order: [TrustDomain] = []
+
+        /// Takes up a trust domain in the place of what is known of it.
+        mutating func begin(_ configuration: TrustDomainConfiguration, at now: Date) {
+            let name = configuration.name
+            if domains[name] == nil { order.append(name) }
+            domains[name] = Domain(unusableSince: now)
+            bundles = bundles.removing(name)
+            guard case .file(let bundle, _) = configuration.bundle, bundle.trustDomain == name else { return }
+            bundles = bundles.replacing(bundle)
+            domains[name]?.source = .file
+            if !bundle.isEmpty { domains[name]?.unusableSince = nil }
+        }
     }
 
     fileprivate struct Domain {
@@ -27,24 +40,46 @@ package final class TrustBundles: Sendable {
     }
 
     /// In the order of the configuration.
-    package let trustDomains: [TrustDomain]
+    package var trustDomains: [TrustDomain] { state.withLock { $0.order } }
 
     /// With the bundles of the configuration's files. Those of endpoints come with `EndpointBundle`.
     package init(_ trustDomains: [TrustDomainConfiguration], clock: any BrokerClock) {
         self.clock = clock
-        self.trustDomains = trustDomains.map(\.name)
-        var bundles = TrustBundleSet()
-        var domains: [TrustDomain: Domain] = [:]
-        for configuration in trustDomains {
-            domains[configuration.name] = Domain(unusableSince: clock.now)
-            guard case .file(let bundle, _) = configuration.bundle, bundle.trustDomain == configuration.name else {
-                continue
-            }
-            bundles = bundles.replacing(bundle)
-            domains[configuration.name]?.source = .file
-            if !bundle.isEmpty { domains[configuration.name]?.unusableSince = nil }
+        var initial = State()
+        for configuration in trustDomains { initial.begin(configuration, at: clock.now) }
+        state = Mutex(initial)
+    }
+
+    /// Takes up trust domains that are new, or whose bundles come from elsewhere by now: what was trusted of them ends, and
+    /// what a file holds begins.
+    /// - Returns: undoes it.
+    package func begin(_ configurations: [TrustDomainConfiguration]) -> @Sendable () -> Void {
+        let before = state.withLock { state in
+            let before = state
+            for configuration in configurations { state.begin(configuration, at: clock.now) }
+            return before
         }
-        state = Mutex(State(bundles: bundles, domains: domains))
+        let names = configurations.map(\.name)
+        return { [self] in
+            state.withLock { state in
+                for name in names {
+                    state.domains[name] = before.domains[name]
+                    state.bundles = before.bundles[name].map(state.bundles.replacing) ?? state.bundles.removing(name)
+                }
+                state.order = before.order
+            }
+        }
+    }
+
+    /// Ends all trust in what is not among `domains`, which are in the order of the configuration.
+    package func end(allBut domains: [TrustDomain]) {
+        state.withLock { state in
+            for name in state.order where !domains.contains(name) {
+                state.domains[name] = nil
+                state.bundles = state.bundles.removing(name)
+            }
+            state.order = domains
+        }
     }
 
     /// What is trusted now.
@@ -128,7 +163,7 @@ package final class TrustBundles: Sendable {
     /// In the order of the configuration.
     package var statuses: [Status] {
         let state = state.withLock { $0 }
-        return trustDomains.compactMap { name in
+        return state.order.compactMap { name in
             state.domains[name].map { Status(name, state.bundles[name], $0, at: clock.uptime) }
         }
     }

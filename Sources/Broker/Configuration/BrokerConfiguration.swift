@@ -31,6 +31,9 @@ package struct BrokerConfiguration: Sendable {
         self.rules = rules
     }
 
+    /// Of all who vouch for subjects.
+    package var issuerNames: [IssuerName] { issuers.map(\.name) + trustDomains.map { IssuerName($0.name) } }
+
     /// Whether the public listener asks its clients for a certificate: without a trust domain one could prove nothing.
     package var requestsClientCertificates: Bool {
         server.publicTLS?.requestsClientCertificates == true && !trustDomains.isEmpty
@@ -38,7 +41,7 @@ package struct BrokerConfiguration: Sendable {
 }
 
 /// What is minted, and for whom.
-package struct TokenConfiguration: Sendable {
+package struct TokenConfiguration: Sendable, Hashable {
     /// `iss` of every gateway token.
     package var issuer: ExactString
     /// What a grant may name as `aud`; the first is the default. Never empty.
@@ -55,7 +58,7 @@ package struct TokenConfiguration: Sendable {
 }
 
 /// What gateway tokens are signed with, and for how long with one key.
-package struct SigningConfiguration: Sendable {
+package struct SigningConfiguration: Sendable, Hashable {
     /// Of `rotateEvery`.
     package static let rotations: ClosedRange<Duration> = .seconds(3600) ... .seconds(365 * 86_400)
     /// Of `publishLead`: at least twice as long as a key set may be cached.
@@ -79,7 +82,7 @@ package struct SigningConfiguration: Sendable {
 }
 
 /// What `/verify` demands beyond a good token.
-package struct VerifyConfiguration: Sendable {
+package struct VerifyConfiguration: Sendable, Hashable {
     /// Whether a request that requires no scope is refused, since its gateway is then most likely misconfigured.
     package var requireScope: Bool
     /// Whether a token that lists models is refused where the gateway requires none.
@@ -92,13 +95,13 @@ package struct VerifyConfiguration: Sendable {
 }
 
 /// Where the store is.
-package enum StoreConfiguration: Sendable {
+package enum StoreConfiguration: Sendable, Hashable {
     /// The absolute path of the database file.
     case sqlite(path: String)
 }
 
 /// What is kept with a session and in the audit record, and for how long.
-package struct AuditConfiguration: Sendable {
+package struct AuditConfiguration: Sendable, Hashable {
     /// Which claims of a subject token are kept.
     package enum Claims: String, Sendable, CaseIterable {
         /// The registered ones and those that a rule of the issuer names.

@@ -1,7 +1,7 @@
 package import JOSE
 
 /// An OIDC issuer whose tokens may be exchanged.
-package struct IssuerConfiguration: Sendable {
+package struct IssuerConfiguration: Sendable, Equatable {
     /// Of `maximumLifetime`.
     package static let longestLifetime: Duration = .seconds(86_400)
 

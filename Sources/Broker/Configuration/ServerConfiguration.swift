@@ -1,5 +1,5 @@
 /// Where the broker listens, and what it grants each connection.
-package struct ServerConfiguration: Sendable {
+package struct ServerConfiguration: Sendable, Hashable {
     package var publicListener: ListenAddress
     /// Nil for plain HTTP.
     package var publicTLS: ListenerTLS?
@@ -12,7 +12,7 @@ package struct ServerConfiguration: Sendable {
     package var administration: AdministrationConfiguration?
     package var limits: Limits
 
-    package struct Limits: Sendable {
+    package struct Limits: Sendable, Hashable {
         /// Open connections on the public listener; further ones wait.
         package var connections: Int
         /// At least 1.

@@ -2,7 +2,7 @@ package import JOSE
 package import SPIFFE
 
 /// A trust domain whose SVIDs may be exchanged.
-package struct TrustDomainConfiguration: Sendable {
+package struct TrustDomainConfiguration: Sendable, Equatable {
     package var name: TrustDomain
     package var bundle: BundleSource
     /// What `aud` of its JWT-SVIDs has to contain.

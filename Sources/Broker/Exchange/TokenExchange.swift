@@ -2,7 +2,7 @@
 // stand five steps, each of which needs what only the one before it can make: `VerifiedSubject` comes from an
 // authenticator alone, `Grant` from the rules, `GatewayToken` from the mint, and nothing leaves before it is recorded.
 // A gateway token that is to be renewed or narrowed takes the same steps in SessionRenewal.swift.
-import FoundationEssentials
+package import FoundationEssentials
 import JOSE
 package import Logging
 import OpenSSL
@@ -21,13 +21,16 @@ package struct TokenExchange: Sendable {
     private let log: RefusalLog
     private let refusals: RefusalRecorder
     private let renewal: SessionRenewal
+    private let restored: Date?
 
+    /// - Parameter restored: when the store was restored from a backup; nil where it never was.
     package init(
         authenticator: JWTAuthenticator, certificates: X509SVIDAuthenticator = .none, rules: RuleSet, mint: TokenMint,
         verifier: TokenVerifier,
         store: any ExchangeStore, keptClaims: AuditConfiguration.Claims, clock: any BrokerClock, logger: Logger,
-        metrics: ExchangeMetrics = .disabled
+        metrics: ExchangeMetrics = .disabled, restored: Date? = nil
     ) {
+        self.restored = restored
         self.authenticator = authenticator
         self.certificates = certificates
         actors = ActorAuthenticator(authenticator: authenticator, certificates: certificates)
@@ -90,6 +93,7 @@ package struct TokenExchange: Sendable {
             try await refuse(subject, request, .certificate, at: now)
             throw .subjectToken
         }
+        try await refuseForgotten(subject, request, at: now)
         let actor = try await actors.act(
             for: request, subject.claims, of: subject.issuer, around: nil, at: now
         ) { details throws(ExchangeRefusal) in
@@ -113,6 +117,16 @@ package struct TokenExchange: Sendable {
         }
         try await refuse(failure, request, at: now)
         throw if case .certificate = failure.reason { .client } else { .subjectToken }
+    }
+
+    /// How often a proof was used that may be older than the restoring of the store, nobody knows any more; nor whether
+    /// its session was revoked. Where uses are counted, it is not taken.
+    private func refuseForgotten(
+        _ subject: VerifiedSubject, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        guard let restored, let use = subject.use, use.notIssuedBefore <= restored else { return }
+        try await refuse(subject, request, .issuedBeforeRestore, at: now)
+        throw .subjectToken
     }
 
     private func refuse(

@@ -69,7 +69,8 @@ package struct SigningKey: Sendable {
         }
     }
 
-    init(opening record: SigningKeyRecord, with masterKey: MasterKey) throws(KeyRingFailure) {
+    /// - Throws: `.otherMasterKey` or `.damaged`.
+    package init(opening record: SigningKeyRecord, with masterKey: MasterKey) throws(KeyRingFailure) {
         guard record.masterKeyID == masterKey.id else {
             throw .otherMasterKey(keyID: record.keyID, sealedWith: record.masterKeyID, have: masterKey.id)
         }

@@ -1,7 +1,7 @@
 package import JOSE
 
 /// One line of a rule's `match`: a claim, and the values of which it has to have one.
-package struct ClaimMatcher: Sendable {
+package struct ClaimMatcher: Sendable, Hashable {
     package enum Pattern: Sendable, Hashable {
         case text(Glob)
         case bool(Bool)

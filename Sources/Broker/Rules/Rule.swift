@@ -2,7 +2,7 @@ package import JOSE
 
 /// A federation rule: which verified subjects of one issuer, or of one trust domain, under which claims, receive which
 /// grant.
-package struct Rule: Sendable {
+package struct Rule: Sendable, Hashable {
     /// 1 to 128 printable ASCII characters without spaces.
     package let name: ExactString
     package let issuer: IssuerName
@@ -29,7 +29,7 @@ package struct Rule: Sendable {
 }
 
 /// What a rule allows, as its author wrote it. A `Grant` comes of it only by a match.
-package struct GrantTerms: Sendable {
+package struct GrantTerms: Sendable, Hashable {
     /// 1 to 64, no scope twice; all of them the broker's own, or none.
     package let scope: [Scope]
     /// How long a gateway token lives at most.

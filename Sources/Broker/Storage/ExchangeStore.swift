@@ -41,14 +41,17 @@ package struct SubjectTokenUse: Sendable, Hashable {
     package let key: [UInt8]
     /// The uses are remembered until then: the token's expiry and the leeway.
     package let expires: Date
+    /// By our clock: whatever used the token, did it later.
+    package let notIssuedBefore: Date
     /// At least 1.
     package let maximumUses: Int
     /// Whether it gets a token for the broker itself.
     private var isForBroker = false
 
-    package init(key: [UInt8], expires: Date, maximumUses: Int) {
+    package init(key: [UInt8], expires: Date, notIssuedBefore: Date, maximumUses: Int) {
         self.key = key
         self.expires = expires
+        self.notIssuedBefore = notIssuedBefore
         self.maximumUses = maximumUses
     }
 

@@ -88,4 +88,9 @@ package struct SigningKeyRecord: Sendable, Hashable {
             masterKeyID: masterKeyID, created: created, activated: next == .active ? time : activated,
             stopped: next == .active ? nil : stops ? time : stopped, ended: next.isPublished ? nil : time)
     }
+
+    /// The key where a new generation of the store begins: retired, or as it was where it has ended before.
+    package func outOfUse(at time: Date) -> SigningKeyRecord {
+        state.isPublished ? moved(to: .retired, at: time) : self
+    }
 }

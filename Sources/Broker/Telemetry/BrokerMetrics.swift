@@ -16,21 +16,22 @@ package struct BrokerMetrics: Sendable {
     private let process: ProcessMetrics
 
     /// - Parameters:
+    ///   - issuers: those of the moment of each scrape.
     ///   - store: those that the store itself was given.
     ///   - signingKeys: those that the rotation was given.
     ///   - start: of the process.
     package init(
-        _ configuration: BrokerConfiguration, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
-        store: StoreMetrics = StoreMetrics(), signingKeys: SigningKeyMetrics = SigningKeyMetrics(),
+        _ configuration: BrokerConfiguration, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
+        trustBundles: TrustBundles? = nil, store: StoreMetrics = StoreMetrics(),
+        signingKeys: SigningKeyMetrics = SigningKeyMetrics(),
         start: Date = Date()
     ) {
-        let names = configuration.issuers.map(\.name) + configuration.trustDomains.map { IssuerName($0.name) }
-        exchange = ExchangeMetrics(issuers: names, rules: configuration.rules.rules)
+        exchange = ExchangeMetrics(issuers: configuration.issuerNames, rules: configuration.rules.rules)
         verify = VerifyMetrics()
         self.store = store
         self.signingKeys = signingKeys
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
-        self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
+        self.issuers = IssuerKeysMetrics(issuers().map(\.keys))
         self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
         process = ProcessMetrics(start: start)
     }

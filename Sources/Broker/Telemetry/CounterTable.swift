@@ -4,24 +4,35 @@ import Synchronization
 ///
 /// A series begins with its first event, except where it is listed from the start. Once there are as many as a scrape may
 /// show, the events of all further series count together in one whose labels are all `_other`; which series has a line of
-/// its own never changes, so that no counter goes back. An observation is one atomic addition; the first of a series takes
-/// a lock as well.
+/// its own never changes, so that no counter goes back. An observation is an addition under a lock that nobody holds for
+/// long.
 package final class CounterTable<Column: MetricLabel>: MetricSource {
-    private struct Series {
+    private struct Row {
+        let labels: MetricLabels
+        let cells: AtomicCells
+        /// Whether it is shown before anything happened.
+        let isListed: Bool
+    }
+
+    private struct Cell {
+        let row: Int32
+        let column: Int32
+    }
+
+    private struct State {
+        var rows: [Row] = []
         /// Cells that have a line of their own, and those that share one.
-        var own: [Int32]
-        var shared: [Int32] = []
+        var own: [Cell] = []
+        var shared: [Cell] = []
     }
 
     private let name: String
     private let help: String
-    private let rows: [MetricLabels]
+    private let rowLabels: [String]
     private let columns: [MetricLabels]
     private let other: MetricLabels
     private let bound: Int
-    private let cells: AtomicCells
-    private let series: Mutex<Series>
-    private let listed: Range<Int>
+    private let state = Mutex(State())
 
     /// - Parameters:
     ///   - rowLabels: the names of the labels whose values `rows` has.
@@ -35,35 +46,45 @@ package final class CounterTable<Column: MetricLabel>: MetricSource {
     ) {
         self.name = name
         self.help = help
-        self.rows = rows.map { values in MetricLabels(zip(rowLabels, values).map { ($0, $1) }) }
+        self.rowLabels = rowLabels
         columns = Column.allCases.map { value in MetricLabels(column.map { [($0, value.text)] } ?? []) }
         other = MetricLabels((rowLabels + (column.map { [$0] } ?? [])).map { ($0, "_other") })
         self.bound = bound
-        cells = AtomicCells(count: rows.count * columns.count)
-        let listed = listed.lowerBound * columns.count..<listed.upperBound * columns.count
-        series = Mutex(
-            Series(own: listed.prefix(bound).map(Int32.init), shared: listed.dropFirst(bound).map(Int32.init)))
-        self.listed = listed
+        for (number, row) in rows.enumerated() { append(row: row, listed: listed.contains(number)) }
     }
 
-    package func count(row: Int, _ column: Column) {
-        let index = row * columns.count + column.rawValue
-        guard cells.add(1, at: index) == 0, !listed.contains(index) else { return }
-        series.withLock { series in
-            if series.own.count < bound { series.own.append(Int32(index)) } else { series.shared.append(Int32(index)) }
+    /// Adds a row behind the last one.
+    package func append(row values: [String], listed isListed: Bool = false) {
+        let labels = MetricLabels(zip(rowLabels, values).map { ($0, $1) })
+        state.withLock { state in
+            state.rows.append(Row(labels: labels, cells: AtomicCells(count: columns.count), isListed: isListed))
+            guard isListed else { return }
+            for column in columns.indices {
+                show(Cell(row: Int32(state.rows.count - 1), column: Int32(column)), &state)
+            }
         }
+    }
+
+    package func count(row number: Int, _ column: Column) {
+        state.withLock { state in
+            let row = state.rows[number]
+            guard row.cells.add(1, at: column.rawValue) == 0, !row.isListed else { return }
+            show(Cell(row: Int32(number), column: Int32(column.rawValue)), &state)
+        }
+    }
+
+    private func show(_ cell: Cell, _ state: inout State) {
+        if state.own.count < bound { state.own.append(cell) } else { state.shared.append(cell) }
     }
 
     package func write(to text: inout MetricText) {
-        let series = series.withLock { $0 }
+        let state = state.withLock { $0 }
+        func value(_ cell: Cell) -> UInt64 { state.rows[Int(cell.row)].cells[Int(cell.column)] }
         text.family(name, .counter, help)
-        for index in series.own {
-            let (row, column) = Int(index).quotientAndRemainder(dividingBy: columns.count)
-            text.sample(cells[Int(index)], rows[row], columns[column])
-        }
-        guard !series.shared.isEmpty else { return }
-        text.sample(series.shared.reduce(0) { $0 + cells[Int($1)] }, other)
-        text.omit(series.shared.count)
+        for cell in state.own { text.sample(value(cell), state.rows[Int(cell.row)].labels, columns[Int(cell.column)]) }
+        guard !state.shared.isEmpty else { return }
+        text.sample(state.shared.reduce(0) { $0 + value($1) }, other)
+        text.omit(state.shared.count)
     }
 }
 

@@ -1,4 +1,5 @@
 package import JOSE
+import Synchronization
 
 /// What the exchange path counts and times. Callable from any thread; nothing here waits or suspends.
 package final class ExchangeMetrics: MetricSource {
@@ -26,7 +27,7 @@ package final class ExchangeMetrics: MetricSource {
     /// Counts where nobody looks.
     package static let disabled = ExchangeMetrics(issuers: [], rules: [])
 
-    private let rows: Rows
+    private let rows: Mutex<Rows>
     private let granted: CounterTable<Unlabelled>
     private let refused: CounterTable<RefusalReason>
     private let sessions = Counter<SessionEvent>(
@@ -38,19 +39,33 @@ package final class ExchangeMetrics: MetricSource {
         seconds: "daypass_exchange_duration_seconds", by: "outcome", "Time of whole exchanges.")
 
     package init(issuers: [IssuerName], rules: [Rule]) {
-        rows = Rows(issuers, rules)
+        var rows = Rows()
+        let values = rows.configure(issuers, rules)
+        self.rows = Mutex(rows)
         let labels = ["issuer", "rule"]
         granted = CounterTable(
-            "daypass_exchanges_granted_total", rowLabels: labels, rows: rows.values, listed: rows.rules,
+            "daypass_exchanges_granted_total", rowLabels: labels, rows: values.map(\.labels),
+            listed: values.firstIndex(where: \.isRule).map { $0..<values.count } ?? 0..<0,
             "Gateway tokens that were recorded and handed out.")
         refused = CounterTable(
-            "daypass_exchanges_refused_total", rowLabels: labels, rows: rows.values, column: "reason",
+            "daypass_exchanges_refused_total", rowLabels: labels, rows: values.map(\.labels), column: "reason",
             "Exchanges without a token. The issuer is empty where nothing proved it.")
+    }
+
+    /// Counts by these issuers and rules from now on. Series that are there go on, also those of what is gone: no counter
+    /// goes back, and requests that began before may still count there.
+    package func configure(issuers: [IssuerName], rules: [Rule]) {
+        rows.withLock { rows in
+            for row in rows.configure(issuers, rules) {
+                granted.append(row: row.labels, listed: row.isRule)
+                refused.append(row: row.labels)
+            }
+        }
     }
 
     /// A token was recorded and goes out.
     package func granted(issuer: IssuerName, rule: ExactString, session: SessionEvent) {
-        granted.count(row: rows.row(issuer, rule))
+        granted.count(row: row(issuer, rule))
         sessions.count(session)
     }
 
@@ -59,7 +74,11 @@ package final class ExchangeMetrics: MetricSource {
     ///   - issuer: nil before a signature was found good.
     ///   - rule: nil before one matched.
     package func refused(issuer: IssuerName? = nil, rule: ExactString? = nil, reason: RefusalReason) {
-        refused.count(row: rows.row(issuer, rule), reason)
+        refused.count(row: row(issuer, rule), reason)
+    }
+
+    private func row(_ issuer: IssuerName?, _ rule: ExactString?) -> Int {
+        rows.withLock { $0.row(issuer, rule) }
     }
 
     package func step(_ step: Step, took time: Duration) {
@@ -81,20 +100,44 @@ package final class ExchangeMetrics: MetricSource {
 
 extension ExchangeMetrics {
     /// A row for nobody, one for each issuer and one for each rule; what is not configured counts for the next wider one.
+    /// Rows keep their numbers for good.
     private struct Rows: Sendable {
-        let values: [[String]]
-        let rules: Range<Int>
-        private let ofIssuer: [IssuerName: Int]
-        private let ofRule: [ExactString: (issuer: IssuerName, row: Int)]
+        typealias Added = (labels: [String], isRule: Bool)
 
-        init(_ issuers: [IssuerName], _ rules: [Rule]) {
-            let first = 1 + issuers.count
-            values =
-                [["", ""]] + issuers.map { [$0.text.string, ""] }
-                + rules.map { [$0.issuer.text.string, $0.name.string] }
-            self.rules = first..<first + rules.count
-            ofIssuer = Dictionary(issuers.enumerated().map { ($1, 1 + $0) }) { first, _ in first }
-            ofRule = Dictionary(rules.enumerated().map { ($1.name, ($1.issuer, first + $0)) }) { first, _ in first }
+        private struct Key: Hashable {
+            let issuer: IssuerName
+            let rule: ExactString?
+        }
+
+        private var numbers: [Key: Int] = [:]
+        private var count = 0
+        private var ofIssuer: [IssuerName: Int] = [:]
+        private var ofRule: [ExactString: (issuer: IssuerName, row: Int)] = [:]
+
+        /// - Returns: the rows that are new, in their order; rules last.
+        mutating func configure(_ issuers: [IssuerName], _ rules: [Rule]) -> [Added] {
+            var added: [Added] = []
+            if count == 0 {
+                added.append((["", ""], false))
+                count = 1
+            }
+            ofIssuer = [:]
+            ofRule = [:]
+            for issuer in issuers where ofIssuer[issuer] == nil {
+                ofIssuer[issuer] = number(of: Key(issuer: issuer, rule: nil), &added)
+            }
+            for rule in rules where ofRule[rule.name] == nil {
+                ofRule[rule.name] = (rule.issuer, number(of: Key(issuer: rule.issuer, rule: rule.name), &added))
+            }
+            return added
+        }
+
+        private mutating func number(of key: Key, _ added: inout [Added]) -> Int {
+            if let number = numbers[key] { return number }
+            added.append(([key.issuer.text.string, key.rule?.string ?? ""], key.rule != nil))
+            numbers[key] = count
+            count += 1
+            return count - 1
         }
 
         func row(_ issuer: IssuerName?, _ rule: ExactString?) -> Int {

@@ -3,14 +3,15 @@ import JOSE
 
 /// How fresh the keys of each issuer are, read when somebody asks.
 package struct IssuerKeysMetrics: MetricSource {
-    private let issuers: [(labels: MetricLabels, keys: IssuerKeys)]
+    private let issuers: @Sendable () -> [IssuerKeys]
 
-    package init(_ issuers: [IssuerKeys]) {
-        self.issuers = issuers.map { (MetricLabels([("issuer", $0.name.text.string)]), $0) }
+    /// - Parameter issuers: those of the moment of each scrape.
+    package init(_ issuers: @escaping @autoclosure @Sendable () -> [IssuerKeys]) {
+        self.issuers = issuers
     }
 
     package func write(to text: inout MetricText) {
-        let states = issuers.map { ($0.labels, $0.keys.status) }
+        let states = issuers().map { (MetricLabels([("issuer", $0.name.text.string)]), $0.status) }
         text.family("daypass_issuer_keys_usable", .gauge, "1 while tokens of the issuer can be verified.")
         for (labels, status) in states { text.sample(status.isUsable ? 1.0 : 0, labels) }
         text.family("daypass_issuer_keys", .gauge, "Keys that tokens of the issuer are verified with.")

@@ -4,19 +4,20 @@ import SPIFFE
 
 /// Whether the broker can do its work: what is not ready, and since when.
 package struct Readiness: Sendable {
-    private let issuers: [TrustedIssuer]
+    private let issuers: @Sendable () -> [TrustedIssuer]
     private let trustBundles: TrustBundles?
     private let tls: TLSMetrics?
     private let signingKeys: SigningKeyMetrics?
     private let storeOutage: @Sendable () async -> Outage?
 
     /// - Parameters:
+    ///   - issuers: those of the moment of each report.
     ///   - tls: of the public listener; nil for plain HTTP.
     ///   - signingKeys: our own; nil where nothing rotates them.
     ///   - storeOutage: since when and why the store does not record, if it does not.
     package init(
-        issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil, tls: TLSMetrics? = nil,
-        signingKeys: SigningKeyMetrics? = nil,
+        issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer], trustBundles: TrustBundles? = nil,
+        tls: TLSMetrics? = nil, signingKeys: SigningKeyMetrics? = nil,
         storeOutage: @escaping @Sendable () async -> Outage?
     ) {
         self.issuers = issuers
@@ -30,7 +31,7 @@ package struct Readiness: Sendable {
     /// must not take the node away from everybody else. The state of each is in the report.
     package func report() async -> Report {
         let store = await storeOutage()
-        let states = issuers.map { ($0.configuration.name, $0.keys.status) }
+        let states = issuers().map { ($0.configuration.name, $0.keys.status) }
         // The last one to fail took the node down.
         let domains = trustBundles?.statuses ?? []
         let isAnyUsable = states.contains { $0.1.isUsable } || domains.contains(where: \.isUsable)

@@ -9,7 +9,7 @@ package enum RefusalReason: Int, MetricLabel {
     case lifetime, keysUnavailable, certificate
     // What its subject asked for.
     case actor, noRule, scope, target, replayed, sessionOver, sessionUnknown, grantChanged, lineage
-    case forBroker, tokenTooLong
+    case forBroker, tokenTooLong, issuedBeforeRestore
     // Nothing is wrong with the request.
     case store, mint
 }

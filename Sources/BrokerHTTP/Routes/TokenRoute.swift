@@ -6,7 +6,8 @@ import NIOCore
 
 /// `POST /oauth/token` (RFC 6749 §3.2).
 struct TokenRoute: Sendable {
-    let exchange: TokenExchange
+    /// That of the moment: each request goes through one, from its beginning to its end.
+    let exchange: @Sendable () -> TokenExchange
     let limits: ExchangeLimits
     let certificates: PresentedCertificates
 
@@ -76,7 +77,7 @@ struct TokenRoute: Sendable {
     ) async throws(OAuthError) -> Response {
         let issued = try await limits.underWay(context.client) { () async throws(OAuthError) -> ExchangeResponse in
             do throws(ExchangeRefusal) {
-                return try await exchange.exchange(request)
+                return try await exchange().exchange(request)
             } catch {
                 throw OAuthError(error, speaking: grantType)
             }

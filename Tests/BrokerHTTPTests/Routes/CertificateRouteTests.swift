@@ -85,7 +85,7 @@ private struct CertificateBench: Sendable {
             certificates: certificates,
             clock: clock)
         let token = TokenRoute(
-            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
+            exchange: { exchange }, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
             certificates: presented)
         routes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),

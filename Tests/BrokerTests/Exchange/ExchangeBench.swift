@@ -27,7 +27,7 @@ struct ExchangeBench {
         issuer: TestIssuer? = nil, name: String = "corp", keptClaims: AuditConfiguration.Claims = .matched,
         random: any RandomSource = SystemRandom(), fetcher: StubKeySetFetcher? = nil,
         replay: ReplayPolicy = .standard, rules: [Rule]? = nil, after earlier: ExchangeBench? = nil,
-        store: MemoryStore? = nil, metrics: ExchangeMetrics? = nil,
+        store: MemoryStore? = nil, metrics: ExchangeMetrics? = nil, restored: Date? = nil,
         wrap: (MemoryStore) -> any ExchangeStore = { $0 }
     ) throws {
         let issuer = try issuer ?? earlier?.issuer ?? Fixture.quick
@@ -55,7 +55,8 @@ struct ExchangeBench {
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: random),
             verifier: verifier,
-            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics)
+            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics,
+            restored: restored)
     }
 
     static func standardRules(issuer: String = "corp") throws -> [Rule] {

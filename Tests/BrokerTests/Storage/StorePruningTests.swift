@@ -27,7 +27,8 @@ import Testing
             time: time, trace: TraceID(), kind: .exchangeGranted, issuer: Sample.issuer, subject: "ci:a", rule: "main",
             sessionID: session.id, tokenID: "t", details: [:])
         let use = SubjectTokenUse(
-            key: Array(id.utf8), expires: expires ?? time.addingTimeInterval(330), maximumUses: 1)
+            key: Array(id.utf8), expires: expires ?? time.addingTimeInterval(330), notIssuedBefore: time,
+            maximumUses: 1)
         _ = try await store.record(session, event, using: use)
     }
 

@@ -1,0 +1,79 @@
+package import JOSE
+import SPIFFE
+
+/// What one reading of the configuration says otherwise than another, by names.
+package struct ConfigurationDifference: Sendable, Hashable {
+    package struct Names: Sendable, Hashable {
+        /// Each in the order of the configuration that has them.
+        package let added: [ExactString]
+        package let removed: [ExactString]
+        package let changed: [ExactString]
+
+        package var isEmpty: Bool { added.isEmpty && removed.isEmpty && changed.isEmpty }
+    }
+
+    package let rules: Names
+    package let issuers: Names
+    package let trustDomains: Names
+    /// Whether rules that are in both stand in another order: the first that matches counts.
+    package let areRulesReordered: Bool
+    /// Sections that differ and that only a restart puts into force.
+    package let needsRestart: [String]
+
+    package init(from old: BrokerConfiguration, to new: BrokerConfiguration) {
+        rules = Names(old.rules.rules, new.rules.rules, by: \.name) { $0 == $1 }
+        issuers = Names(old.issuers, new.issuers, by: \.name.text) { $0 == $1 }
+        trustDomains = Names(old.trustDomains, new.trustDomains, by: \.name.name) { $0 == $1 }
+        let (before, after) = (old.rules.rules.map(\.name), new.rules.rules.map(\.name))
+        areRulesReordered =
+            before.filter(Set(after).contains) != after.filter(Set(before).contains)
+        let sections = [
+            ("server", old.server == new.server), ("tokens", old.tokens == new.tokens),
+            ("verify", old.verify == new.verify), ("store", old.store == new.store),
+            ("audit", old.audit == new.audit), ("master_key_file", old.masterKeyFile == new.masterKeyFile),
+            (
+                // The listener asks for certificates or does not.
+                "trust_domains (client certificates)",
+                old.server != new.server || old.requestsClientCertificates == new.requestsClientCertificates
+            ),
+        ]
+        needsRestart = sections.filter { !$0.1 }.map(\.0)
+    }
+
+    /// Whether rules, issuers and trust domains are the same.
+    package var isEmpty: Bool {
+        rules.isEmpty && issuers.isEmpty && trustDomains.isEmpty && !areRulesReordered
+    }
+
+    /// The commands that take back what was granted by what is gone or changed.
+    package var revocations: [String] {
+        let domains = (trustDomains.removed + trustDomains.changed).map { "issuer spiffe://\($0)" }
+        return (rules.removed + rules.changed).map { "daypass revoke rule \($0)" }
+            + ((issuers.removed + issuers.changed).map { "issuer \($0)" } + domains).map { "daypass revoke \($0)" }
+    }
+
+    /// For the audit record.
+    package var json: JSONObject {
+        [
+            "rules": rules.json, "issuers": issuers.json, "trust_domains": trustDomains.json,
+            "reordered": .bool(areRulesReordered),
+        ]
+    }
+}
+
+extension ConfigurationDifference.Names {
+    fileprivate init<Element>(
+        _ old: [Element], _ new: [Element], by name: (Element) -> ExactString, isSame: (Element, Element) -> Bool
+    ) {
+        let before = Dictionary(old.map { (name($0), $0) }) { first, _ in first }
+        let after = Set(new.map(name))
+        added = new.map(name).filter { before[$0] == nil }
+        removed = old.map(name).filter { !after.contains($0) }
+        changed = new.filter { element in before[name(element)].map { !isSame($0, element) } ?? false }.map(name)
+    }
+
+    fileprivate var json: JSONValue {
+        func list(_ names: [ExactString]) -> JSONValue { .array(names.map { .string($0) }) }
+        return ["added": list(added), "removed": list(removed), "changed": list(changed)]
+    }
+}
