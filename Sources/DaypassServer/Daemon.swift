@@ -18,6 +18,7 @@ struct Daemon: Sendable {
     private let trustBundles: TrustBundles
     private let bundleEndpoints: [EndpointBundle]
     private let state: StateHolder
+    private let revocations: Revocations
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let clock: any BrokerClock
@@ -41,7 +42,11 @@ struct Daemon: Sendable {
             lastRecord = try await store.lastAuditTime()
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
             let keyRing = try KeyRing(opening: await store.signingKeys(), with: masterKey)
-            state = StateHolder(BrokerState(keyRing: keyRing))
+            let state = StateHolder(BrokerState(keyRing: keyRing))
+            self.state = state
+            revocations = Revocations(store, publishedIn: state, clock: clock, logger: logger)
+            try await revocations.restore()
+            store.ask { state.current.revocations }
             let names = configuration.issuers.map { ($0.name, $0.issuer) }
             try await store.bind(Dictionary(uniqueKeysWithValues: names))
             let resolver = SystemResolver()
@@ -103,7 +108,8 @@ struct Daemon: Sendable {
     ) throws -> SQLiteStore {
         guard case .sqlite(let path) = configuration.store else { throw CommandFailure("no such store") }
         do {
-            return try SQLiteStore(path: path, opening, logger: logger, metrics: metrics)
+            return try SQLiteStore(
+                path: path, opening, logger: logger, reserve: SQLiteStore.standardReserve, metrics: metrics)
         } catch {
             throw CommandFailure("\(error)")
         }
@@ -116,7 +122,7 @@ struct Daemon: Sendable {
     ) async throws {
         let (state, bundles) = (state, trustBundles)
         let metrics = BrokerMetrics(
-            configuration, issuers: issuers, trustBundles: trustBundles, store: storeMetrics)
+            configuration, issuers: issuers, trustBundles: trustBundles, revocations: revocations, store: storeMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
@@ -133,7 +139,7 @@ struct Daemon: Sendable {
         let server = BrokerServer(
             configuration: configuration, exchange: exchange, verifier: verifier, state: { state.current },
             issuers: issuers,
-            trustBundles: bundles, clock: clock,
+            revocations: revocations, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger, tls: tls
         ) { listener, address in
@@ -148,6 +154,11 @@ struct Daemon: Sendable {
                 StoreKeeping(
                     pruning: StorePruning(
                         store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
+                        logger: logger)),
+                RevocationKeeping(
+                    revocations: revocations,
+                    pruning: RevocationPruning(
+                        revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
                         logger: logger)),
                 IssuerKeysRefresher(issuers.map(\.keys), logger: logger),
                 BundleFileReader(configuration.trustDomains, bundles: bundles, logger: logger),

@@ -29,6 +29,15 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
     /// The broker's own scopes: its administration, introspection of tokens, and the feed of revocations.
     package static let ownTexts = ["daypass:admin", "daypass:introspect", "daypass:revocations"]
 
+    /// Asking whether a token is good.
+    package static let introspect = Scope(own: "daypass:introspect")
+    /// Reading what is revoked.
+    package static let revocations = Scope(own: "daypass:revocations")
+
+    private init(own text: ExactString) {
+        self.text = text
+    }
+
     /// Whether it begins with `daypass:`, in any case: the broker's own scopes are kept apart from all others, and nothing
     /// may look like one.
     package var isReserved: Bool {

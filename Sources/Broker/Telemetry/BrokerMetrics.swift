@@ -12,6 +12,7 @@ package struct BrokerMetrics: Sendable {
     package let tls = TLSMetrics()
     private let issuers: IssuerKeysMetrics
     private let trustBundles: TrustBundleMetrics?
+    private let revocations: RevocationMetrics?
     private let process: ProcessMetrics
 
     /// - Parameters:
@@ -19,7 +20,7 @@ package struct BrokerMetrics: Sendable {
     ///   - start: of the process.
     package init(
         _ configuration: BrokerConfiguration, issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil,
-        store: StoreMetrics = StoreMetrics(),
+        revocations: Revocations? = nil, store: StoreMetrics = StoreMetrics(),
         start: Date = Date()
     ) {
         let names = configuration.issuers.map(\.name) + configuration.trustDomains.map { IssuerName($0.name) }
@@ -29,13 +30,16 @@ package struct BrokerMetrics: Sendable {
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers.map(\.keys))
         self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
+        self.revocations = revocations.map { RevocationMetrics(revocations: $0) }
         process = ProcessMetrics(start: start)
     }
 
     /// The text of a scrape, as of now. Does not suspend; observers do not wait for it.
     package func text() -> [UInt8] {
         var text = MetricText()
-        let sources: [(any MetricSource)?] = [exchange, verify, store, requests, tls, issuers, trustBundles, process]
+        let sources: [(any MetricSource)?] = [
+            exchange, verify, store, requests, tls, issuers, trustBundles, revocations, process,
+        ]
         for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(
             "daypass_metrics_series_omitted", .gauge,

@@ -7,6 +7,7 @@ package struct Readiness: Sendable {
     private let issuers: [TrustedIssuer]
     private let trustBundles: TrustBundles?
     private let tls: TLSMetrics?
+    private let revocations: Revocations?
     private let storeOutage: @Sendable () async -> Outage?
 
     /// - Parameters:
@@ -14,11 +15,12 @@ package struct Readiness: Sendable {
     ///   - storeOutage: since when and why the store does not record, if it does not.
     package init(
         issuers: [TrustedIssuer], trustBundles: TrustBundles? = nil, tls: TLSMetrics? = nil,
-        storeOutage: @escaping @Sendable () async -> Outage?
+        revocations: Revocations? = nil, storeOutage: @escaping @Sendable () async -> Outage?
     ) {
         self.issuers = issuers
         self.trustBundles = trustBundles
         self.tls = tls
+        self.revocations = revocations
         self.storeOutage = storeOutage
     }
 
@@ -60,8 +62,23 @@ package struct Readiness: Sendable {
             let domainStates = domains.map { ($0.trustDomain.name, JSONValue.object(Self.json($0))) }
             _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
         }
+        if let revocations { _ = json.append("revocations", .object(Self.json(revocations))) }
         if let certificate = tls?.certificate { _ = json.append("tls", .object(Self.json(certificate))) }
         return json
+    }
+
+    /// For information: what waits is in force all the same.
+    private static func json(_ revocations: Revocations) -> JSONObject {
+        let waiting = revocations.waiting
+        var state: JSONObject = [
+            "durable": .bool(waiting.count == 0), "live": .number(Double(revocations.liveCount)),
+            "highest": .number(Double(revocations.highest)),
+        ]
+        if let since = waiting.since {
+            _ = state.append("waiting", .number(Double(waiting.count)))
+            _ = state.append("waiting_since", time(since))
+        }
+        return state
     }
 
     /// For information: whatever its state, the listener answers with the certificate that it has.

@@ -1,0 +1,41 @@
+package import JOSE
+
+/// Who asks for a change, as the audit record names it.
+package enum Caller: Sendable, Hashable {
+    /// A process at the other end of the administration socket, as the kernel says.
+    case socket(uid: UInt32, loginUID: UInt32?, pid: Int32)
+    /// The holder of a gateway token.
+    case token(subject: ExactString, session: ExactString, rule: ExactString)
+    /// The broker itself.
+    case daemon
+
+    package var json: JSONObject {
+        switch self {
+        case .socket(let uid, let loginUID, let pid):
+            var json: JSONObject = ["by": "socket", "uid": .number(Double(uid)), "pid": .number(Double(pid))]
+            if let loginUID { _ = json.append("login_uid", .number(Double(loginUID))) }
+            return json
+        case .token(let subject, let session, let rule):
+            return ["by": "token", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
+        case .daemon: return ["by": "daemon"]
+        }
+    }
+
+    /// - Returns: nil where it is not what `json` writes.
+    package init?(_ json: JSONObject) {
+        func integer<Number: BinaryInteger>(_ name: ExactString) -> Number? {
+            json[name]?.number.flatMap { Number(exactly: $0) }
+        }
+        switch json["by"]?.string {
+        case "socket":
+            guard let uid: UInt32 = integer("uid"), let pid: Int32 = integer("pid") else { return nil }
+            self = .socket(uid: uid, loginUID: integer("login_uid"), pid: pid)
+        case "token":
+            guard let subject = json["sub"]?.string, let session = json["sid"]?.string, let rule = json["rule"]?.string
+            else { return nil }
+            self = .token(subject: subject, session: session, rule: rule)
+        case "daemon": self = .daemon
+        default: return nil
+        }
+    }
+}
