@@ -35,8 +35,13 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case bundlesNeverGoBack = "a bundle of a lower sequence, or of none, takes nothing's place"
     case bundlesOfEndpoints = "a bundle of another endpoint takes the place of any"
 
+    case revocationsComeBack = "revocations come back by their numbers, value for value, with their audit records"
+    case revocationsOnce = "a number that is recorded already is left as it is, without a second audit record"
+    case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
+    case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
+
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
-        & TrustBundleStore
+        & TrustBundleStore & RevocationStore & SessionSearch
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -72,6 +77,10 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .bundlesComeBack: try await Self.bundlesComeBack(store)
         case .bundlesNeverGoBack: try await Self.bundlesNeverGoBack(store)
         case .bundlesOfEndpoints: try await Self.bundlesOfEndpoints(store)
+        case .revocationsComeBack: try await Self.revocationsComeBack(store)
+        case .revocationsOnce: try await Self.revocationsOnce(store)
+        case .revocationNumbers: try await Self.revocationNumbers(store)
+        case .sessionsByClaim: try await Self.sessionsByClaim(store)
         }
     }
 }
