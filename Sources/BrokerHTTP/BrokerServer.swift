@@ -28,7 +28,7 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
         verifier: TokenVerifier,
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        trustBundles: TrustBundles? = nil,
+        revocations: Revocations, trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -37,10 +37,14 @@ package struct BrokerServer: Sendable {
     ) {
         let server = configuration.server
         let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
+        let svids = trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none
         let certificates = PresentedCertificates(
             proxies: TrustedProxies(server.trustedProxies), forwarding: server.publicTLS?.forwardedCertificates,
-            certificates: trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none,
-            clock: clock)
+            certificates: svids, clock: clock)
+        let access = RouteAccess(
+            access: BrokerAccess(
+                verifier: verifier, certificates: svids, rules: { exchange().rules }, state: state, clock: clock),
+            certificates: certificates)
         let token = TokenRoute(
             exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
             certificates: certificates)
@@ -48,10 +52,19 @@ package struct BrokerServer: Sendable {
             token: token, federation: FederationRoute(token: token),
             keys: KeyRoutes(configuration: configuration, state: state),
             verify: VerifyRoute(
-                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify))
+                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify),
+            revocation: RevocationRoutes(
+                token: token,
+                revocation: TokenRevocation(
+                    verifier: verifier, certificates: svids, revocations: revocations, clock: clock),
+                introspection: TokenIntrospection(
+                    verifier: verifier, issuer: configuration.tokens.issuer, clock: clock),
+                access: access),
+            feed: RevocationFeed(revocations: revocations, access: access))
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
                 issuers: issuers(), trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,
+                revocations: revocations,
                 storeOutage: storeOutage),
             metrics: metrics)
         var quiet = logger

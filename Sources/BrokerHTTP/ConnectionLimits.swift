@@ -26,6 +26,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     private var bodyLength = 0
     /// Whether the head of a response has gone out, and its end has not.
     private var isAnswering = false
+    /// Whether what is being answered goes on for as long as the peer takes it.
+    private var isStreaming = false
     private var closesAfterResponse = false
     /// Whether the request that was read last is the last that can be read.
     private var isLastRequest = false
@@ -126,6 +128,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.kind != .informational:
             isAnswering = true
+            isStreaming = head.headerFields[.contentType] == "text/event-stream"
             if isLastResponse { head.headerFields[.connection] = "close" }
             closesAfterResponse = head.headerFields[.connection]?.lowercased() == "close"
             if unanswered == 0, failure as? HTTPParserError == .headerOverflow {
@@ -136,6 +139,9 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
                 head.headerFields[.daypassTraceID] = TraceID().description
             }
             return context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .body where isStreaming:
+            // Whoever takes none of it gets none of it written, and the time runs out.
+            deadline = context.eventLoop.now + limits.response
         case .end:
             isAnswering = false
             unanswered -= 1

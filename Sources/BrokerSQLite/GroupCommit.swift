@@ -15,7 +15,12 @@ final class GroupCommit: Sendable {
     /// So often at most an outage is tried out by `check`.
     private static let probeInterval = Duration.seconds(1)
 
+    /// Why nothing else is recorded while the reserve is drawn on.
+    static let reserved = "the disk is full: what room is left is kept for revocations"
+
     private let writer: DatabaseQueue
+    private let reserve: DiskReserve
+    private let revocations = Mutex<@Sendable () -> RevocationSet>({ .none })
     private let waitingBound: Int
     private let logger: Logger
     private let clock: any BrokerClock
@@ -23,13 +28,20 @@ final class GroupCommit: Sendable {
     private let state = Mutex(State())
 
     init(
-        writer: DatabaseQueue, waitingBound: Int, logger: Logger, clock: any BrokerClock, metrics: StoreMetrics
+        writer: DatabaseQueue, reserve: DiskReserve, waitingBound: Int, logger: Logger, clock: any BrokerClock,
+        metrics: StoreMetrics
     ) {
         self.metrics = metrics
         self.writer = writer
+        self.reserve = reserve
         self.waitingBound = waitingBound
         self.logger = logger
         self.clock = clock
+    }
+
+    /// Has those asked, from now on, before anything is granted.
+    func ask(_ revocations: @escaping @Sendable () -> RevocationSet) {
+        self.revocations.withLock { $0 = revocations }
     }
 
     /// Makes the record durable before it returns.
@@ -99,9 +111,25 @@ final class GroupCommit: Sendable {
         let group = state.withLock { $0.takeWaiting() }
         guard !group.isEmpty else { return }
         metrics.waiting(0)
+        // Not in one transaction with others: what fails those must not fail these, and they may use the reserve.
+        write(group.filter(\.record.isRevocation), db) { [reserve] in reserve.draw() }
+        let others = group.filter { !$0.record.isRevocation }
+        guard !others.isEmpty else { return }
+        guard reserve.restore() else {
+            let failure = StoreFailure(.unavailable, "record", cause: Self.reserved)
+            noteFailure(failure)
+            for waiting in others { waiting.continuation.resume(returning: .failure(failure)) }
+            return
+        }
+        write(others, db) { false }
+    }
+
+    /// - Parameter makeRoom: called where it failed for want of room, maybe; whether to try again.
+    private func write(_ group: [Waiting], _ db: Database, makeRoom: () -> Bool) {
+        guard !group.isEmpty else { return }
         let start = clock.uptime
         do {
-            let outcomes = try RecordWriter.write(group.map(\.record), db)
+            let outcomes = try written(group, db, makeRoom: makeRoom)
             metrics.committed(records: group.count, took: clock.uptime - start)
             noteSuccess()
             for (index, waiting) in group.enumerated() {
@@ -112,6 +140,21 @@ final class GroupCommit: Sendable {
             let failure = StoreFailure("record", reporting: error, as: .unavailable)
             noteFailure(failure)
             for waiting in group { waiting.continuation.resume(returning: .failure(failure)) }
+        }
+    }
+
+    private func written(
+        _ group: [Waiting], _ db: Database, makeRoom: () -> Bool
+    ) throws -> [Result<UseOutcome, StoreFailure>] {
+        let revocations = revocations.withLock { $0 }
+        while true {
+            do {
+                return try RecordWriter.write(group.map(\.record), db, revocations: revocations)
+            } catch let error as DatabaseError
+                where [.SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode) && makeRoom()
+            {
+                continue
+            }
         }
     }
 
@@ -152,7 +195,9 @@ extension GroupCommit {
 
         mutating func admit(_ record: Waiting, bound: Int) -> Admission {
             guard !isClosed else { return .refused(GroupCommit.closed) }
-            guard waiting.count < bound else { return .refused("too many records wait to be written") }
+            guard waiting.count < bound || record.record.isRevocation else {
+                return .refused("too many records wait to be written")
+            }
             waiting.append(record)
             guard !isDraining else { return .queued(waiting.count) }
             isDraining = true

@@ -10,9 +10,26 @@ enum PendingRecord: Sendable {
     case exchange(SessionRow, AuditRow)
     /// An exchange that uses up a presentation of its subject token.
     case use(SubjectTokenUse, SessionRow, AuditRow)
+    /// A further token of a session.
+    case renewal(SessionRecord, AuditRow)
     case event(AuditRow)
+    /// They go first, and with nothing else.
+    case revocations([RevocationRow])
     /// Nothing but a try whether the disk takes it.
     case probe
+
+    /// Whose token goes out once it is recorded; nil for what grants nothing.
+    var granted: SessionRecord? {
+        switch self {
+        case .exchange(let session, _), .use(_, let session, _): session.session
+        case .renewal(let session, _): session
+        case .event, .revocations, .probe: nil
+        }
+    }
+
+    var isRevocation: Bool {
+        if case .revocations = self { true } else { false }
+    }
 }
 
 /// A row of `sessions`.
@@ -31,8 +48,8 @@ struct SessionRow: Sendable {
     }
 
     static let insertion = """
-        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims, lineage, actor, binding) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO sessions (id, issuer, subject, rule, start, "end", claims, lineage, actor, binding, rev) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """
 
     func bind(_ binder: inout Binder) {
@@ -46,6 +63,7 @@ struct SessionRow: Sendable {
         binder.text(lineage)
         if let actor { binder.text(utf8: actor) } else { binder.text(nil as String?) }
         if let binding = session.binding { binder.blob(binding.bytes) } else { binder.text(nil as String?) }
+        binder.integer(Int64(session.revision))
     }
 }
 

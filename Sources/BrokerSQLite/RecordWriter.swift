@@ -10,25 +10,48 @@ struct RecordWriter {
     private let insertSession: Statement
     private let insertEvent: Statement
     private let uses: UseCounter
+    private let insertRevocation: Statement
+    private let raiseNumber: Statement
     private let probe: Statement
+    private let db: Database
 
     /// Writes and commits the group.
+    /// - Parameter revocations: those of the moment, asked before each grant and once more before the commit.
     /// - Returns: for each record what became of it, or why it is missing although the others were committed.
     /// - Throws: what failed all of them. None was recorded.
     static func write(
-        _ records: [PendingRecord], _ db: Database
+        _ records: [PendingRecord], _ db: Database, revocations: @Sendable () -> RevocationSet = { .none }
     ) throws -> [Result<UseOutcome, StoreFailure>] {
         if db.isInsideTransaction { try db.rollback() }
         let writer = try RecordWriter(db)
-        try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
-        do {
-            let outcomes = try records.map(writer.writeAlone)
-            try db.cachedStatement(sql: "COMMIT").execute()
-            return outcomes
-        } catch {
-            // Some errors have rolled it back already.
-            if db.isInsideTransaction { try? db.rollback() }
-            throw error
+        // Each turn but the last finds a further one of the records revoked.
+        while true {
+            try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
+            do {
+                let known = revocations()
+                let outcomes = try records.map { try writer.writeAlone($0, known) }
+                try writer.raiseNumber(to: records)
+                let latest = revocations()
+                if latest.highest != known.highest, Self.isRevoked(records, outcomes, by: latest) {
+                    try db.rollback()
+                    continue
+                }
+                try db.cachedStatement(sql: "COMMIT").execute()
+                return outcomes
+            } catch {
+                // Some errors have rolled it back already.
+                if db.isInsideTransaction { try? db.rollback() }
+                throw error
+            }
+        }
+    }
+
+    private static func isRevoked(
+        _ records: [PendingRecord], _ outcomes: [Result<UseOutcome, StoreFailure>], by revocations: RevocationSet
+    ) -> Bool {
+        zip(records, outcomes).contains { record, outcome in
+            guard case .success(.recorded) = outcome, let session = record.granted else { return false }
+            return revocations.kills(session) != nil
         }
     }
 
@@ -40,13 +63,20 @@ struct RecordWriter {
         insertSession = try db.cachedStatement(sql: SessionRow.insertion)
         insertEvent = try db.cachedStatement(sql: AuditRow.insertion)
         uses = try UseCounter(db)
+        insertRevocation = try db.cachedStatement(sql: RevocationRow.insertion)
+        raiseNumber = try db.cachedStatement(
+            sql: "UPDATE revocation_number SET highest = ?1 WHERE highest < ?1")
+        self.db = db
         // Writes the file's first page as it is: a transaction without changes would not reach the disk.
         probe = try db.cachedStatement(sql: "PRAGMA user_version = \(Schema.version)")
     }
 
     /// - Returns: why the record was left out, where it was at fault itself.
     /// - Throws: what is not the record's fault. SQLite may have rolled back the transaction.
-    private func writeAlone(_ record: PendingRecord) throws -> Result<UseOutcome, StoreFailure> {
+    private func writeAlone(
+        _ record: PendingRecord, _ revocations: RevocationSet
+    ) throws -> Result<UseOutcome, StoreFailure> {
+        if let session = record.granted, revocations.kills(session) != nil { return .success(.revoked) }
         try savepoint.run()
         let outcome: UseOutcome
         do {
@@ -77,10 +107,28 @@ struct RecordWriter {
             case .refused(let outcome): return outcome
             }
             try insertEvent.run(binding: event.bind)
-        case .event(let event): try insertEvent.run(binding: event.bind)
+        case .renewal(_, let event), .event(let event): try insertEvent.run(binding: event.bind)
+        case .revocations(let rows):
+            for row in rows {
+                try insertRevocation.run(binding: row.bind)
+                // What seemed to fail may have been committed.
+                if db.changesCount > 0 { try insertEvent.run(binding: row.event.bind) }
+            }
         case .probe: try probe.run()
         }
         return .recorded
+    }
+
+    private func raiseNumber(to records: [PendingRecord]) throws {
+        var highest: UInt64 = 0
+        for record in records {
+            if let session = record.granted { highest = max(highest, session.revision) }
+            if case .revocations(let rows) = record {
+                for row in rows { highest = max(highest, row.revocation.sequence) }
+            }
+        }
+        guard highest > 0 else { return }
+        try raiseNumber.run { $0.integer(Int64(highest)) }
     }
 }
 

@@ -26,12 +26,15 @@ package final class SQLiteStore: Sendable {
     /// Opens the file, and brings an older one up to date. Blocks the calling thread: for the start of a program.
     /// - Parameters:
     ///   - waitingBound: How many records may wait for the next transaction; more are refused at once.
+    ///   - reserve: How many bytes of the disk are kept for revocations, in a file of their own, `….reserve`: see
+    ///     `standardReserve`. While they cannot be had nothing else is recorded.
     ///   - busyTimeout: How long a transaction waits for a lock that another program holds.
     /// - Throws: `.unavailable` where the file cannot be reached, or another `daypassd` has it; `.unreadable` where it
     ///   is not a store that this version understands. Neither changes it.
     package init(
         path: String, _ opening: Opening = .existing, logger: Logger, clock: any BrokerClock = SystemClock(),
-        waitingBound: Int = 4096, busyTimeout: Duration = .seconds(1), metrics: StoreMetrics = .disabled
+        waitingBound: Int = 4096, busyTimeout: Duration = .seconds(1), reserve: Int = 0,
+        metrics: StoreMetrics = .disabled
     ) throws(StoreFailure) {
         let file = try StoreFile(path: path)
         let lock = try StoreLock(beside: file.path)
@@ -41,7 +44,16 @@ package final class SQLiteStore: Sendable {
         self.lock = lock
         self.writer = writer
         commits = GroupCommit(
-            writer: writer, waitingBound: waitingBound, logger: logger, clock: clock, metrics: metrics)
+            writer: writer, reserve: DiskReserve(beside: file.path, size: reserve), waitingBound: waitingBound,
+            logger: logger, clock: clock, metrics: metrics)
+    }
+
+    /// Room for 10,000 revocations.
+    package static let standardReserve = DiskReserve.standardSize
+
+    /// Has those asked, from now on, just before anything that grants is committed.
+    package func ask(_ revocations: @escaping @Sendable () -> RevocationSet) {
+        commits.ask(revocations)
     }
 
     /// Finishes what waits, moves the write-ahead log into the file and closes it. Everything asked for later is
@@ -78,7 +90,8 @@ package final class SQLiteStore: Sendable {
 }
 
 extension SQLiteStore: ExchangeStore {
-    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
+    @discardableResult
+    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
         try await commits.commit(.exchange(SessionRow(session), AuditRow(event)))
     }
 
@@ -86,6 +99,12 @@ extension SQLiteStore: ExchangeStore {
         _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
     ) async throws(StoreFailure) -> UseOutcome {
         try await commits.commit(.use(use, SessionRow(session), AuditRow(event)))
+    }
+
+    package func record(
+        _ event: AuditEvent, renewing session: SessionRecord
+    ) async throws(StoreFailure) -> UseOutcome {
+        try await commits.commit(.renewal(session, AuditRow(event)))
     }
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {

@@ -51,6 +51,7 @@ enum Schema {
         { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
         { try $0.execute(sql: keyTimes) },
         { try $0.execute(sql: generation) },
+        { try $0.execute(sql: revocations) },
     ]
 
     private static let firstTables =
@@ -149,6 +150,28 @@ enum Schema {
             restored INTEGER
         ) STRICT;
         INSERT INTO store (id, generation) VALUES (1, 1);
+        """
+
+    /// `highest` is that of any revocation that was recorded, and of any session's `rev`: a number that was lost with a
+    /// revocation is not given out again.
+    private static let revocations =
+        """
+        ALTER TABLE sessions ADD COLUMN rev INTEGER NOT NULL DEFAULT 0;
+
+        CREATE TABLE revocations (
+            sequence INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            value TEXT,
+            reason TEXT,
+            blocks INTEGER NOT NULL,
+            until INTEGER,
+            created INTEGER NOT NULL,
+            caller TEXT NOT NULL,
+            expires INTEGER NOT NULL
+        ) STRICT;
+
+        CREATE TABLE revocation_number (highest INTEGER NOT NULL) STRICT;
+        INSERT INTO revocation_number VALUES (0);
         """
 
     /// Audit records that are about no token have no issuer.

@@ -6,7 +6,7 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore, SealedRowStore, RestorableStore
+    TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -16,6 +16,10 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var issuers: [IssuerName: ExactString] = [:]
         var trustBundles: [TrustDomain: TrustBundleRecord] = [:]
         var generation = StoreGeneration(number: 1)
+        var revocations: [Revocation] = []
+        var highestRevocation: UInt64 = 0
+        var asked: @Sendable () -> RevocationSet = { .none }
+        var callsLeft = Int.max
         var outage: StoreFailure?
     }
 
@@ -56,11 +60,67 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         state.withLock { $0.outage = failure }
     }
 
-    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
+    /// Lets calls fail from the one after the next `calls` on.
+    package func fail(afterCalls calls: Int) {
+        state.withLock { $0.callsLeft = calls }
+    }
+
+    /// Has those asked, from now on, before anything is granted.
+    package func ask(_ revocations: @escaping @Sendable () -> RevocationSet) {
+        state.withLock { $0.asked = revocations }
+    }
+
+    @discardableResult
+    package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
         try whileReachable { state throws(StoreFailure) in
+            guard state.asked().kills(session) == nil else { return .revoked }
             guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
             state.sessions.append(session)
             state.events.append(event)
+            state.highestRevocation = max(state.highestRevocation, session.revision)
+            return .recorded
+        }
+    }
+
+    package func record(
+        _ event: AuditEvent, renewing session: SessionRecord
+    ) async throws(StoreFailure) -> UseOutcome {
+        try whileReachable { state in
+            guard state.asked().kills(session) == nil else { return .revoked }
+            state.events.append(event)
+            return .recorded
+        }
+    }
+
+    package func record(_ revocations: [RecordedRevocation]) async throws(StoreFailure) {
+        try whileReachable { state in
+            for recorded in revocations {
+                let sequence = recorded.revocation.sequence
+                guard !state.revocations.contains(where: { $0.sequence == sequence }) else { continue }
+                state.revocations.append(recorded.revocation)
+                state.events.append(recorded.event)
+                state.highestRevocation = max(state.highestRevocation, sequence)
+            }
+        }
+    }
+
+    package func revocations() async throws(StoreFailure) -> [Revocation] {
+        try whileReachable { $0.revocations.sorted { $0.sequence < $1.sequence } }
+    }
+
+    package func highestRevocation() async throws(StoreFailure) -> UInt64 {
+        try whileReachable { $0.highestRevocation }
+    }
+
+    package func delete(revocations: [UInt64]) async throws(StoreFailure) {
+        try whileReachable { state in state.revocations.removeAll { revocations.contains($0.sequence) } }
+    }
+
+    package func sessions(
+        where condition: ClaimCondition, at now: Date, limit: Int
+    ) async throws(StoreFailure) -> [SessionRecord] {
+        try whileReachable { state in
+            Array(state.sessions.rows.filter { $0.end > now && condition.matches($0.claims) }.prefix(limit))
         }
     }
 
@@ -68,6 +128,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
     ) async throws(StoreFailure) -> UseOutcome {
         try whileReachable { state throws(StoreFailure) in
+            guard state.asked().kills(session) == nil else { return .revoked }
             var uses = state.uses[use.key] ?? []
             guard uses.reduce(0, { $0 + $1.count }) < use.maximumUses else { return .exhausted }
             if let index = uses.firstIndex(where: { $0.joining == use.joining(session) }) {
@@ -82,6 +143,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 state.sessions.append(session)
             }
             state.uses[use.key] = uses
+            state.highestRevocation = max(state.highestRevocation, session.revision)
             state.events.append(event)
             return .recorded
         }
@@ -244,6 +306,10 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     ) throws(StoreFailure) -> Value {
         try state.withLock { state throws(StoreFailure) in
             if let outage = state.outage { throw outage }
+            guard state.callsLeft > 0 else {
+                throw StoreFailure(.unavailable, "use the store", cause: "it fails from this call on")
+            }
+            state.callsLeft -= 1
             return try body(&state)
         }
     }

@@ -17,13 +17,14 @@ package enum Sample {
     package static func session(
         _ id: String, below ancestors: [ExactString] = [], issuer: IssuerName = issuer,
         subject: ExactString = "ci:repo:acme/app", rule: ExactString = "ci-main", actor: JSONObject? = nil,
-        binding: CertificateFingerprint? = nil,
+        binding: CertificateFingerprint? = nil, revision: UInt64 = 0,
         claims: JSONObject = ["sub": "repo:acme/app", "exp": 1_700_000_600]
     ) -> SessionRecord {
         let start = Date(timeIntervalSince1970: 1_700_000_000)
         return SessionRecord(
             id: ExactString(id), ancestors: ancestors, issuer: issuer, subject: subject, rule: rule,
-            actor: actor, binding: binding, start: start, end: start.addingTimeInterval(3600), claims: claims)
+            actor: actor, binding: binding, revision: revision, start: start, end: start.addingTimeInterval(3600),
+            claims: claims)
     }
 
     /// A presentation of one subject token, the same for the same `token`.
@@ -47,6 +48,19 @@ package enum Sample {
         AuditEvent(
             time: time, trace: trace, kind: .exchangeRefused, issuer: issuer, subject: nil, reason: "no_rule",
             details: ["explanation": ["rules": [["rule": "ci-main", "failed": [["claim": "ref", "got": "main"]]]]]])
+    }
+
+    package static func revocation(
+        _ sequence: UInt64, _ target: Revocation.Target = .subject("ci:a"), block: Revocation.Block? = nil,
+        by caller: Caller = .daemon
+    ) -> RecordedRevocation {
+        let revocation = Revocation(
+            sequence: sequence, target: target, reason: "left\u{e9}", block: block, created: time, caller: caller,
+            expires: time.addingTimeInterval(3600))
+        let event = AuditEvent(
+            time: time, trace: TraceID(), kind: .revoked, issuer: nil, subject: nil,
+            details: ["sequence": .number(Double(sequence))])
+        return RecordedRevocation(revocation, event)
     }
 
     package static func key(_ id: ExactString, _ state: SigningKeyRecord.State, created: Date = time)

@@ -13,7 +13,7 @@ extension StoreConformance {
             Sample.session("s3", below: ["s0"], rule: "other"),
             Sample.session(
                 "s5", issuer: try workloads, subject: "spiffe://prod.example.com/ns/a", actor: actor,
-                binding: CertificateFingerprint(ofDER: [0, 1])),
+                binding: CertificateFingerprint(ofDER: [0, 1]), revision: 1 << 53),
         ]
         for session in sessions {
             try await store.record(session, Sample.grant(session: session.id.string))

@@ -41,8 +41,13 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case generationBegins = "a new generation retires every key, adds its own and is recorded, all or nothing"
     case generationGoesOn = "a generation never goes back"
 
+    case revocationsComeBack = "revocations come back by their numbers, value for value, with their audit records"
+    case revocationsOnce = "a number that is recorded already is left as it is, without a second audit record"
+    case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
+    case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
+
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
-        & TrustBundleStore & SealedRowStore & RestorableStore
+        & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -84,6 +89,10 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .bundlesOfEndpoints: try await Self.bundlesOfEndpoints(store)
         case .generationBegins: try await Self.generationBegins(store)
         case .generationGoesOn: try await Self.generationGoesOn(store)
+        case .revocationsComeBack: try await Self.revocationsComeBack(store)
+        case .revocationsOnce: try await Self.revocationsOnce(store)
+        case .revocationNumbers: try await Self.revocationNumbers(store)
+        case .sessionsByClaim: try await Self.sessionsByClaim(store)
         }
     }
 }

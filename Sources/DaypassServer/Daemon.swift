@@ -22,6 +22,7 @@ struct Daemon: Sendable {
     private let state: StateHolder
     /// Moves the signing keys.
     let rotation: KeyRotation
+    private let revocations: Revocations
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let generation: StoreGeneration
@@ -51,10 +52,14 @@ struct Daemon: Sendable {
             try StartTime.check(clock.now, against: lastRecord, accepting: acceptsEarlierClock, logger)
             generation = try await store.generation()
             let keys = try await store.signingKeys()
-            state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
+            let state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
+            self.state = state
+            revocations = Revocations(store, publishedIn: state, clock: clock, logger: logger)
+            try await revocations.restore()
+            store.ask { state.current.revocations }
             rotation = try KeyRotation(
                 store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
-                lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
+                revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
             maker = PolicyMaker(
                 trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
             policy = try await maker.policy(of: self.configuration)
@@ -90,7 +95,8 @@ struct Daemon: Sendable {
     ) throws -> SQLiteStore {
         guard case .sqlite(let path) = configuration.store else { throw CommandFailure("no such store") }
         do {
-            return try SQLiteStore(path: path, opening, logger: logger, metrics: metrics)
+            return try SQLiteStore(
+                path: path, opening, logger: logger, reserve: SQLiteStore.standardReserve, metrics: metrics)
         } catch {
             throw CommandFailure("\(error)")
         }
@@ -103,8 +109,8 @@ struct Daemon: Sendable {
     ) async throws {
         let (state, bundles, issuers) = (state, trustBundles, Published(policy.issuers))
         let metrics = BrokerMetrics(
-            configuration, issuers: issuers.current, trustBundles: trustBundles, store: storeMetrics,
-            signingKeys: signingKeyMetrics)
+            configuration, issuers: issuers.current, trustBundles: trustBundles, revocations: revocations,
+            store: storeMetrics, signingKeys: signingKeyMetrics)
         let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
@@ -127,8 +133,7 @@ struct Daemon: Sendable {
         let tls = certificate.map { listener($0, metrics) }
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
-            issuers: issuers.current,
-            trustBundles: bundles, clock: clock,
+            issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, logger: logger, tls: tls
         ) { listener, address in
@@ -144,6 +149,11 @@ struct Daemon: Sendable {
                 StoreKeeping(
                     pruning: StorePruning(
                         store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
+                        logger: logger)),
+                RevocationKeeping(
+                    revocations: revocations,
+                    pruning: RevocationPruning(
+                        revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
                         logger: logger)),
                 KeyRotationService(rotation: rotation),
                 SourceKeeping(changes: sources),

@@ -20,6 +20,7 @@ struct LiveBroker: HTTPOrigin {
     let issuer: TestIssuer
     let store: any ExchangeStore
     let state: StateHolder
+    let revocations: Revocations
 
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
@@ -42,6 +43,9 @@ struct LiveBroker: HTTPOrigin {
         }
         var logger = log?.logger ?? Logger(label: "test")
         if log == nil { logger.logLevel = .critical }
+        let memory = store as? MemoryStore ?? MemoryStore()
+        let revocations = Revocations(memory, publishedIn: state, clock: clock, logger: logger)
+        memory.ask { state.current.revocations }
         let mint = TokenMint(
             issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
@@ -53,7 +57,8 @@ struct LiveBroker: HTTPOrigin {
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange },
             verifier: verifier,
-            state: { state.current }, issuers: trusted, clock: clock, storeOutage: storeOutage,
+            state: { state.current }, issuers: trusted, revocations: revocations, clock: clock,
+            storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
             connectionBounds: connectionBounds
         ) { listens.yield(($0, $1.port ?? 0)) }
@@ -70,7 +75,7 @@ struct LiveBroker: HTTPOrigin {
                 let broker = LiveBroker(
                     origin: "http://127.0.0.1:\(ports[.public] ?? 0)",
                     telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store,
-                    state: state)
+                    state: state, revocations: revocations)
                 let outcome = await Result { try await body(broker) }
                 await group.triggerGracefulShutdown()
                 try outcome.get()
@@ -131,6 +136,11 @@ struct LiveBroker: HTTPOrigin {
                 scope: [scope[0]], timeToLive: .seconds(900), audiences: ["https://gateway.example.com"]))
         let sdk = try #require(
             Rule(name: "sdk", issuer: name, matchers: [repository, main], federation: ids, terms: federated))
+        let own = try #require(
+            GrantTerms(
+                scope: [.introspect, .revocations], timeToLive: .seconds(900),
+                audiences: ["https://broker.example.com"]))
+        let gateways = try #require(Rule(name: "gateways", issuer: name, matchers: [repository], terms: own))
         return BrokerConfiguration(
             server: ServerConfiguration(
                 publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: "https://broker.example.com",
@@ -141,7 +151,7 @@ struct LiveBroker: HTTPOrigin {
                 audiences: ["https://gateway.example.com", "https://other.example.com"]),
             verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
             masterKeyFile: "/nonexistent", issuers: issuers,
-            rules: try RuleSet([rule, sdk], issuers: issuers, broker: "https://broker.example.com"))
+            rules: try RuleSet([rule, sdk, gateways], issuers: issuers, broker: "https://broker.example.com"))
     }
 
     private static func keyRing() throws -> KeyRing {

@@ -146,7 +146,7 @@ extension TokenMint {
     func mint(
         _ subject: VerifiedSubject, _ grant: Grant, keeping claims: JSONObject, at now: Date
     ) throws -> (GatewayToken, SessionRecord) {
-        let session = try session(for: subject, grant, actor: nil, keeping: claims, at: now)
+        let session = try session(for: subject, since: 0, grant, actor: nil, keeping: claims, at: now)
         return (try token(of: session, grant, at: now), session)
     }
 }

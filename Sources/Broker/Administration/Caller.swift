@@ -1,12 +1,14 @@
 package import JOSE
 
-/// Who asked for an administrative act, as the audit record names him.
+/// Who asks for an administrative act, as the audit record names it.
 package enum Caller: Sendable, Hashable {
     /// Over the Unix socket, as the kernel knows the peer: the user id it runs as, the one that its session logged in with
     /// (nil where it is not known, as for services), and the process.
     case socket(uid: UInt32, loginUID: UInt32?, pid: Int32)
-    /// Over TLS: who the token is for, and which session and rule it comes from.
+    /// The holder of a gateway token: who it is for, and which session and rule it comes from.
     case token(subject: ExactString, session: ExactString, rule: ExactString)
+    /// The broker itself.
+    case daemon
 
     /// One line for records and logs. A subject stands last, since it may hold anything.
     package var text: ExactString {
@@ -15,6 +17,37 @@ package enum Caller: Sendable, Hashable {
             ExactString("uid \(uid)\(login.map { ", login uid \($0)" } ?? ""), process \(pid)")
         case .token(let subject, let session, let rule):
             ExactString("session \(session), rule \(rule), subject \(subject)")
+        case .daemon: "the broker"
+        }
+    }
+
+    package var json: JSONObject {
+        switch self {
+        case .socket(let uid, let loginUID, let pid):
+            var json: JSONObject = ["by": "socket", "uid": .number(Double(uid)), "pid": .number(Double(pid))]
+            if let loginUID { _ = json.append("login_uid", .number(Double(loginUID))) }
+            return json
+        case .token(let subject, let session, let rule):
+            return ["by": "token", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
+        case .daemon: return ["by": "daemon"]
+        }
+    }
+
+    /// - Returns: nil where it is not what `json` writes.
+    package init?(_ json: JSONObject) {
+        func integer<Number: BinaryInteger>(_ name: ExactString) -> Number? {
+            json[name]?.number.flatMap { Number(exactly: $0) }
+        }
+        switch json["by"]?.string {
+        case "socket":
+            guard let uid: UInt32 = integer("uid"), let pid: Int32 = integer("pid") else { return nil }
+            self = .socket(uid: uid, loginUID: integer("login_uid"), pid: pid)
+        case "token":
+            guard let subject = json["sub"]?.string, let session = json["sid"]?.string, let rule = json["rule"]?.string
+            else { return nil }
+            self = .token(subject: subject, session: session, rule: rule)
+        case "daemon": self = .daemon
+        default: return nil
         }
     }
 }

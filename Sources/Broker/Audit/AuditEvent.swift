@@ -12,6 +12,8 @@ package struct AuditEvent: Sendable {
         case sessionNarrowed = "session.narrowed"
         /// A subject whose signature was good got none.
         case exchangeRefused = "exchange.refused"
+        /// Tokens, or whoever gets them, were revoked.
+        case revoked = "revocation.made"
         /// Rows that had been kept for `audit.retention` were deleted, in the transaction that made this record.
         case recordsDeleted = "records.deleted"
         /// The staged signing key became active, the active one began to retire, and a new one was staged.

@@ -88,7 +88,7 @@ struct SessionRenewal: Sendable {
                 ExchangeOutage(.store, cause: error.description, issuer: claims.issuer, rule: claims.rule))
         }
         if let stored, stored.lineage == claims.lineage, stored.subject == claims.subject, stored.rule == claims.rule,
-            stored.binding == claims.binding
+            stored.binding == claims.binding, stored.revision == claims.revision
         {
             return stored
         }
@@ -172,14 +172,16 @@ struct SessionRenewal: Sendable {
     ) async throws(ExchangeRefusal) {
         let event = AuditEvent(
             granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, for: request, at: now)
+        let outcome: UseOutcome
         do {
-            if isRenewal {
-                try await store.record(event)
-            } else {
-                try await store.record(session, event)
-            }
+            outcome =
+                try await isRenewal ? store.record(event, renewing: session) : store.record(session, event)
         } catch {
             throw .unavailable(.storing(error, event))
+        }
+        guard case .recorded = outcome else {
+            try await refuse(session, request, .revoked, at: now)
+            throw .subjectToken
         }
         refusals.log.metrics.granted(
             issuer: session.issuer, rule: grant.rule, session: isRenewal ? .renewed : .narrowed)

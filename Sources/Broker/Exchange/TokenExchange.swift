@@ -13,7 +13,8 @@ package struct TokenExchange: Sendable {
     private let authenticator: JWTAuthenticator
     private let certificates: X509SVIDAuthenticator
     private let actors: ActorAuthenticator
-    private let rules: RuleSet
+    /// Those that it decides by.
+    package let rules: RuleSet
     private let mint: TokenMint
     private let store: any ExchangeStore
     private let keptClaims: AuditConfiguration.Claims
@@ -68,11 +69,14 @@ package struct TokenExchange: Sendable {
         if case .gatewayToken(let token) = request.subject {
             return try await renewal.renew(token, request, at: now, &timer)
         }
+        // Before the proof is looked at: what is revoked from here on takes this session with it.
+        let revision = mint.revocations.highest
         let parties = try await authenticate(request, at: now)
         timer.ended(.authenticate)
         let grant = try await match(parties, request, at: now)
+        try await refuseBlocked(parties, grant, request, at: now)
         timer.ended(.match)
-        let (token, session) = try await mint(parties, grant, request, at: now)
+        let (token, session) = try await mint(parties, since: revision, grant, request, at: now)
         timer.ended(.mint)
         let recorded = try await record(token, of: session, parties, grant, request, at: now)
         timer.ended(.record)
@@ -170,15 +174,31 @@ package struct TokenExchange: Sendable {
         }
     }
 
+    /// Whoever is blocked is refused like anybody to whom nothing is granted. A block that comes after this has a higher
+    /// number than the session, and kills it.
+    private func refuseBlocked(
+        _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        let target = mint.revocations.blocks(
+            subject: parties.subject.identity, actor: parties.actor, rule: grant.rule, at: now)
+        guard let target else { return }
+        var blocked: JSONObject = ["kind": .string(ExactString(target.kind.rawValue))]
+        if let value = target.value { _ = blocked.append("value", .string(value)) }
+        try await refuse(
+            parties.subject, request, .blocked, ["blocked": .object(blocked)], rule: grant.rule, at: now)
+        throw .subjectToken
+    }
+
     /// A session, and its first token.
     private func mint(
-        _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+        _ parties: Parties, since revision: UInt64, _ grant: Grant, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> (GatewayToken, SessionRecord) {
         let binding = try await binding(parties, grant, request, at: now)
         let session: SessionRecord
         do {
             session = try mint.session(
-                for: parties.subject, grant, actor: parties.actor, binding: binding, keeping: kept(parties.subject),
+                for: parties.subject, since: revision, grant, actor: parties.actor, binding: binding,
+                keeping: kept(parties.subject),
                 at: now)
         } catch {
             throw .unavailable(.minting(error, parties.subject.issuer, grant.rule))
@@ -226,14 +246,16 @@ package struct TokenExchange: Sendable {
         case .joins(let first):
             let token = try await self.token(of: first, parties, grant, request, at: now)
             // Between the two others may have presented it as often as it may be.
-            guard case .recorded = try await commit(first, granted(token, first, grant, request, at: now), use) else {
-                break
+            switch try await commit(first, granted(token, first, grant, request, at: now), use) {
+            case .recorded:
+                log.metrics.granted(issuer: first.issuer, rule: grant.rule, session: .joined)
+                return (token, first)
+            case .revoked: try await refuse(parties.subject, request, .revoked, first, at: now)
+            case .joins, .exhausted: try await refuse(parties.subject, request, .replayed, rule: grant.rule, at: now)
             }
-            log.metrics.granted(issuer: first.issuer, rule: grant.rule, session: .joined)
-            return (token, first)
-        case .exhausted: break
+        case .exhausted: try await refuse(parties.subject, request, .replayed, rule: grant.rule, at: now)
+        case .revoked: try await refuse(parties.subject, request, .revoked, session, at: now)
         }
-        try await refuse(parties.subject, request, .replayed, rule: grant.rule, at: now)
         throw .subjectToken
     }
 
@@ -242,8 +264,7 @@ package struct TokenExchange: Sendable {
     ) async throws(ExchangeRefusal) -> UseOutcome {
         do {
             if let use { return try await store.record(session, event, using: use) }
-            try await store.record(session, event)
-            return .recorded
+            return try await store.record(session, event)
         } catch {
             throw .unavailable(.storing(error, event))
         }
@@ -267,6 +288,13 @@ package struct TokenExchange: Sendable {
             AuditEvent(
                 refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, rule: rule,
                 sessionID: sessionID, reason: reason.text, adding: details))
+    }
+
+    private func refuse(
+        _ subject: VerifiedSubject, _ request: ExchangeRequest, _ reason: RefusalReason, _ session: SessionRecord,
+        at now: Date
+    ) async throws(ExchangeRefusal) {
+        try await refuse(subject, request, reason, rule: session.rule, sessionID: session.id, at: now)
     }
 
     private func kept(_ subject: VerifiedSubject) -> JSONObject {

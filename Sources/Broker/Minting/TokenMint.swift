@@ -16,18 +16,23 @@ package struct TokenMint: Sendable {
         self.random = random
     }
 
+    /// Those of now, for whoever begins an exchange.
+    var revocations: RevocationSet { state().revocations }
+
     /// A new session for `subject`, not yet recorded anywhere.
     /// - Parameters:
+    ///   - revision: the highest revocation before the subject's proof was checked.
     ///   - actor: who acts for the subject, as `act` will say it.
     ///   - binding: the certificate that its tokens will be bound to, as `cnf` will say it.
     package func session(
-        for subject: VerifiedSubject, _ grant: Grant, actor: JSONObject?, binding: CertificateFingerprint? = nil,
+        for subject: VerifiedSubject, since revision: UInt64, _ grant: Grant, actor: JSONObject?,
+        binding: CertificateFingerprint? = nil,
         keeping claims: JSONObject, at now: Date
     ) throws(OpenSSLError) -> SessionRecord {
         let start = wholeSeconds(now)
         return SessionRecord(
             id: try random.identifier(at: now), issuer: subject.issuer, subject: subject.identity, rule: grant.rule,
-            actor: actor, binding: binding, start: start,
+            actor: actor, binding: binding, revision: revision, start: start,
             end: start.addingTimeInterval(grant.maximumSession.seconds.rounded(.down)),
             claims: claims)
     }
@@ -38,8 +43,8 @@ package struct TokenMint: Sendable {
     ) throws(OpenSSLError) -> SessionRecord {
         SessionRecord(
             id: try random.identifier(at: now), ancestors: parent.lineage, issuer: parent.issuer,
-            subject: parent.subject, rule: parent.rule, actor: actor, binding: parent.binding, start: wholeSeconds(now),
-            end: min(end, parent.end), claims: parent.claims)
+            subject: parent.subject, rule: parent.rule, actor: actor, binding: parent.binding,
+            revision: parent.revision, start: wholeSeconds(now), end: min(end, parent.end), claims: parent.claims)
     }
 
     /// A token of `session` with exactly what `grant` allows, for as long as the grant and the session last.
@@ -80,8 +85,7 @@ package struct TokenMint: Sendable {
             "jti": .string(tokenID),
             "sid": .string(session.id),
             "lin": .array(session.lineage.map { .string($0) }),
-            // The revocation sequence at authentication. Nothing can be revoked yet, so it stands at its start.
-            "rev": 0,
+            "rev": .number(Double(session.revision)),
             "client_id": .string(ExactString("rule:\(grant.rule)")),
             "scope": .string(ExactString(grant.scope.map(\.text.string).joined(separator: " "))),
             "rule": .string(grant.rule),

@@ -33,6 +33,15 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
         "daypass:revoke", "daypass:rules", "daypass:sessions",
     ]
 
+    /// Asking whether a token is good.
+    package static let introspect = Scope(own: "daypass:introspect")
+    /// Reading what is revoked.
+    package static let revocations = Scope(own: "daypass:revocations")
+
+    private init(own text: ExactString) {
+        self.text = text
+    }
+
     /// Whether it begins with `daypass:`, in any case: the broker's own scopes are kept apart from all others, and nothing
     /// may look like one.
     package var isReserved: Bool {

@@ -6,8 +6,12 @@ package protocol ExchangeStore: Sendable {
     /// Makes the session and its audit record durable, both or neither, before it returns.
     ///
     /// Records of concurrent calls may share a transaction; one that fails by itself fails its own call only.
+    /// Like all that grants, it asks the revocations once more in the transaction, so that nothing slips in between a
+    /// check and a revocation.
+    /// - Returns: `.recorded`, or `.revoked`.
     /// - Throws: `.unavailable` when nothing was recorded; the caller then must not let its token out.
-    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure)
+    @discardableResult
+    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome
 
     /// Counts a use of the subject token and makes the audit record durable, and the session where it is new; all of
     /// it, or nothing where the outcome is not `.recorded`.
@@ -15,7 +19,11 @@ package protocol ExchangeStore: Sendable {
         _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
     ) async throws(StoreFailure) -> UseOutcome
 
-    /// Makes an audit record that opens no session durable before it returns.
+    /// Makes the audit record of a further token of a recorded session durable before it returns.
+    /// - Returns: `.recorded`, or `.revoked`.
+    func record(_ event: AuditEvent, renewing session: SessionRecord) async throws(StoreFailure) -> UseOutcome
+
+    /// Makes an audit record that grants nothing durable before it returns.
     func record(_ event: AuditEvent) async throws(StoreFailure)
 
     /// The session of that id, or nil where there is none.
@@ -77,4 +85,6 @@ package enum UseOutcome: Sendable, Hashable {
     case joins(SessionRecord)
     /// It was presented as often as it may be.
     case exhausted
+    /// The session was revoked meanwhile: nothing was recorded.
+    case revoked
 }

@@ -17,6 +17,9 @@ package struct SessionRecord: Sendable, Hashable {
     package let actor: JSONObject?
     /// The certificate without which the session's tokens are good for nothing; nil where they are bearer tokens.
     package let binding: CertificateFingerprint?
+    /// The highest revocation when its first ancestor's subject came to prove who it is: those above it may kill the
+    /// session. Every token of it carries the number as `rev`.
+    package let revision: UInt64
     package let start: Date
     /// No gateway token of the session outlives it.
     package let end: Date
@@ -40,7 +43,8 @@ package struct SessionRecord: Sendable, Hashable {
     /// - Parameter ancestors: the lineage of the session that this one descends from.
     package init(
         id: ExactString, ancestors: [ExactString] = [], issuer: IssuerName, subject: ExactString, rule: ExactString,
-        actor: JSONObject? = nil, binding: CertificateFingerprint? = nil, start: Date, end: Date, claims: JSONObject
+        actor: JSONObject? = nil, binding: CertificateFingerprint? = nil, revision: UInt64 = 0,
+        start: Date, end: Date, claims: JSONObject
     ) {
         self.id = id
         lineage = ancestors + [id]
@@ -49,6 +53,7 @@ package struct SessionRecord: Sendable, Hashable {
         self.rule = rule
         self.actor = actor
         self.binding = binding
+        self.revision = revision
         self.start = start
         self.end = end
         self.claims = claims

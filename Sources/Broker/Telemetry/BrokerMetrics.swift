@@ -13,6 +13,7 @@ package struct BrokerMetrics: Sendable {
     package let signingKeys: SigningKeyMetrics
     private let issuers: IssuerKeysMetrics
     private let trustBundles: TrustBundleMetrics?
+    private let revocations: RevocationMetrics?
     private let process: ProcessMetrics
 
     /// - Parameters:
@@ -22,7 +23,7 @@ package struct BrokerMetrics: Sendable {
     ///   - start: of the process.
     package init(
         _ configuration: BrokerConfiguration, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        trustBundles: TrustBundles? = nil, store: StoreMetrics = StoreMetrics(),
+        trustBundles: TrustBundles? = nil, revocations: Revocations? = nil, store: StoreMetrics = StoreMetrics(),
         signingKeys: SigningKeyMetrics = SigningKeyMetrics(),
         start: Date = Date()
     ) {
@@ -33,6 +34,7 @@ package struct BrokerMetrics: Sendable {
         requests = RequestMetrics(maximumConnections: configuration.server.limits.connections)
         self.issuers = IssuerKeysMetrics(issuers().map(\.keys))
         self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
+        self.revocations = revocations.map { RevocationMetrics(revocations: $0) }
         process = ProcessMetrics(start: start)
     }
 
@@ -40,7 +42,7 @@ package struct BrokerMetrics: Sendable {
     package func text() -> [UInt8] {
         var text = MetricText()
         let sources: [(any MetricSource)?] = [
-            exchange, verify, store, signingKeys, requests, tls, issuers, trustBundles, process,
+            exchange, verify, store, signingKeys, requests, tls, issuers, trustBundles, revocations, process,
         ]
         for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(

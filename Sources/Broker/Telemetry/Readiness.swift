@@ -8,6 +8,7 @@ package struct Readiness: Sendable {
     private let trustBundles: TrustBundles?
     private let tls: TLSMetrics?
     private let signingKeys: SigningKeyMetrics?
+    private let revocations: Revocations?
     private let storeOutage: @Sendable () async -> Outage?
 
     /// - Parameters:
@@ -17,13 +18,14 @@ package struct Readiness: Sendable {
     ///   - storeOutage: since when and why the store does not record, if it does not.
     package init(
         issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer], trustBundles: TrustBundles? = nil,
-        tls: TLSMetrics? = nil, signingKeys: SigningKeyMetrics? = nil,
+        tls: TLSMetrics? = nil, signingKeys: SigningKeyMetrics? = nil, revocations: Revocations? = nil,
         storeOutage: @escaping @Sendable () async -> Outage?
     ) {
         self.issuers = issuers
         self.trustBundles = trustBundles
         self.tls = tls
         self.signingKeys = signingKeys
+        self.revocations = revocations
         self.storeOutage = storeOutage
     }
 
@@ -65,6 +67,7 @@ package struct Readiness: Sendable {
             let domainStates = domains.map { ($0.trustDomain.name, JSONValue.object(Self.json($0))) }
             _ = json.append("trust_domains", .object(JSONObject(uniqueMembers: domainStates)))
         }
+        if let revocations { _ = json.append("revocations", .object(Self.json(revocations))) }
         if let certificate = tls?.certificate { _ = json.append("tls", .object(Self.json(certificate))) }
         if let keys = signingKeys, keys.activated != nil {
             _ = json.append("signing_keys", .object(Self.json(keys)))
@@ -80,6 +83,20 @@ package struct Readiness: Sendable {
         if let failure = keys.failure {
             _ = state.append("last_error", .string(ExactString(failure.cause)))
             _ = state.append("failing_since", time(failure.since))
+        }
+        return state
+    }
+
+    /// For information: what waits is in force all the same.
+    private static func json(_ revocations: Revocations) -> JSONObject {
+        let waiting = revocations.waiting
+        var state: JSONObject = [
+            "durable": .bool(waiting.count == 0), "live": .number(Double(revocations.liveCount)),
+            "highest": .number(Double(revocations.highest)),
+        ]
+        if let since = waiting.since {
+            _ = state.append("waiting", .number(Double(waiting.count)))
+            _ = state.append("waiting_since", time(since))
         }
         return state
     }

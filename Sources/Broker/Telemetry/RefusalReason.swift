@@ -10,6 +10,8 @@ package enum RefusalReason: Int, MetricLabel {
     // What its subject asked for.
     case actor, noRule, scope, target, replayed, sessionOver, sessionUnknown, grantChanged, lineage
     case forBroker, tokenTooLong, issuedBeforeRestore
+    // What administrators have taken back.
+    case revoked, blocked
     // Nothing is wrong with the request.
     case store, mint
 }
@@ -50,6 +52,7 @@ extension RefusalReason {
             case .notYetValid: .notYetValid
             case .claims: .claim
             case .certificate: .certificate
+            case .revoked: .revoked
             }
     }
 }

@@ -4,7 +4,7 @@ import Synchronization
 /// waits.
 package final class RequestMetrics: MetricSource {
     package enum Route: Int, MetricLabel {
-        case token, verify, keys, metadata, health, other
+        case token, verify, keys, metadata, health, revocation, other
     }
 
     /// The limit that a request or a connection ran into.

@@ -6,7 +6,7 @@ package final class VerifyMetrics: MetricSource {
     fileprivate enum Outcome: Int, MetricLabel {
         case allowed
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims,
-            certificate
+            certificate, revoked
         case insufficientScope, insufficientModel, nothingRequired, tooManyModels
     }
 
@@ -43,6 +43,7 @@ extension VerifyMetrics.Outcome {
             case .token(.notYetValid): .notYetValid
             case .token(.claims): .claims
             case .token(.certificate): .certificate
+            case .token(.revoked): .revoked
             case .insufficientScope: .insufficientScope
             case .insufficientModel: .insufficientModel
             case .nothingRequired: .nothingRequired

@@ -14,24 +14,44 @@ package struct GatewayClaims: Sendable {
     package let audience: ExactString
     package let rule: ExactString
     package let tokenID: ExactString
+    /// Which of the broker's keys signed it.
+    package let keyID: ExactString
+    /// The revocations with higher numbers than this may kill it: the highest one at the session's authentication.
+    package let revision: UInt64
+    /// Who acts for the subject, as it stands in the token.
+    package let actor: JSONObject?
+    /// The subjects of those who act, the last one first.
+    package let actors: [ExactString]
     package let scope: [Scope]
     /// The certificate without which the token is good for nothing (RFC 8705 §3); nil for a plain bearer token.
     package let binding: CertificateFingerprint?
     /// Nil where the token does not speak of models.
     package let models: [Glob]?
     /// Seconds since 1970.
+    package let issuedAt: Double
     package let notBefore: Double
     package let expiry: Double
 
     /// - Returns: nil when a claim that the mint always writes is not there as it writes it.
-    init?(_ claims: JSONObject) {
+    init?(_ claims: JSONObject, signedBy keyID: ExactString) {
         guard let subject = claims["sub"]?.string, let sessionID = claims["sid"]?.string,
             let rule = claims["rule"]?.string, let tokenID = claims["jti"]?.string,
             let scopeText = claims["scope"]?.string, let scope = Scope.list(parsing: scopeText.string),
             let notBefore = claims["nbf"]?.number, let expiry = claims["exp"]?.number,
             let audience = claims["aud"]?.string, let lineage = claims["lin"]?.array?.map(\.string),
-            !lineage.contains(nil), lineage.last == sessionID
+            !lineage.contains(nil), lineage.last == sessionID, let issuedAt = claims["iat"]?.number,
+            let revision = claims["rev"]?.number.flatMap({ UInt64(exactly: $0) }),
+            revision <= Revocation.maximumSequence
         else { return nil }
+        if let acting = claims["act"] {
+            // Whoever acts can be revoked: there may be nobody in it whose name we do not see.
+            guard let acting = acting.object, let actors = Self.everyone(actingIn: acting) else { return nil }
+            actor = acting
+            self.actors = actors
+        } else {
+            actor = nil
+            actors = []
+        }
         var models: [Glob]?
         if let details = claims["authorization_details"] {
             guard let parsed = Self.models(details) else { return nil }
@@ -49,6 +69,9 @@ package struct GatewayClaims: Sendable {
         self.audience = audience
         self.rule = rule
         self.tokenID = tokenID
+        self.keyID = keyID
+        self.revision = revision
+        self.issuedAt = issuedAt
         self.scope = scope
         self.models = models
         self.notBefore = notBefore
@@ -61,6 +84,29 @@ package struct GatewayClaims: Sendable {
     /// The name of who vouches for the subject.
     var issuer: IssuerName? {
         IssuerName(of: subject)
+    }
+
+    /// The subjects of those who act, of an `act` that we made ourselves.
+    static func subjects(actingIn actor: JSONObject?) -> [ExactString] {
+        var subjects: [ExactString] = []
+        var next = actor
+        while let current = next {
+            if let subject = current["sub"]?.string { subjects.append(subject) }
+            next = current["act"]?.object
+        }
+        return subjects
+    }
+
+    /// - Returns: nil where one of them has no name.
+    private static func everyone(actingIn actor: JSONObject) -> [ExactString]? {
+        var subjects: [ExactString] = []
+        var next: JSONValue? = .object(actor)
+        while let current = next {
+            guard let subject = current.object?["sub"]?.string else { return nil }
+            subjects.append(subject)
+            next = current.object?["act"]
+        }
+        return subjects
     }
 
     /// Whether whoever has that certificate, or none, may use the token.

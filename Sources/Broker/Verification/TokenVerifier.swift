@@ -54,14 +54,16 @@ package struct TokenVerifier: Sendable {
 
     /// The same without regard to who presents it: `mayBeUsed(with:)` remains to be asked.
     func claimsInAnyHands(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
+        let state = state()
         let claims: GatewayClaims
         do {
-            claims = try verified(token, for: audiencesAndBroker, state())
+            claims = try verified(token, for: audiencesAndBroker, state)
         } catch {
             throw UnacceptableGatewayToken(fault: error, claims: nil)
         }
         do {
             try checkTimes(of: claims, at: now)
+            try checkRevocations(of: claims, state)
         } catch {
             throw UnacceptableGatewayToken(fault: error, claims: claims)
         }
@@ -71,9 +73,18 @@ package struct TokenVerifier: Sendable {
     private func claims(
         of token: SecretText, for audiences: Set<ExactString>, at now: Date
     ) throws(Denial.TokenFault) -> GatewayClaims {
-        let claims = try verified(token, for: audiences, state())
+        let state = state()
+        let claims = try verified(token, for: audiences, state)
         try checkTimes(of: claims, at: now)
+        try checkRevocations(of: claims, state)
         return claims
+    }
+
+    /// Each time, whatever is known of the token from before.
+    private func checkRevocations(of claims: GatewayClaims, _ state: BrokerState) throws(Denial.TokenFault) {
+        // A number that was never given out would escape all that come until then: a store that was set back.
+        guard claims.revision <= state.revocations.highest else { throw .claims }
+        guard state.revocations.kills(claims) == nil else { throw .revoked }
     }
 
     private func checkTimes(of claims: GatewayClaims, at now: Date) throws(Denial.TokenFault) {
@@ -101,7 +112,7 @@ package struct TokenVerifier: Sendable {
         guard let keyID = jws.header.keyID, let key = state.keyRing.published[keyID] else { throw .key }
         guard key.algorithm == jws.header.algorithm else { throw .algorithm }
         guard (try? jws.verified(with: key)) != nil else { throw .signature }
-        guard let parsed = GatewayClaims(claims) else { throw .claims }
+        guard let parsed = GatewayClaims(claims, signedBy: keyID) else { throw .claims }
         guard parsed.isForBroker == (parsed.audience == issuer) else { throw .audience }
         return parsed
     }

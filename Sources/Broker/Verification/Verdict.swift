@@ -24,6 +24,8 @@ package enum Denial: Sendable, Equatable {
         case claims
         /// It is bound to a certificate, and this is not the one (RFC 8705 §3).
         case certificate
+        /// It, or something that it stands on, was revoked.
+        case revoked
     }
 }
 

@@ -31,6 +31,7 @@ extension RequestMetrics.Route {
             case "/oauth/jwks": .keys
             case "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration": .metadata
             case "/healthz": .health
+            case RevocationRoutes.revocationPath, RevocationRoutes.introspectionPath, RevocationFeed.path: .revocation
             default: VerifyRoute.serves(path) ? .verify : .other
             }
     }

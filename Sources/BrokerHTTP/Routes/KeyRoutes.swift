@@ -37,7 +37,7 @@ struct KeyRoutes: Sendable {
     }
 
     /// RFC 9110 §13.1.2: a list of tags, compared weakly, or a star.
-    private static func matches(_ fields: [String], _ tag: String) -> Bool {
+    static func matches(_ fields: [String], _ tag: String) -> Bool {
         fields.flatMap { $0.split(separator: ",") }.contains { candidate in
             let candidate = candidate.drop { $0 == " " }.prefix { $0 != " " }
             return candidate == "*" || candidate == tag || candidate == "W/\(tag)"
@@ -55,6 +55,11 @@ struct KeyRoutes: Sendable {
             "issuer": .string(configuration.tokens.issuer),
             "token_endpoint": url("/oauth/token"),
             "jwks_uri": url("/oauth/jwks"),
+            "revocation_endpoint": url(RevocationRoutes.revocationPath),
+            // RFC 7009 §2.1: whoever shows a token holds it.
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "introspection_endpoint": url(RevocationRoutes.introspectionPath),
+            "revocation_feed": url(RevocationFeed.path),
             "grant_types_supported": .array(grantTypes.map { .string(ExactString($0.rawValue)) }),
             // There is no authorization endpoint; the member itself is required (RFC 8414 §2).
             "response_types_supported": ["none"],

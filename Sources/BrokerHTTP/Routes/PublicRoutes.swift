@@ -11,6 +11,8 @@ struct PublicRoutes: HTTPResponder {
     let federation: FederationRoute
     let keys: KeyRoutes
     let verify: VerifyRoute
+    let revocation: RevocationRoutes
+    let feed: RevocationFeed
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         var response = try await route(request, context)
@@ -27,12 +29,20 @@ struct PublicRoutes: HTTPResponder {
         case ("/oauth/token", .post): return try await token.respond(to: request, withClient(request, context))
         case (FederationRoute.path, .post):
             return try await federation.respond(to: request, withClient(request, context))
+        case (RevocationRoutes.revocationPath, .post):
+            return try await revocation.revoke(request, withClient(request, context))
+        case (RevocationRoutes.introspectionPath, .post):
+            return try await revocation.introspect(request, withClient(request, context))
+        case (RevocationFeed.path, .get): return feed.respond(to: request, context)
+        case (RevocationFeed.path, _): return .methodNotAllowed("GET")
         case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(request)
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request)
         case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
-        case ("/oauth/token", _), (FederationRoute.path, _): return .methodNotAllowed("POST")
+        case ("/oauth/token", _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
+            (RevocationRoutes.introspectionPath, _):
+            return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):
             return .methodNotAllowed("GET, HEAD")

@@ -28,12 +28,14 @@ struct TokenRoute: Sendable {
 
     /// The body of a request to any of the token endpoints, when it has the media type that the endpoint reads. Limits are
     /// checked before it is read.
+    /// - Parameter isAuthorized: whether a credential was checked already; the limit of the address is not for those.
     func body(
-        of request: Request, type expected: String, _ context: BrokerRequestContext
+        of request: Request, type expected: String, isAuthorized: Bool = false, _ context: BrokerRequestContext
     ) async throws(OAuthError) -> [UInt8] {
-        try limits.admit(context.client)
+        // A gateway asks for all of its clients.
+        if !isAuthorized { try limits.admit(context.client) }
         // RFC 6749 §2.3: whoever sends a credential expects it to be checked.
-        guard request.headers[.authorization] == nil else {
+        guard isAuthorized || request.headers[.authorization] == nil else {
             throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
         }
         let type = request.headers[.contentType].map(Self.mediaType)

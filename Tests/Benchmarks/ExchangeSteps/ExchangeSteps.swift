@@ -30,7 +30,7 @@ struct ExchangeSteps {
                 let kept = KeptClaims.of(
                     subject.claims, signedBy: subject.issuer, rules: steps.rules, keeping: .matched)
                 let session = try steps.mint.session(
-                    for: subject, grant, actor: nil, keeping: kept, at: steps.now)
+                    for: subject, since: 0, grant, actor: nil, keeping: kept, at: steps.now)
                 let token = try steps.mint.token(of: session, grant, at: steps.now)
                 minted.append((token, session, subject.use))
             }

@@ -53,6 +53,13 @@ private struct CertificateBench: Sendable {
             Rule(
                 name: "ml", issuer: IssuerName(domain.name),
                 matchers: [ClaimMatcher(claim: claim, anyOf: [.text(glob)])], terms: terms))
+        let own = try #require(
+            GrantTerms(
+                scope: [.introspect], timeToLive: .seconds(900), audiences: ["https://daypass.example.com"]))
+        let gateway = ClaimMatcher(
+            claim: claim, anyOf: [.text(try Glob(parsing: "spiffe://\(domain.name)/gateway"))])
+        let gateways = try #require(
+            Rule(name: "gateways", issuer: IssuerName(domain.name), matchers: [gateway], terms: own))
         let tokens = TokenConfiguration(
             issuer: "https://daypass.example.com", audiences: ["https://gateway.example.com"])
         let server = ServerConfiguration(
@@ -62,20 +69,21 @@ private struct CertificateBench: Sendable {
         let configuration = BrokerConfiguration(
             server: server, tokens: tokens, verify: VerifyConfiguration(), store: .sqlite(path: "/nonexistent"),
             audit: AuditConfiguration(), masterKeyFile: "/nonexistent", issuers: [], trustDomains: trusted,
-            rules: try RuleSet([rule], issuers: [], trustDomains: [domain.name], broker: tokens.issuer))
+            rules: try RuleSet([rule, gateways], issuers: [], trustDomains: [domain.name], broker: tokens.issuer))
         let (masterKey, _) = try MasterKey.generate()
         let records = try [SigningKeyRecord.State.active, .staged].map {
             try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: clock.now)
         }
         let ring = try KeyRing(opening: records, with: masterKey)
+        let state = StateHolder(BrokerState(keyRing: ring))
         let verifier = TokenVerifier(
-            tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
+            tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator([], svids: JWTSVIDAuthenticator(trusted) { bundles.current }),
             certificates: certificates, rules: configuration.rules,
-            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: SystemRandom()),
+            mint: TokenMint(issuer: tokens.issuer, state: { state.current }, random: SystemRandom()),
             verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: logger)
         let metrics = BrokerMetrics(configuration, issuers: [], trustBundles: bundles)
@@ -84,6 +92,12 @@ private struct CertificateBench: Sendable {
             proxies: TrustedProxies(server.trustedProxies), forwarding: tls?.forwardedCertificates,
             certificates: certificates,
             clock: clock)
+        let revocations = Revocations(store, publishedIn: state, clock: clock, logger: logger)
+        let access = RouteAccess(
+            access: BrokerAccess(
+                verifier: verifier, certificates: certificates, rules: { configuration.rules },
+                state: { state.current }, clock: clock),
+            certificates: presented)
         let token = TokenRoute(
             exchange: { exchange }, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
             certificates: presented)
@@ -91,7 +105,14 @@ private struct CertificateBench: Sendable {
             token: token, federation: FederationRoute(token: token),
             keys: KeyRoutes(configuration: configuration, state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
-                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify))
+                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify),
+            revocation: RevocationRoutes(
+                token: token,
+                revocation: TokenRevocation(
+                    verifier: verifier, certificates: certificates, revocations: revocations, clock: clock),
+                introspection: TokenIntrospection(verifier: verifier, issuer: tokens.issuer, clock: clock),
+                access: access),
+            feed: RevocationFeed(revocations: revocations, access: access))
     }
 
     /// - Parameter address: of whoever is at the other end of the connection.
@@ -351,5 +372,38 @@ private struct CollectedBody: ResponseBodyWriter {
         let token = try await bench.token(victim)
         let hash = victim.fingerprint.bytes.map { String(format: "%02x", $0) }.joined()
         #expect(try await bench.verify(token, from: peer, [.forwardedClientCert: "Hash=\(hash)"]) == 401)
+    }
+}
+
+@Suite struct `Revoking and asking over mutual TLS` {
+    @Test func `a bound token is given back by whoever has its certificate alone`() async throws {
+        let bench = try CertificateBench()
+        let (peer, other) = (try bench.domain.peer(), try bench.domain.peer())
+        let token = try await bench.token(peer)
+        for stranger in [nil, other] {
+            let answer = try await bench.send(.post, "/oauth/revoke", form: "token=\(token)", from: stranger)
+            #expect(answer.status == 200, "nobody learns whether it was")
+            #expect(try await bench.verify(token, from: peer) == 200)
+        }
+        #expect(try await bench.send(.post, "/oauth/revoke", form: "token=\(token)", from: peer).status == 200)
+        #expect(try await bench.verify(token, from: peer) == 401)
+        #expect(bench.store.events.filter { $0.kind == .revoked }.count == 1)
+    }
+
+    @Test func `introspection takes the certificate that a rule grants it to, and no other`() async throws {
+        let bench = try CertificateBench()
+        let peer = try bench.domain.peer()
+        let gateway = try bench.domain.peer("/gateway")
+        let form = "token=\(try await bench.token(peer))"
+        let answer = try await bench.send(.post, "/oauth/introspect", form: form, from: gateway)
+        #expect(answer.status == 200 && answer.json["active"] == true)
+        #expect(answer.json["cnf"]?.object?["x5t#S256"]?.string == peer.fingerprint.thumbprint)
+        #expect(try await bench.send(.post, "/oauth/introspect", form: form, from: peer).status == 403)
+        #expect(try await bench.send(.post, "/oauth/introspect", form: form, from: nil).status == 401)
+        // A proxy's certificate is nobody's identity.
+        let proxied = try await bench.send(.post, "/oauth/introspect", form: form, from: gateway, at: "10.0.0.1")
+        #expect(proxied.status == 401)
+        bench.bundles.replace(with: try bench.domain.bundle(authorities: [], signers: []))
+        #expect(try await bench.send(.post, "/oauth/introspect", form: form, from: gateway).status == 401)
     }
 }

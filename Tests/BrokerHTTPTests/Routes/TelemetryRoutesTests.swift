@@ -189,7 +189,15 @@ final class StuckStore: ExchangeStore {
         gate.withLock { gate.broadcast() }
     }
 
-    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) { try await stick() }
+    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
+        try await stick()
+        return .recorded
+    }
+
+    func record(_ event: AuditEvent, renewing session: SessionRecord) async throws(StoreFailure) -> UseOutcome {
+        try await stick()
+        return .recorded
+    }
 
     func record(_ event: AuditEvent) async throws(StoreFailure) { try await stick() }
 

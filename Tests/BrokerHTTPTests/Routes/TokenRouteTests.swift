@@ -218,7 +218,12 @@ import Testing
 
 /// A store that neither records nor finds anything.
 struct BrokenStore: ExchangeStore {
-    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) { throw failure }
+    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
+        throw failure
+    }
+    func record(_ event: AuditEvent, renewing session: SessionRecord) async throws(StoreFailure) -> UseOutcome {
+        throw failure
+    }
     func record(
         _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
     ) async throws(StoreFailure) -> UseOutcome { throw failure }

@@ -15,6 +15,8 @@ struct ExchangeBench {
     let log = LogRecorder()
     let metrics: ExchangeMetrics
     let ring: KeyRing
+    let state: StateHolder
+    let revocations: Revocations
     let verifier: TokenVerifier
     let exchange: TokenExchange
 
@@ -34,6 +36,11 @@ struct ExchangeBench {
         let clock = earlier?.clock ?? ManualClock()
         let ring = try earlier?.ring ?? Fixture.keyRing()
         let store = store ?? earlier?.store ?? MemoryStore()
+        let state = earlier?.state ?? StateHolder(BrokerState(keyRing: ring))
+        self.state = state
+        revocations =
+            earlier?.revocations ?? Revocations(store, publishedIn: state, clock: clock, logger: log.logger)
+        store.ask { state.current.revocations }
         let configuration = try Fixture.configuration(issuer, name: name, replay: replay)
         let keys: IssuerKeys
         if let fetcher {
@@ -47,13 +54,13 @@ struct ExchangeBench {
         let rules = try rules ?? Self.standardRules(issuer: name)
         let metrics = metrics ?? ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
         self.metrics = metrics
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
+        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),
             ]),
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
-            mint: TokenMint(issuer: tokens.issuer, state: { BrokerState(keyRing: ring) }, random: random),
+            mint: TokenMint(issuer: tokens.issuer, state: { state.current }, random: random),
             verifier: verifier,
             store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics,
             restored: restored)

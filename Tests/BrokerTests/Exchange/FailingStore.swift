@@ -14,9 +14,14 @@ final class FailingStore: ExchangeStore {
         recordsLeft = Mutex(records)
     }
 
-    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) {
+    func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
         try count()
-        try await store.record(session, event)
+        return try await store.record(session, event)
+    }
+
+    func record(_ event: AuditEvent, renewing session: SessionRecord) async throws(StoreFailure) -> UseOutcome {
+        try count()
+        return try await store.record(event, renewing: session)
     }
 
     func record(

@@ -88,7 +88,11 @@ import Testing
         (["aud": ""], .audience), (["aud": .null], .audience), (["aud": "https://gateway.example.com/"], .audience),
         (["sub": 1], .claims), (["sid": .null], .claims), (["rule": [:]], .claims), (["jti": 7], .claims),
         (["scope": ["a:read"]], .claims), (["scope": "a:read \"b"], .claims), (["exp": "1800000900"], .claims),
-        (["nbf": .null], .claims), (["exp": true], .claims),
+        (["nbf": .null], .claims), (["exp": true], .claims), (["iat": "0"], .claims),
+        (["rev": .null], .claims), (["rev": "0"], .claims), (["rev": .number(0.5)], .claims), (["rev": -1], .claims),
+        (["rev": true], .claims), (["rev": 1], .claims), (["rev": 9_007_199_254_740_992], .claims),
+        (["rev": [0]], .claims), (["act": "corp:bob"], .claims), (["act": [:]], .claims),
+        (["act": ["sub": "a:b", "act": "a:c"]], .claims), (["act": ["sub": "a:b", "act": ["act": [:]]]], .claims),
         (["authorization_details": "x"], .claims), (["authorization_details": []], .claims),
         (["authorization_details": [[:]]], .claims), (["authorization_details": [["type": "other"]]], .claims),
         (["authorization_details": [["type": "daypass_models"]]], .claims),
@@ -107,10 +111,27 @@ import Testing
         arguments: [
             ("iss", .issuer), ("aud", .audience), ("sub", .claims), ("sid", .claims), ("rule", .claims),
             ("jti", .claims),
-            ("scope", .claims), ("nbf", .claims), ("exp", .claims),
+            ("scope", .claims), ("nbf", .claims), ("exp", .claims), ("rev", .claims), ("iat", .claims),
         ] as [(ExactString, Denial.TokenFault)])
     func `a claim that is missing is refused`(name: ExactString, fault: Denial.TokenFault) throws {
         #expect(try forge.verdict(forge.token(without: name)).denial == .token(fault))
+    }
+
+    @Test func `what a revoked key has signed is dead, whatever number it writes, while the ring still has the key`()
+        async throws
+    {
+        let state = StateHolder(BrokerState(keyRing: forge.ring))
+        let revocations = Revocations(
+            MemoryStore(), publishedIn: state, clock: ManualClock(), logger: LogRecorder().logger)
+        let verifier = TokenVerifier(
+            tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
+            policy: .init(requireScope: false), state: { state.current })
+        func verdict(_ token: String) -> Denial? {
+            verifier.verdict(for: SecretText(token), requiring: .init(), presentedBy: nil, at: Fixture.now).denial
+        }
+        #expect(try verdict(forge.token()) == nil)
+        _ = try await revocations.revoke(RevocationRequest(.key(forge.key.keyID)), by: .daemon)
+        #expect(try verdict(forge.token(["rev": 1])) == .token(.revoked))
     }
 
     @Test(arguments: ["JWT", "at+jwt ", "id+jwt", "wit+jwt", "logout+jwt"])

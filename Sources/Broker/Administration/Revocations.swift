@@ -1,0 +1,366 @@
+// The control path of revocations: a number, in force in this process, durable with its audit record, and only then the
+// answer. What cannot be made durable stays in force and is tried again until it is.
+package import FoundationEssentials
+package import JOSE
+package import Logging
+import Synchronization
+
+/// Revokes, and knows all that is revoked. Callable from any thread.
+package final class Revocations: Sendable {
+    /// So many may wait to become durable, half of them at their holders' wish; more are refused.
+    package static let maximumWaiting = 10_000
+    /// So many may be in force; more are refused.
+    package static let maximumLive = 1_000_000
+    /// Of these so many may be of tokens that their holders gave back.
+    package static let maximumOfHolders = 100_000
+    /// So many sessions may be revoked by one condition.
+    package static let maximumSessions = 10_000
+    private static let retryBatch = 500
+
+    /// What numbers of events of other processes are told apart by: one that was lost with its process may be given out
+    /// again.
+    package let instance = TraceID().description
+    private let published: StateHolder
+    private let store: any RevocationStore & SessionSearch
+    private let clock: any BrokerClock
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    package init(
+        _ store: any RevocationStore & SessionSearch, publishedIn published: StateHolder, clock: any BrokerClock,
+        logger: Logger
+    ) {
+        self.published = published
+        self.store = store
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// Puts in force what the store holds. To be called once, before anything is served.
+    package func restore() async throws(StoreFailure) {
+        let live = try await store.revocations()
+        let highest = try await store.highestRevocation()
+        state.withLock { state in
+            state.restore(live)
+            let set = RevocationSet(live, highest: highest)
+            published.update { $0.revocations = set }
+        }
+    }
+
+    /// Revokes. On return it is in force for every verdict and exchange that begins, and nothing that was checked before it
+    /// is recorded as granted; whether it is durable the outcome says.
+    /// - Throws: where nothing was revoked.
+    package func revoke(
+        _ request: RevocationRequest, by caller: Caller, trace: TraceID = TraceID()
+    ) async throws(RevocationRefusal) -> RevocationOutcome {
+        try await revoke([request], by: caller, trace: trace)
+    }
+
+    /// Revokes all of them in one go: all or none is in force, all or none is durable.
+    package func revoke(
+        _ requests: [RevocationRequest], by caller: Caller, trace: TraceID = TraceID(), ofHolder: Bool = false
+    ) async throws(RevocationRefusal) -> RevocationOutcome {
+        let recorded = try apply(requests, by: caller, trace, ofHolder: ofHolder)
+        guard !recorded.isEmpty else { return RevocationOutcome(revocations: [], isDurable: true) }
+        let revocations = recorded.map(\.revocation)
+        do {
+            try await store.record(recorded)
+            state.withLock { $0.underWay -= recorded.count }
+            return RevocationOutcome(revocations: revocations, isDurable: true)
+        } catch {
+            let now = clock.now
+            state.withLock { $0.wait(recorded, since: now) }
+            logger.error(
+                "a revocation is in force and not yet durable",
+                metadata: [
+                    "sequence": "\(revocations[0].sequence)", "count": "\(recorded.count)", "failure": "\(error)",
+                ])
+            return RevocationOutcome(revocations: revocations, isDurable: false)
+        }
+    }
+
+    /// The sessions that a condition names and that live, oldest first; of more than 10,000 the first 10,001.
+    package func preview(where condition: ClaimCondition) async throws(StoreFailure) -> [SessionRecord] {
+        let found = try await store.sessions(where: condition, at: clock.now, limit: Self.maximumSessions + 1)
+        let revocations = published.current.revocations
+        return found.filter { revocations.kills($0) == nil }
+    }
+
+    /// Revokes each session that a condition names, in one go. One that is being opened meanwhile may escape it: only a
+    /// block keeps somebody out.
+    package func revoke(
+        where condition: ClaimCondition, reason: String? = nil, by caller: Caller, trace: TraceID = TraceID()
+    ) async throws(RevocationRefusal) -> RevocationOutcome {
+        let sessions: [SessionRecord]
+        do {
+            sessions = try await preview(where: condition)
+        } catch {
+            throw .store(error)
+        }
+        guard sessions.count <= Self.maximumSessions else { throw .tooManySessions }
+        var requests: [RevocationRequest] = []
+        for session in sessions {
+            do {
+                requests.append(try RevocationRequest(.session(session.id), reason: reason))
+            } catch {
+                throw .unacceptable(error)
+            }
+        }
+        return try await revoke(requests, by: caller, trace: trace)
+    }
+
+    /// All that are kept, by ascending number.
+    package var list: [Revocation] { state.withLock { $0.live } }
+
+    /// What is in force, by number, from one moment.
+    package var snapshot: RevocationSnapshot {
+        state.withLock { state in
+            RevocationSnapshot(
+                revocations: state.live, highest: published.current.revocations.highest, pruned: state.prunedCount,
+                instance: instance)
+        }
+    }
+
+    /// How many wait to become durable, and since when.
+    package var waiting: (count: Int, since: Date?) { state.withLock { ($0.waiting.count, $0.waitingSince) } }
+    package var liveCount: Int { state.withLock { $0.live.count } }
+    package var highest: UInt64 { published.current.revocations.highest }
+
+    /// Yields after each change, and what changes while nobody looks only once.
+    package func changes() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let number = state.withLock { $0.observe(continuation) }
+        continuation.onTermination = { [weak self] _ in self?.state.withLock { $0.forget(number) } }
+        return stream
+    }
+
+    /// Tries to make durable what waits. To be called again and again, by one task.
+    package func retry() async {
+        while true {
+            let batch = state.withLock { Array($0.waiting.prefix(Self.retryBatch)) }
+            guard !batch.isEmpty, !Task.isCancelled, (try? await store.record(batch)) != nil else { return }
+            let left = state.withLock { state in
+                state.waiting.removeFirst(batch.count)
+                if state.waiting.isEmpty { state.waitingSince = nil }
+                return state.waiting.count
+            }
+            logger.notice(
+                "revocations have become durable", metadata: ["count": "\(batch.count)", "waiting": "\(left)"])
+        }
+    }
+
+    /// Deletes what matches nothing any more: 24 hours after the last token that it could match has expired.
+    /// - Parameter now: of a clock that is to be believed.
+    package func prune(at now: Date) async throws(StoreFailure) {
+        let old = state.withLock { $0.outlived(at: now.addingTimeInterval(-Self.pruningMargin.seconds)) }
+        guard !old.isEmpty else { return }
+        try await store.delete(revocations: old.sorted())
+        state.withLock { state in
+            state.remove(old)
+            let set = RevocationSet(state.live, highest: published.current.revocations.highest)
+            published.update { $0.revocations = set }
+        }
+    }
+
+    package static let pruningMargin: Duration = .seconds(86_400)
+
+    private func apply(
+        _ requests: [RevocationRequest], by caller: Caller, _ trace: TraceID, ofHolder: Bool
+    ) throws(RevocationRefusal) -> [RecordedRevocation] {
+        let now = clock.now
+        return try state.withLock { state throws(RevocationRefusal) in
+            try state.admit(requests.count, ofHolder: ofHolder)
+            let first = published.current.revocations.highest
+            guard first + UInt64(requests.count) < Revocation.maximumSequence else { throw .full }
+            let recorded = requests.enumerated().map { index, request in
+                let revocation = Revocation(request, sequence: first + UInt64(index) + 1, by: caller, at: now)
+                return RecordedRevocation(revocation, AuditEvent(revoking: revocation, trace))
+            }
+            // Under the lock of this one: numbers come into force in their order.
+            published.update { state in
+                for recorded in recorded { state.revocations.insert(recorded.revocation) }
+            }
+            state.applied(recorded.map(\.revocation), ofHolder: ofHolder)
+            return recorded
+        }
+    }
+}
+
+/// What became of revoking: all of it is in force.
+package struct RevocationOutcome: Sendable {
+    /// Empty where a condition named no session.
+    package let revocations: [Revocation]
+    /// Whether a restart keeps it. Otherwise it is tried again in the background.
+    package let isDurable: Bool
+
+    package var revocation: Revocation? { revocations.first }
+}
+
+/// Why nothing was revoked.
+package enum RevocationRefusal: Error, Sendable, CustomStringConvertible {
+    /// As many are in force, or wait to become durable, as may.
+    case full
+    case tooManySessions
+    case unacceptable(RevocationRequest.Unacceptable)
+    case store(StoreFailure)
+
+    package var description: String {
+        switch self {
+        case .full: "as many revocations are in force, or wait to become durable, as may"
+        case .tooManySessions:
+            "more than \(Revocations.maximumSessions) sessions fulfil the condition: revoke a rule "
+                + "or an issuer, or name them more closely"
+        case .unacceptable(let failure): failure.description
+        case .store(let failure): failure.description
+        }
+    }
+}
+
+/// What is in force at one moment.
+package struct RevocationSnapshot: Sendable {
+    /// By ascending number.
+    package let revocations: [Revocation]
+    package let highest: UInt64
+    let pruned: Int
+    let instance: String
+
+    /// Another one for each other content.
+    package var tag: String { "\(instance)-\(highest)-\(pruned)" }
+
+    /// Those above a number.
+    package func after(_ sequence: UInt64) -> ArraySlice<Revocation> {
+        var (low, high) = (0, revocations.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if revocations[middle].sequence > sequence { high = middle } else { low = middle + 1 }
+        }
+        return revocations[low...]
+    }
+}
+
+extension Revocations {
+    private struct State {
+        private(set) var live: [Revocation] = []
+        /// In memory alone, oldest first.
+        var waiting: [RecordedRevocation] = []
+        var waitingSince: Date?
+        /// How many are being recorded.
+        var underWay = 0
+        private(set) var prunedCount = 0
+        private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
+        private var lastObserver = 0
+        private var countOfHolders = 0
+
+        mutating func restore(_ live: [Revocation]) {
+            self.live = live
+            countOfHolders = live.count { $0.isOfHolder }
+        }
+
+        func admit(_ count: Int, ofHolder: Bool) throws(RevocationRefusal) {
+            guard live.count + count <= maximumLive, waiting.count + underWay + count <= maximumWaiting,
+                !ofHolder || (countOfHolders < maximumOfHolders && waiting.count + underWay < maximumWaiting / 2)
+            else { throw .full }
+        }
+
+        mutating func applied(_ revocations: [Revocation], ofHolder: Bool) {
+            live += revocations
+            underWay += revocations.count
+            if ofHolder { countOfHolders += revocations.count }
+            for observer in observers.values { observer.yield() }
+        }
+
+        mutating func wait(_ recorded: [RecordedRevocation], since now: Date) {
+            underWay -= recorded.count
+            waiting += recorded
+            waitingSince = waitingSince ?? now
+        }
+
+        mutating func observe(_ continuation: AsyncStream<Void>.Continuation) -> Int {
+            lastObserver += 1
+            observers[lastObserver] = continuation
+            return lastObserver
+        }
+
+        mutating func forget(_ observer: Int) {
+            observers[observer] = nil
+        }
+
+        /// Those whose last token had expired before `limit`. A block without end stays until a later one of its target.
+        func outlived(at limit: Date) -> Set<UInt64> {
+            var lastBlocks: [Revocation.Target: UInt64] = [:]
+            for revocation in live where revocation.block != nil {
+                lastBlocks[revocation.target] = revocation.sequence
+            }
+            let kept = Set(waiting.map(\.revocation.sequence))
+            return Set(
+                live.lazy.filter { revocation in
+                    let isEndless = revocation.block.map { $0.until == nil } ?? false
+                    return revocation.expires < limit && !kept.contains(revocation.sequence)
+                        && !(isEndless && lastBlocks[revocation.target] == revocation.sequence)
+                }.map(\.sequence))
+        }
+
+        mutating func remove(_ old: Set<UInt64>) {
+            live.removeAll { old.contains($0.sequence) }
+            countOfHolders = live.count { $0.isOfHolder }
+            prunedCount += old.count
+            for observer in observers.values { observer.yield() }
+        }
+    }
+}
+
+extension Revocation {
+    init(_ request: RevocationRequest, sequence: UInt64, by caller: Caller, at now: Date) {
+        // Every session that it can match has begun by now.
+        let lastToken = now.addingTimeInterval(GrantTerms.longestSession.seconds)
+        self.init(
+            sequence: sequence, target: request.target, reason: request.reason, block: request.block, created: now,
+            caller: caller, expires: max(lastToken, request.block?.until ?? lastToken))
+    }
+
+    /// Whether a holder gave back a token of its own.
+    fileprivate var isOfHolder: Bool {
+        guard case .token = target, case .token = caller else { return false }
+        return reason == nil
+    }
+
+    /// What everybody may know who may know of it at all: never the reason, nor who asked for it.
+    package var publicJSON: JSONObject {
+        var json: JSONObject = [
+            "sequence": .number(Double(sequence)), "kind": .string(ExactString(target.kind.rawValue)),
+        ]
+        if let value = target.value { _ = json.append("value", .string(value)) }
+        _ = json.append("created", .number(created.timeIntervalSince1970))
+        _ = json.append("expires", .number(expires.timeIntervalSince1970))
+        if let block {
+            var end = JSONObject()
+            if let until = block.until { _ = end.append("until", .number(until.timeIntervalSince1970)) }
+            _ = json.append("block", .object(end))
+        }
+        return json
+    }
+}
+
+extension AuditEvent {
+    /// That something was revoked.
+    init(revoking revocation: Revocation, _ trace: TraceID) {
+        var details = revocation.publicJSON
+        if let reason = revocation.reason { _ = details.append("reason", .string(ExactString(reason))) }
+        _ = details.append("caller", .object(revocation.caller.json))
+        var (issuer, subject, rule, session, token):
+            (IssuerName?, ExactString?, ExactString?, ExactString?, ExactString?)
+        switch revocation.target {
+        case .token(let value): token = value
+        case .session(let value): session = value
+        case .subject(let value):
+            subject = value
+            issuer = IssuerName(of: value)
+        case .rule(let value): rule = value
+        case .issuer(let name): issuer = name
+        case .key, .all: break
+        }
+        self.init(
+            time: revocation.created, trace: trace, kind: .revoked, issuer: issuer, subject: subject, rule: rule,
+            sessionID: session, tokenID: token, details: details)
+    }
+}

@@ -1,0 +1,70 @@
+package import Broker
+package import FoundationEssentials
+import GRDB
+
+extension SQLiteStore: RevocationStore {
+    package func record(_ revocations: [RecordedRevocation]) async throws(StoreFailure) {
+        let rows = revocations.map(RevocationRow.init)
+        try await commits.commit(.revocations(rows))
+    }
+
+    package func revocations() async throws(StoreFailure) -> [Revocation] {
+        try await perform("read the revocations") { db in
+            try Row.fetchCursor(db, sql: Revocation.selection).mapToArray { try Revocation($0) }
+        }
+    }
+
+    package func highestRevocation() async throws(StoreFailure) -> UInt64 {
+        try await perform("read the last revocation's number") { db in
+            let number = try Int64.fetchOne(db, sql: "SELECT highest FROM revocation_number")
+            guard let highest = number.flatMap({ UInt64(exactly: $0) }) else {
+                throw StoreFailure(
+                    .unreadable, "read the last revocation's number", cause: "revocation_number has an unknown form")
+            }
+            return highest
+        }
+    }
+
+    package func delete(revocations: [UInt64]) async throws(StoreFailure) {
+        try await perform("delete revocations") { db in
+            if db.isInsideTransaction { try db.rollback() }
+            try db.inTransaction(.immediate) {
+                let deletion = try db.cachedStatement(sql: "DELETE FROM revocations WHERE sequence = ?")
+                for sequence in revocations { try deletion.execute(arguments: [Int64(sequence)]) }
+                return .commit
+            }
+        }
+    }
+}
+
+extension SQLiteStore: SessionSearch {
+    /// So many rows are looked at in one go: recording gets its turn in between.
+    private static let searchStep: Int64 = 20_000
+
+    package func sessions(
+        where condition: ClaimCondition, at now: Date, limit: Int
+    ) async throws(StoreFailure) -> [SessionRecord] {
+        let last = try await perform("look for sessions") { db in
+            try Int64.fetchOne(db, sql: "SELECT max(rowid) FROM sessions") ?? 0
+        }
+        let needle = Data(condition.needle)
+        var found: [SessionRecord] = []
+        var position: Int64 = 0
+        while position < last, found.count < limit {
+            let (start, room) = (position, limit - found.count)
+            found += try await perform("look for sessions") { db in
+                let rows = try Row.fetchCursor(
+                    db.cachedStatement(sql: SessionRow.search),
+                    arguments: [start, start + Self.searchStep, now.milliseconds, needle])
+                var sessions: [SessionRecord] = []
+                while sessions.count < room, let row = try rows.next() {
+                    let session = try SessionRecord(row)
+                    if condition.matches(session.claims) { sessions.append(session) }
+                }
+                return sessions
+            }
+            position += Self.searchStep
+        }
+        return found
+    }
+}

@@ -1,0 +1,88 @@
+import Broker
+import FoundationEssentials
+import JOSE
+
+// What is revoked, and the sessions that a condition names.
+extension StoreConformance {
+    static func revocationsComeBack(_ store: any Store) async throws {
+        try expect(try await store.revocations().isEmpty, "a new store has revocations")
+        let callers: [Caller] = [
+            .daemon, .socket(uid: .max, loginUID: nil, pid: 1), .socket(uid: 0, loginUID: 7, pid: .max),
+            .token(subject: "ci:\u{0}\"é", session: "s", rule: "r"),
+        ]
+        let targets: [(Revocation.Target, Revocation.Block?)] = [
+            (.token("t"), nil), (.session("s"), nil), (.subject("ci:\u{0}é"), .init(until: nil)), (.key("k"), nil),
+            (.rule("r"), .init(until: Sample.time)), (.issuer(Sample.issuer), nil), (.all, .init(until: nil)),
+        ]
+        let recorded =
+            targets.enumerated().map { index, target in
+                Sample.revocation(
+                    UInt64(index) + 3, target.0, block: target.1, by: callers[index % callers.count])
+            } + [Sample.revocation(Revocation.maximumSequence)]
+        try await store.record(Array(recorded.dropFirst()))
+        try await store.record([recorded[0]])
+        try expect(try await store.revocations() == recorded.map(\.revocation), "they came back otherwise")
+        for each in recorded { try expect(try await store.auditEvents(trace: each.event.trace), are: [each.event]) }
+        try await store.delete(revocations: [4, 99])
+        let left = recorded.map(\.revocation).filter { $0.sequence != 4 }
+        try expect(try await store.revocations() == left, "others were deleted, or none")
+    }
+
+    static func revocationsOnce(_ store: any Store) async throws {
+        let (first, second) = (Sample.revocation(1), Sample.revocation(2))
+        try await store.record([first])
+        let again = RecordedRevocation(first.revocation, Sample.refusal())
+        try await store.record([again, second])
+        try expect(try await store.revocations() == [first.revocation, second.revocation], "not each once")
+        try expect(try await store.auditEvents(trace: again.event.trace), are: [])
+        try expect(try await store.auditEvents(trace: second.event.trace), are: [second.event])
+    }
+
+    static func revocationNumbers(_ store: any Store) async throws {
+        try expect(try await store.highestRevocation() == 0, "a new store has given out numbers")
+        try await store.record([Sample.revocation(5), Sample.revocation(3)])
+        try expect(try await store.highestRevocation() == 5, "it is not 5")
+        try await store.delete(revocations: [3, 5])
+        try expect(try await store.highestRevocation() == 5, "it was forgotten with its revocation")
+        try await store.record(Sample.session("s1", revision: 4), Sample.grant(session: "s1"))
+        try expect(try await store.highestRevocation() == 5, "a session took it back")
+        try await store.record(Sample.session("s2", revision: 9), Sample.grant(session: "s2"))
+        try expect(try await store.highestRevocation() == 9, "a session's is not counted")
+        let use = Sample.use(atMost: 1)
+        _ = try await store.record(Sample.session("s3", revision: 11), Sample.grant(session: "s3"), using: use)
+        try expect(try await store.highestRevocation() == 11, "that of a session that a use opened is not counted")
+    }
+
+    static func sessionsByClaim(_ store: any Store) async throws {
+        let long = String(repeating: "n", count: 300)
+        let claims: [JSONObject] = [
+            ["email": "a@x.com"], ["email": "a@x.co"], ["email": ["b@x.com", "a@x.com"]], ["name": "a@x.com"],
+            ["n": 7], ["n": "7"], ["n": [true]], ["email": ["x": "a@x.com"]], ["/a": "q\"\\é"], ["e\u{301}": "v"],
+            ["long": KeptClaims.shortened(.string(ExactString(long)))],
+        ]
+        for (number, claims) in claims.enumerated() {
+            try await store.record(
+                Sample.session("s\(number)", claims: claims), Sample.grant(session: "s\(number)"))
+        }
+        let now = Sample.time
+        func found(_ condition: String, at now: Date = now, limit: Int = 100) async throws -> [ExactString] {
+            guard let condition = ClaimCondition(parsing: condition) else {
+                throw ConformanceFailure(description: "\(condition) is no condition")
+            }
+            return try await store.sessions(where: condition, at: now, limit: limit).map(\.id)
+        }
+        let expected: [(String, [ExactString])] = [
+            ("email=a@x.com", ["s0", "s2"]), ("email=A@x.com", []), ("email=a@x", []), ("email=%", []),
+            ("n=7", ["s4", "s5"]), ("n=7.0", ["s4"]), ("n=true", ["s6"]), ("/email/x=a@x.com", ["s7"]),
+            ("/~1a=q\"\\é", ["s8"]), ("\u{e9}=v", []), ("e\u{301}=v", ["s9"]), ("long=\(long)", ["s10"]),
+            ("long=\(long)n", []), ("missing=null", []),
+        ]
+        for (condition, ids) in expected {
+            let got = try await found(condition)
+            try expect(got == ids, "\(condition): found \(got) instead of \(ids)")
+        }
+        try expect(try await found("email=a@x.com", limit: 1) == ["s0"], "more than were asked for")
+        try expect(
+            try await found("email=a@x.com", at: now.addingTimeInterval(3600)).isEmpty, "a session that is over")
+    }
+}
