@@ -20,7 +20,6 @@ final class GroupCommit: Sendable {
 
     private let writer: DatabaseQueue
     private let reserve: DiskReserve
-    private let revocations = Mutex<@Sendable () -> RevocationSet>({ .none })
     private let waitingBound: Int
     private let logger: Logger
     private let clock: any BrokerClock
@@ -41,7 +40,7 @@ final class GroupCommit: Sendable {
 
     /// Has those asked, from now on, before anything is granted.
     func ask(_ revocations: @escaping @Sendable () -> RevocationSet) {
-        self.revocations.withLock { $0 = revocations }
+        state.withLock { $0.revocations = revocations }
     }
 
     /// Makes the record durable before it returns.
@@ -146,7 +145,7 @@ final class GroupCommit: Sendable {
     private func written(
         _ group: [Waiting], _ db: Database, makeRoom: () -> Bool
     ) throws -> [Result<UseOutcome, StoreFailure>] {
-        let revocations = revocations.withLock { $0 }
+        let revocations = state.withLock { $0.revocations }
         while true {
             do {
                 return try RecordWriter.write(group.map(\.record), db, revocations: revocations)
@@ -186,6 +185,9 @@ extension GroupCommit {
     }
 
     fileprivate struct State {
+        /// Not in a `Mutex` of its own: that wraps a bare closure once more at each access, until a call of it is as deep
+        /// as the stack.
+        var revocations: @Sendable () -> RevocationSet = { .none }
         private(set) var waiting: [Waiting] = []
         private(set) var isClosed = false
         private(set) var transactionCount = 0

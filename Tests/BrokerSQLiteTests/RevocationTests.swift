@@ -62,6 +62,20 @@ import Testing
         await store.close()
     }
 
+    /// A closure that is wrapped once more for each record overflows the stack of a broker that runs for long.
+    @Test func `asking is as deep for the thousandth record as for the first`() async throws {
+        let store = try folder.open()
+        let depths = Mutex<[Int]>([])
+        store.ask {
+            depths.withLock { $0.append(Thread.callStackReturnAddresses.count) }
+            return .none
+        }
+        for _ in 0..<1000 { try await store.record(Sample.refusal()) }
+        let (least, most) = depths.withLock { ($0.min() ?? 0, $0.max() ?? 0) }
+        #expect(least > 0 && most < least + 20, "\(least)...\(most)")
+        await store.close()
+    }
+
     @Test func `they are recorded where nothing else is: others' rows do not fail them, and too many waiting neither`()
         async throws
     {

@@ -68,6 +68,7 @@ import Testing
         }
         try await client.shutdown()
         #expect(!dead.isEmpty, "some were acknowledged")
+        for token in dead { #expect(try await broker.verify(token).status == 401) }
         broker.process.signal(SIGTERM)
         #expect(try await broker.process.outcome().status == 0)
     }

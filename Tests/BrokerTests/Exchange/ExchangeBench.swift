@@ -25,12 +25,13 @@ struct ExchangeBench {
     ///   - rules: in place of `standardRules`.
     ///   - earlier: the bench whose clock, store and keys this one has, like a broker that was started again.
     ///   - wrap: what stands between the exchange and its store.
+    ///   - wrapClock: what stands between the exchange and its clock.
     init(
         issuer: TestIssuer? = nil, name: String = "corp", keptClaims: AuditConfiguration.Claims = .matched,
         random: any RandomSource = SystemRandom(), fetcher: StubKeySetFetcher? = nil,
         replay: ReplayPolicy = .standard, rules: [Rule]? = nil, after earlier: ExchangeBench? = nil,
         store: MemoryStore? = nil, metrics: ExchangeMetrics? = nil, restored: Date? = nil,
-        wrap: (MemoryStore) -> any ExchangeStore = { $0 }
+        wrap: (MemoryStore) -> any ExchangeStore = { $0 }, wrapClock: (ManualClock) -> any BrokerClock = { $0 }
     ) throws {
         let issuer = try issuer ?? earlier?.issuer ?? Fixture.quick
         let clock = earlier?.clock ?? ManualClock()
@@ -62,7 +63,7 @@ struct ExchangeBench {
             rules: try RuleSet(rules, issuers: [configuration, agents], broker: Fixture.broker),
             mint: TokenMint(issuer: tokens.issuer, state: { state.current }, random: random),
             verifier: verifier,
-            store: wrap(store), keptClaims: keptClaims, clock: clock, logger: log.logger, metrics: metrics,
+            store: wrap(store), keptClaims: keptClaims, clock: wrapClock(clock), logger: log.logger, metrics: metrics,
             restored: restored)
     }
 
