@@ -283,7 +283,7 @@ extension KeyRotation {
     }
 
     /// The keys of the store, without those that are revoked: the staged key signs in the place of such a one. Where that
-    /// is revoked too, what is signed is worth nothing until the store can take another key.
+    /// is revoked too, nothing is signed until the store can take another key.
     private static func ring(
         _ records: [SigningKeyRecord], _ keys: [ExactString: SigningKey], without revoked: [ExactString: Revocation]
     ) throws(KeyRingFailure) -> KeyRing {
