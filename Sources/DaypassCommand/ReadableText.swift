@@ -68,3 +68,24 @@ extension ReadableText {
             .joined(separator: "\n")
     }
 }
+
+extension ReadableText {
+    /// JSON that means the same and hides nothing: such characters stand in strings alone, where they may be written as
+    /// their numbers (RFC 8259 §7).
+    static func json(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: { $0 != "\n" && isHidden($0) }) else { return text }
+        var output = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            guard scalar != "\n", isHidden(scalar) else {
+                output.append(scalar)
+                continue
+            }
+            for unit in String(scalar).utf16 {
+                let digits = String(unit, radix: 16)
+                output.append(
+                    contentsOf: "\\u\(String(repeating: "0", count: 4 - digits.count))\(digits)".unicodeScalars)
+            }
+        }
+        return String(output)
+    }
+}

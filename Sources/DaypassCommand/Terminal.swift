@@ -22,7 +22,7 @@ enum Terminal {
     }
 
     static func print(_ json: JSON) throws {
-        print(String(decoding: try json.encoded(readable: true), as: UTF8.self))
+        print(ReadableText.json(String(decoding: try json.encoded(readable: true), as: UTF8.self)))
     }
 
     static func print(_ table: Table) {

@@ -67,6 +67,10 @@ extension AdministrationAPI.RevocationOrder {
             return .everything
         }
         guard let value else { throw .invalid("value is missing") }
+        // Else a token that is given in the place of its id would be in every record of it.
+        if [.token, .session, .key].contains(kind), !AdministrationAPI.isIdentifier(value) {
+            throw .invalid("the value of a \(kind.rawValue) has to be its id: a jti, a sid or a kid")
+        }
         return .value(value)
     }
 

@@ -47,7 +47,7 @@ package actor KeyRotation {
 
     /// - Parameters:
     ///   - records: all keys of the store.
-    ///   - state: gets each new ring.
+    ///   - state: gets each new ring. A key that its revocations name is out from the beginning, whatever its record says.
     ///   - revoking: told of each key that is revoked; nil where nothing is but the ring.
     ///   - lastRecord: when the last audit record was made before the start; nil where there is none.
     /// - Throws: at the first published key that does not open, or without exactly one active key.
@@ -71,9 +71,15 @@ package actor KeyRotation {
         for record in records where record.state.isPublished {
             opened.append(try SigningKey(opening: record, with: masterKey))
         }
-        let ring = try KeyRing(opened)
-        state.update { $0.keyRing = ring }
+        var ring = try KeyRing(opened)
         keys = Dictionary(opened.map { ($0.jwk.keyID, $0) }) { first, _ in first }
+        // Where the process ended between the two records of a key's revocation, only its tokens' is there.
+        let revocations = state.current.revocations
+        for record in records where record.state != .compromised && revocations.isRevoked(key: record.keyID) {
+            revoked[record.keyID] = Revocation(caller: .daemon, reason: nil, trace: TraceID(at: clock.now))
+        }
+        if !revoked.isEmpty { ring = try Self.ring(records, keys, without: revoked) }
+        state.update { [ring] in $0.keyRing = ring }
         let now = clock.uptime
         publishedSince = keys.mapValues { _ in now }
         let active = records.first { $0.state == .active }
@@ -265,9 +271,22 @@ extension KeyRotation {
         try publish()
     }
 
-    /// The keys of the store, without those that are revoked: the staged key signs in the place of such a one. Where that
-    /// is revoked too, what is signed is worth nothing until the store can take another key.
     func publish() throws(KeyRotationFailure) {
+        let published: KeyRing
+        do {
+            published = try Self.ring(records, keys, without: revoked)
+        } catch {
+            throw .keys(error)
+        }
+        holder.update { $0.keyRing = published }
+        show()
+    }
+
+    /// The keys of the store, without those that are revoked: the staged key signs in the place of such a one. Where that
+    /// is revoked too, nothing is signed until the store can take another key.
+    private static func ring(
+        _ records: [SigningKeyRecord], _ keys: [ExactString: SigningKey], without revoked: [ExactString: Revocation]
+    ) throws(KeyRingFailure) -> KeyRing {
         var ring = records.compactMap { record in
             revoked[record.keyID] == nil ? keys[record.keyID]?.moved(to: record.state) : nil
         }
@@ -280,14 +299,7 @@ extension KeyRotation {
                 hidden = active.keyID
             }
         }
-        let published: KeyRing
-        do {
-            published = try KeyRing(ring, hiding: hidden)
-        } catch {
-            throw .keys(error)
-        }
-        holder.update { $0.keyRing = published }
-        show()
+        return try KeyRing(ring, hiding: hidden)
     }
 
     func show() {

@@ -81,6 +81,13 @@ package struct Revocation: Sendable, Hashable {
             }
         }
 
+        /// For the audit record of what it refuses.
+        var json: JSONObject {
+            var json: JSONObject = ["kind": .string(ExactString(kind.rawValue))]
+            if let value { _ = json.append("value", .string(value)) }
+            return json
+        }
+
         /// - Returns: nil without a value where the kind has one, with one where it has none, for one that is too long, and
         ///   for what is no issuer's name.
         package init?(_ kind: Kind, _ value: ExactString?) {

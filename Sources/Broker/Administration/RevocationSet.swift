@@ -71,6 +71,9 @@ package struct RevocationSet: Sendable {
             actors: GatewayClaims.subjects(actingIn: session.actor), rule: session.rule)
     }
 
+    /// Whether all that a signing key has signed is dead.
+    func isRevoked(key keyID: ExactString) -> Bool { keys[keyID] != nil }
+
     private func kills(
         revision: UInt64, lineage: [ExactString], subject: ExactString, actors: [ExactString], rule: ExactString
     ) -> Revocation.Target? {

@@ -28,6 +28,7 @@ struct SessionRenewal: Sendable {
         let actor = try await actor(for: session, request, at: now)
         timer.ended(.authenticate)
         let grant = try await match(session, claims, request, at: now)
+        try await refuseBlocked(session, actor, request, at: now)
         timer.ended(.match)
         let isRenewal = actor == nil && grant.isWhole
         let next = try await isRenewal ? session : open(below: session, grant, actor, claims, request, at: now)
@@ -128,6 +129,17 @@ struct SessionRenewal: Sendable {
         }
         try await refuse(session, request, RefusalReason(failure), at: now)
         throw ExchangeRefusal(failure)
+    }
+
+    /// The session itself is dead by a block that came after it. Who comes to act in it need not have been there then.
+    private func refuseBlocked(
+        _ session: SessionRecord, _ actor: JSONObject?, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        let target = mint.revocations.blocks(
+            subject: session.subject, actor: actor ?? session.actor, rule: session.rule, at: now)
+        guard let target else { return }
+        try await refuse(session, request, .blocked, ["blocked": .object(target.json)], at: now)
+        throw .subjectToken
     }
 
     private func open(

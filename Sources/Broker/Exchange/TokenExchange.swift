@@ -182,10 +182,8 @@ package struct TokenExchange: Sendable {
         let target = mint.revocations.blocks(
             subject: parties.subject.identity, actor: parties.actor, rule: grant.rule, at: now)
         guard let target else { return }
-        var blocked: JSONObject = ["kind": .string(ExactString(target.kind.rawValue))]
-        if let value = target.value { _ = blocked.append("value", .string(value)) }
         try await refuse(
-            parties.subject, request, .blocked, ["blocked": .object(blocked)], rule: grant.rule, at: now)
+            parties.subject, request, .blocked, ["blocked": .object(target.json)], rule: grant.rule, at: now)
         throw .subjectToken
     }
 

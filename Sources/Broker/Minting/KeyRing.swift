@@ -13,9 +13,12 @@ package struct KeyRing: Sendable {
     /// Those of the published keys, each once, in the order of their names.
     package let algorithms: [JWSAlgorithm]
 
+    /// Whether anybody would accept what the active key signs.
+    var canSign: Bool { published[active.jwk.keyID] != nil }
+
     /// - Parameters:
     ///   - keys: oldest first; those whose state is not published are left out.
-    ///   - hidden: the active key where it may not be published: what it signs nobody accepts.
+    ///   - hidden: the active key where it may not be published: nothing is to be signed then.
     /// - Throws: unless exactly one key is active.
     package init(_ keys: [SigningKey], hiding hidden: ExactString? = nil) throws(KeyRingFailure) {
         let active = keys.filter { $0.state == .active }

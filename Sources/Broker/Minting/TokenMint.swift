@@ -55,11 +55,13 @@ package struct TokenMint: Sendable {
         let end = Int(session.latestEnd(under: grant).timeIntervalSince1970.rounded(.down))
         let lifetime = min(Int(grant.timeToLive.components.seconds), end - issuedAt)
         guard lifetime > 0 else { throw .sessionOver }
+        let ring = state().keyRing
+        guard ring.canSign else { throw .keyRevoked }
         let (tokenID, text): (ExactString, String)
         do {
             tokenID = try random.identifier()
             let payload = payload(session, grant, tokenID: tokenID, issuedAt, lifetime)
-            text = try state().keyRing.active.signer.sign(payload.encoded())
+            text = try ring.active.signer.sign(payload.encoded())
         } catch {
             throw .cryptography(error)
         }
@@ -127,5 +129,7 @@ package enum MintingFailure: Error, Sendable {
     case sessionOver
     /// The subject, those who act for it and the grant are too much for one token together.
     case tokenTooLong
+    /// The key that would sign is revoked, and there is no other for the moment.
+    case keyRevoked
     case cryptography(OpenSSLError)
 }

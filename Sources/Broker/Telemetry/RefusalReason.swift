@@ -97,7 +97,7 @@ extension RefusalReason {
         switch failure {
         case .sessionOver: self = .sessionOver
         case .tokenTooLong: self = .tokenTooLong
-        case .cryptography: return nil
+        case .keyRevoked, .cryptography: return nil
         }
     }
 }

@@ -166,6 +166,20 @@ import Testing
         #expect(await bench.refusal(request) == nil)
     }
 
+    /// They have higher numbers than the block, and are not dead by it.
+    @Test(arguments: [Blocked.actor, .actorIssuer])
+    func `that blocks an actor keeps it out of sessions that began since`(what: Blocked) async throws {
+        let bench = try ExchangeBench(replay: .off)
+        let target: Revocation.Target =
+            what == .actor ? .subject("agents:agent") : .issuer(try Fixture.name("agents"))
+        try await revoke(target, bench, block: .init(until: nil))
+        let session = try await bench.opened()
+        #expect(try await bench.refusal(renewing: session, actor: bench.actorToken()) == "subjectToken: blocked")
+        #expect(try await bench.refusal(renewing: session) == nil)
+        let other = try await bench.refusal(renewing: session, actor: bench.actorToken("other"))
+        #expect(other == (what == .actor ? nil : "subjectToken: blocked"))
+    }
+
     @Test func `that blocks without end does so until a later one of the same target ends it`() async throws {
         let bench = try ExchangeBench(replay: .off)
         try await revoke(.subject("corp:alice"), bench, block: .init(until: nil))
