@@ -198,7 +198,7 @@ import Testing
         #expect(wrong.status == 1 && wrong.error.contains("was sealed with master key"), "\(wrong.error)")
 
         let files = try FileManager.default.contentsOfDirectory(atPath: workspace.path("data"))
-        #expect(Set(files) == ["daypass.db", "daypass.db.lock", "master.key"])
+        #expect(Set(files) == ["daypass.db", "daypass.db.lock", "daypass.db.reserve", "master.key"])
         #expect(try Data(contentsOf: URL(filePath: store)) == before)
         try FileManager.default.removeItem(atPath: key)
         try right.write(to: URL(filePath: key))
