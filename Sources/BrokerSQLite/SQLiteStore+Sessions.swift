@@ -11,7 +11,7 @@ extension SQLiteStore {
 }
 
 extension SessionRow {
-    private static let columns =
+    static let columns =
         #"id, issuer, subject, rule, start, "end", claims, lineage, actor, binding, rev"#
     static let selection = "SELECT \(columns) FROM sessions WHERE id = ?"
     /// Those of a range of rows that end after a moment and have some bytes in their claims.

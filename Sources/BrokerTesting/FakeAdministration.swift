@@ -32,8 +32,11 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         state.withLock { $0.sessions = sessions.map { API.Session($0, isRevoked: false) } }
     }
 
-    package var administration: Administration {
-        Administration(keys: self, revocations: self, sessions: self, issuers: nil, rules: self)
+    package var administration: Administration { administration(issuers: []) }
+
+    package func administration(issuers: [TrustedIssuer]) -> Administration {
+        Administration(
+            keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }

@@ -124,6 +124,18 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
+    package func sessions(
+        _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
+    ) async throws(StoreFailure) -> SessionPart {
+        try whileReachable { state in
+            let found = state.sessions.numbered.reversed().filter {
+                $0.number < position ?? .max && $0.row.end > now && condition.matches($0.row)
+            }
+            let part = found.prefix(limit)
+            return SessionPart(part.map(\.row), next: found.count > limit ? part.last?.number : nil)
+        }
+    }
+
     package func record(
         _ session: SessionRecord, _ event: AuditEvent, using use: SubjectTokenUse
     ) async throws(StoreFailure) -> UseOutcome {

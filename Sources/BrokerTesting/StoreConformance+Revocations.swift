@@ -85,4 +85,42 @@ extension StoreConformance {
         try expect(
             try await found("email=a@x.com", at: now.addingTimeInterval(3600)).isEmpty, "a session that is over")
     }
+
+    static func sessionsByCondition(_ store: any Store) async throws {
+        let (nul, other) = ("ci:a\0b" as ExactString, Sample.name("other"))
+        let sessions = [
+            Sample.session("s0", subject: nul), Sample.session("s1", subject: "ci:a\0c", rule: "docs"),
+            Sample.session("s2", issuer: other, subject: "other:\u{e9}"),
+            Sample.session("s3", below: ["s0"], subject: nul, claims: ["email": "a@x.com"]),
+            Sample.session("s33", subject: "other:e\u{301}"),
+        ]
+        for session in sessions { try await store.record(session, Sample.grant(session: session.id.string)) }
+        let now = Sample.time
+        let expected: [(SessionCondition, [ExactString])] = [
+            (.init(), ["s33", "s3", "s2", "s1", "s0"]), (.init(subject: nul), ["s3", "s0"]),
+            (.init(subject: "ci:a"), []), (.init(subject: "other:\u{e9}"), ["s2"]), (.init(rule: "docs"), ["s1"]),
+            (.init(issuer: "other"), ["s2"]), (.init(issuer: "o"), []), (.init(ancestor: "s0"), ["s3", "s0"]),
+            (.init(ancestor: "s3"), ["s3"]), (.init(subject: nul, rule: "docs"), []),
+            (.init(subject: nul, claim: ClaimCondition(parsing: "email=a@x.com")), ["s3"]),
+        ]
+        for (condition, ids) in expected {
+            var (found, position) = ([ExactString](), Int64?.none)
+            repeat {
+                let part = try await store.sessions(condition, at: now, before: position, limit: 2)
+                try expect(part.sessions.count == 2 || part.next == nil, "a part that is not full has a next one")
+                found += part.sessions.map(\.id)
+                position = part.next
+            } while position != nil
+            try expect(found == ids, "\(condition): found \(found) instead of \(ids)")
+        }
+        let whole = try await store.sessions(.init(), at: now, before: nil, limit: 5)
+        try expect(whole.sessions == sessions.reversed() && whole.next == nil, "they came back otherwise")
+        let late = now.addingTimeInterval(3600)
+        try expect(
+            try await store.sessions(.init(), at: late, before: nil, limit: 5).sessions.isEmpty, "one that is over")
+        for position in [.min, -1, 0, 1] as [Int64] {
+            let part = try await store.sessions(.init(), at: now, before: position, limit: 5)
+            try expect(part.sessions.isEmpty && part.next == nil, "there is something before the first")
+        }
+    }
 }

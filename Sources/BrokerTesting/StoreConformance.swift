@@ -45,6 +45,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case revocationsOnce = "a number that is recorded already is left as it is, without a second audit record"
     case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
     case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
+    case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
         & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
@@ -93,6 +94,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .revocationsOnce: try await Self.revocationsOnce(store)
         case .revocationNumbers: try await Self.revocationNumbers(store)
         case .sessionsByClaim: try await Self.sessionsByClaim(store)
+        case .sessionsByCondition: try await Self.sessionsByCondition(store)
         }
     }
 }

@@ -59,7 +59,7 @@ enum Main {
         // One connection at a time.
         NIOSingletons.groupLoopCountSuggestion = 1
         do {
-            var command = try Daypass.parseAsRoot()
+            var command = try Daypass.parseAsRoot(Identifier.behindOptions(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -112,20 +112,6 @@ struct KeysRevoke: AsyncParsableCommand {
     }
 }
 
-/// The id of a key or a session: it becomes a part of a path.
-struct Identifier: ExpressibleByArgument {
-    let text: String
-
-    init?(argument: String) {
-        let isPlain = argument.utf8.allSatisfy {
-            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D
-                || $0 == 0x5F
-        }
-        guard (1...128).contains(argument.utf8.count), isPlain else { return nil }
-        text = argument
-    }
-}
-
 extension BrokerOptions {
     fileprivate func print(keyChange change: JSON) throws {
         guard !json else { return try Terminal.print(change) }

@@ -20,14 +20,15 @@ struct RevokingOptions: ParsableArguments {
             if destructive.dryRun || !destructive.yes {
                 let preview = try await client.post(
                     "revocations", .object(order.merging(["dry_run": .bool(true)]) { $1 }))
-                guard !destructive.dryRun else { return try show(preview, words, broker) }
+                guard !destructive.dryRun else { return try show(preview, order, words, broker) }
                 if order["where"] != nil {
                     for line in Table(preview.list("sessions"), SessionsList.columns).lines(columns: Terminal.columns) {
                         Terminal.note(line)
                     }
                 }
                 try destructive.confirm(
-                    "Revoke \(ReadableText.escaped(words)): \(Self.sessions(preview["session_count"]?.count ?? 0)).")
+                    "Revoke \(ReadableText.escaped(words)): \(Self.effect(order, preview["session_count"]?.count ?? 0))."
+                )
             }
             let result = try await send(order, client)
             let revocations = result.list("revocations")
@@ -37,16 +38,28 @@ struct RevokingOptions: ParsableArguments {
         }
     }
 
-    private func show(_ preview: JSON, _ words: String, _ broker: BrokerOptions) throws {
+    private func show(_ preview: JSON, _ order: [String: JSON], _ words: String, _ broker: BrokerOptions) throws {
         guard !broker.json else { return try Terminal.print(preview) }
         let (sessions, count) = (preview.list("sessions"), preview["session_count"]?.count ?? 0)
-        Terminal.note("revoking \(ReadableText.escaped(words)) would end \(Self.sessions(count))")
+        Terminal.note("revoking \(ReadableText.escaped(words)) would end \(Self.effect(order, count))")
         if !sessions.isEmpty { Terminal.print(Table(sessions, SessionsList.columns)) }
         if count > sessions.count, !sessions.isEmpty { Terminal.note("and \(count - sessions.count) more") }
     }
 
-    private static func sessions(_ count: Int) -> String {
-        count == 1 ? "1 live session" : "\(count) live sessions"
+    /// The broker counts up to one more than this.
+    private static let counted = 10_000
+
+    private static func effect(_ order: [String: JSON], _ count: Int) -> String {
+        switch order["kind"]?.text {
+        case "token": "this token, and no session"
+        case "key": "every token that it signed, and no session"
+        default:
+            switch count {
+            case 1: "1 live session"
+            case ...counted: "\(count) live sessions"
+            default: "more than \(counted) live sessions"
+            }
+        }
     }
 
     private func send(_ order: [String: JSON], _ client: AdministrationClient) async throws -> JSON {

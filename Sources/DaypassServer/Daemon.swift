@@ -60,6 +60,7 @@ struct Daemon: Sendable {
             rotation = try KeyRotation(
                 store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
                 revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
+            await rotation.resume(revocations.list)
             maker = PolicyMaker(
                 trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
             policy = try await maker.policy(of: self.configuration)
@@ -141,7 +142,7 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
-        let administration = try await administrationServices(verifier, administration(issuers))
+        let administration = try await administrationServices(verifier, administration(issuers, reloader))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -190,8 +191,14 @@ extension Daemon {
     }
 
     /// What administrators can see and change.
-    private func administration(_ issuers: Published<[TrustedIssuer]>) -> Administration {
-        Administration(issuers: TrustedIssuerReader { issuers.current })
+    private func administration(_ issuers: Published<[TrustedIssuer]>, _ reloader: Reloader?) -> Administration {
+        let state = state
+        return Administration(
+            keys: SigningKeyAdministration(rotation, revocations),
+            revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
+            sessions: StoredSessions(store, state: { state.current }, clock: clock),
+            issuers: TrustedIssuerReader { issuers.current },
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())
     }
 
     private func administrationServices(

@@ -35,11 +35,11 @@ actor Reloader {
     /// Reads and checks the whole configuration, and puts it into force. What it did is recorded before it takes effect;
     /// where it cannot be recorded, nothing takes effect.
     /// - Parameter caller: nil for SIGHUP.
-    func reload(by caller: Caller?) async -> ReloadOutcome {
+    func reload(by caller: Caller?, under trace: TraceID? = nil) async -> ReloadOutcome {
         let previous = last
         let next = Task {
             _ = await previous?.value
-            return await apply(caller)
+            return await apply(caller, trace)
         }
         last = next
         let outcome = await next.value
@@ -47,7 +47,7 @@ actor Reloader {
         return outcome
     }
 
-    private func apply(_ caller: Caller?) async -> ReloadOutcome {
+    private func apply(_ caller: Caller?, _ trace: TraceID?) async -> ReloadOutcome {
         let configuration: BrokerConfiguration
         let notes: [ConfigurationNote]
         do {
@@ -67,7 +67,7 @@ actor Reloader {
         next.issuers = configuration.issuers
         next.trustDomains = configuration.trustDomains
         do {
-            try await putIntoForce(next, difference, caller)
+            try await putIntoForce(next, difference, caller, trace)
             return .applied(difference, warnings: warnings)
         } catch {
             return .refused(["\(error)"])
@@ -75,7 +75,8 @@ actor Reloader {
     }
 
     private func putIntoForce(
-        _ configuration: BrokerConfiguration, _ difference: ConfigurationDifference, _ caller: Caller?
+        _ configuration: BrokerConfiguration, _ difference: ConfigurationDifference, _ caller: Caller?,
+        _ trace: TraceID?
     ) async throws {
         let before = policy.configuration.trustDomains
         let other = configuration.trustDomains.filter { domain in
@@ -85,7 +86,7 @@ actor Reloader {
         let undo = maker.trustBundles.begin(other)
         do {
             let next = try await maker.policy(of: configuration, after: policy)
-            try await maker.store.record(event(difference, caller))
+            try await maker.store.record(event(difference, caller, trace))
             publish(next)
             policy = next
             maker.trustBundles.end(allBut: configuration.trustDomains.map(\.name))
@@ -95,12 +96,14 @@ actor Reloader {
         }
     }
 
-    private func event(_ difference: ConfigurationDifference, _ caller: Caller?) -> AuditEvent {
+    private func event(
+        _ difference: ConfigurationDifference, _ caller: Caller?, _ trace: TraceID?
+    ) -> AuditEvent {
         var details: JSONObject = ["by": .string(caller?.text ?? "SIGHUP")]
         for member in difference.json.members { _ = details.append(member.name, member.value) }
         let now = maker.clock.now
         return AuditEvent(
-            time: now, trace: TraceID(at: now), kind: .configurationReloaded, issuer: nil, subject: nil,
+            time: now, trace: trace ?? TraceID(at: now), kind: .configurationReloaded, issuer: nil, subject: nil,
             details: details)
     }
 
@@ -144,6 +147,26 @@ actor Reloader {
                     metadata: ["commands": "\(difference.revocations.joined(separator: "; "))"])
             }
         }
+    }
+}
+
+extension Reloader: RuleReloading {
+    func reload(
+        _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.ConfigurationDifference {
+        switch await reload(by: context.caller, under: context.trace) {
+        case .applied(let difference, let warnings): .init(difference, warnings: warnings)
+        case .refused(let errors): throw .invalid(errors.joined(separator: "\n"))
+        }
+    }
+}
+
+/// The rules of a broker whose configuration is in no file.
+struct FixedRules: RuleReloading {
+    func reload(
+        _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.ConfigurationDifference {
+        throw .conflict("the configuration of this broker is in no file that could be read again")
     }
 }
 

@@ -151,6 +151,23 @@ import Testing
         await store.close()
     }
 
+    @Test func `one session is found by its id, and a list by a range of numbers, without looking at all`() async throws
+    {
+        let store = try folder.open()
+        let everything = SessionCondition(
+            subject: "a", rule: "b", issuer: "c", ancestor: "d", claim: ClaimCondition(parsing: "e=f"))
+        let plans = try await store.perform("explain") { db in
+            try [SessionRow.selection, SessionRow.list(.init()), SessionRow.list(everything)].map { sql in
+                let arguments = StatementArguments(Array(repeating: 1, count: sql.count { $0 == "?" }))
+                return try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN \(sql)", arguments: arguments)
+                    .map { $0["detail"] as String }
+            }
+        }
+        #expect(plans[0] == ["SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)"])
+        for plan in plans[1...] { #expect(plan == ["SEARCH sessions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]) }
+        await store.close()
+    }
+
     @Test func `the reserve is a file of its own that is there in full`() async throws {
         let store = try SQLiteStore(path: folder.file, .creating, logger: .silent, reserve: 1 << 20)
         let path = folder.file + ".reserve"

@@ -35,10 +35,9 @@ struct AdministeredBroker: Sendable {
                 name: name, issuer: "https://ci.example.com", audience: "https://daypass.example.com",
                 keys: .inline(keys, path: "issuer.json"), algorithms: [.ES256]),
             keys: IssuerKeys(name: name, keys: keys, clock: SystemClock()))
-        var administration = broker.fake.administration
-        administration.issuers = TrustedIssuerReader { [trusted] }
         let server = try AdministrationServer(
-            AdministrationConfiguration(socketPath: broker.socket), administration,
+            AdministrationConfiguration(socketPath: broker.socket),
+            broker.fake.administration(issuers: [trusted]),
             verifier: TokenVerifier(
                 tokens: TokenConfiguration(
                     issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"]),

@@ -2,17 +2,17 @@
 // routes, so that the routes can be tested without a store. Every mutation makes its own audit record, of the caller and
 // of what was before and after, in the transaction that makes it durable; the routes record nothing.
 
-/// All that administrators can see and change. A part that is not there answers 501.
+/// All that administrators can see and change.
 package struct Administration: Sendable {
-    package var keys: (any KeyAdministration)?
-    package var revocations: (any RevocationAdministration)?
-    package var sessions: (any SessionReader)?
-    package var issuers: (any IssuerReader)?
-    package var rules: (any RuleReloading)?
+    package var keys: any KeyAdministration
+    package var revocations: any RevocationAdministration
+    package var sessions: any SessionReader
+    package var issuers: any IssuerReader
+    package var rules: any RuleReloading
 
     package init(
-        keys: (any KeyAdministration)? = nil, revocations: (any RevocationAdministration)? = nil,
-        sessions: (any SessionReader)? = nil, issuers: (any IssuerReader)? = nil, rules: (any RuleReloading)? = nil
+        keys: any KeyAdministration, revocations: any RevocationAdministration,
+        sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading
     ) {
         self.keys = keys
         self.revocations = revocations

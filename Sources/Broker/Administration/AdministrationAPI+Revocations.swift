@@ -114,7 +114,7 @@ extension AdministrationAPI {
 
     /// What an order would affect.
     package struct RevocationPreview: Sendable {
-        /// How many live sessions would end.
+        /// How many live sessions would end; of more than 10,000 the first 10,001 are counted.
         package let sessionCount: Int
         /// The first of them, at most 100.
         package let sessions: [Session]

@@ -45,11 +45,16 @@ package struct ConfigurationDifference: Sendable, Hashable {
         rules.isEmpty && issuers.isEmpty && trustDomains.isEmpty && !areRulesReordered
     }
 
-    /// The commands that take back what was granted by what is gone or changed.
+    /// What takes back what was granted by what is gone or changed.
+    package var offers: [AdministrationAPI.ConfigurationDifference.Offer] {
+        let domains = (trustDomains.removed + trustDomains.changed).map { ExactString("spiffe://\($0)") }
+        return (rules.removed + rules.changed).map { .init(.rule, $0) }
+            + (issuers.removed + issuers.changed + domains).map { .init(.issuer, $0) }
+    }
+
+    /// The same as commands.
     package var revocations: [String] {
-        let domains = (trustDomains.removed + trustDomains.changed).map { "issuer spiffe://\($0)" }
-        return (rules.removed + rules.changed).map { "daypass revoke rule \($0)" }
-            + ((issuers.removed + issuers.changed).map { "issuer \($0)" } + domains).map { "daypass revoke \($0)" }
+        offers.map { "daypass revoke \($0.kind.rawValue) \($0.value)" }
     }
 
     /// For the audit record.
@@ -75,5 +80,25 @@ extension ConfigurationDifference.Names {
     fileprivate var json: JSONValue {
         func list(_ names: [ExactString]) -> JSONValue { .array(names.map { .string($0) }) }
         return ["added": list(added), "removed": list(removed), "changed": list(changed)]
+    }
+}
+
+extension AdministrationAPI.ConfigurationDifference {
+    /// - Parameter warnings: those of the new configuration by itself.
+    package init(_ difference: ConfigurationDifference, warnings: [String]) {
+        var all = warnings
+        if difference.areRulesReordered {
+            all.append("the rules stand in another order: the first that matches counts")
+        }
+        all += difference.needsRestart.map { "\($0) differs, which needs a restart" }
+        self.init(
+            rules: Names(difference.rules), issuers: Names(difference.issuers),
+            trustDomains: Names(difference.trustDomains), warnings: all, revocations: difference.offers)
+    }
+}
+
+extension AdministrationAPI.ConfigurationDifference.Names {
+    fileprivate init(_ names: ConfigurationDifference.Names) {
+        self.init(added: names.added, removed: names.removed, changed: names.changed)
     }
 }

@@ -56,18 +56,20 @@ extension AdministrationAPI {
     /// What a rotation did.
     package struct KeyChange: Sendable, Hashable {
         package let active: ExactString
-        package let staged: ExactString
+        /// Nil where there is none for the moment.
+        package let staged: ExactString?
         /// The one that signed before; nil where it was the same.
         package let retiring: ExactString?
 
-        package init(active: ExactString, staged: ExactString, retiring: ExactString?) {
+        package init(active: ExactString, staged: ExactString?, retiring: ExactString?) {
             self.active = active
             self.staged = staged
             self.retiring = retiring
         }
 
         package var json: JSONObject {
-            var json: JSONObject = ["active": .string(active), "staged": .string(staged)]
+            var json: JSONObject = ["active": .string(active)]
+            if let staged { _ = json.append("staged", .string(staged)) }
             if let retiring { _ = json.append("retiring", .string(retiring)) }
             return json
         }

@@ -4,5 +4,5 @@ package import JOSE
 package protocol KeyRevoking: Sendable {
     /// Makes every token of the key worthless at once, and records that.
     /// - Returns: whether it is durable; where it is not, it is in force all the same, and recorded as soon as it can be.
-    func revokeKey(_ keyID: ExactString, reason: String?, by caller: Caller) async -> Bool
+    func revokeKey(_ keyID: ExactString, reason: String?, by caller: Caller, under trace: TraceID) async -> Bool
 }

@@ -16,7 +16,7 @@ extension KeyRotation {
             try publish()
             logger.warning("a signing key is revoked", metadata: ["key": "\(keyID)", "trace": "\(trace)"])
         }
-        let isRecorded = await revoking?.revokeKey(keyID, reason: reason, by: caller) ?? true
+        let isRecorded = await revoking?.revokeKey(keyID, reason: reason, by: caller, under: trace) ?? true
         var isDurable = false
         do {
             try await takeTurn()
@@ -27,6 +27,21 @@ extension KeyRotation {
             note(error)
         }
         return KeyRevoked(keyID: keyID, isDurable: isDurable && isRecorded)
+    }
+
+    /// Takes out the keys that are revoked and published still, since the broker was ended between the two: whatever they
+    /// would sign is dead already. To be called once, before anything is served.
+    package func resume(_ revocations: [Broker.Revocation]) async {
+        for revocation in revocations {
+            guard case .key(let keyID) = revocation.target,
+                records.contains(where: { $0.keyID == keyID && $0.state.isPublished })
+            else { continue }
+            do {
+                _ = try await revoke(keyID, reason: revocation.reason, by: revocation.caller)
+            } catch {
+                note(error)
+            }
+        }
     }
 
     /// Brings memory and store together: reads what is not known, and records what was revoked.

@@ -65,7 +65,7 @@ package final class Revocations: Sendable {
         let revocations = recorded.map(\.revocation)
         do {
             try await store.record(recorded)
-            state.withLock { $0.underWay -= recorded.count }
+            state.withLock { $0.underWay.subtract(revocations.map(\.sequence)) }
             return RevocationOutcome(revocations: revocations, isDurable: true)
         } catch {
             let now = clock.now
@@ -111,6 +111,29 @@ package final class Revocations: Sendable {
 
     /// All that are kept, by ascending number.
     package var list: [Revocation] { state.withLock { $0.live } }
+
+    /// A part of what is kept, the latest first.
+    /// - Parameter position: the lowest number of the part before; nil for the first.
+    package func list(before position: UInt64?, limit: Int) -> [LiveRevocation] {
+        state.withLock { state in
+            let end = position.map { state.live.index(of: $0) } ?? state.live.endIndex
+            let pending = state.pending
+            return state.live[..<end].suffix(limit).reversed().map {
+                LiveRevocation(revocation: $0, isDurable: !pending.contains($0.sequence))
+            }
+        }
+    }
+
+    /// The one of that number; nil where none is kept.
+    package func revocation(_ sequence: UInt64) -> LiveRevocation? {
+        guard sequence < .max else { return nil }
+        return list(before: sequence + 1, limit: 1).first.flatMap { $0.revocation.sequence == sequence ? $0 : nil }
+    }
+
+    /// The latest of that target; nil where none is kept.
+    package func revocation(of target: Revocation.Target) -> Revocation? {
+        state.withLock { state in state.live.last { $0.target == target } }
+    }
 
     /// What is in force, by number, from one moment.
     package var snapshot: RevocationSnapshot {
@@ -186,36 +209,6 @@ package final class Revocations: Sendable {
     }
 }
 
-/// What became of revoking: all of it is in force.
-package struct RevocationOutcome: Sendable {
-    /// Empty where a condition named no session.
-    package let revocations: [Revocation]
-    /// Whether a restart keeps it. Otherwise it is tried again in the background.
-    package let isDurable: Bool
-
-    package var revocation: Revocation? { revocations.first }
-}
-
-/// Why nothing was revoked.
-package enum RevocationRefusal: Error, Sendable, CustomStringConvertible {
-    /// As many are in force, or wait to become durable, as may.
-    case full
-    case tooManySessions
-    case unacceptable(RevocationRequest.Unacceptable)
-    case store(StoreFailure)
-
-    package var description: String {
-        switch self {
-        case .full: "as many revocations are in force, or wait to become durable, as may"
-        case .tooManySessions:
-            "more than \(Revocations.maximumSessions) sessions fulfil the condition: revoke a rule "
-                + "or an issuer, or name them more closely"
-        case .unacceptable(let failure): failure.description
-        case .store(let failure): failure.description
-        }
-    }
-}
-
 /// What is in force at one moment.
 package struct RevocationSnapshot: Sendable {
     /// By ascending number.
@@ -229,12 +222,19 @@ package struct RevocationSnapshot: Sendable {
 
     /// Those above a number.
     package func after(_ sequence: UInt64) -> ArraySlice<Revocation> {
-        var (low, high) = (0, revocations.count)
+        revocations[revocations.index(of: sequence + 1)...]
+    }
+}
+
+extension [Revocation] {
+    /// Of the first one with that number or a higher one; the numbers ascend.
+    fileprivate func index(of sequence: UInt64) -> Int {
+        var (low, high) = (0, count)
         while low < high {
             let middle = (low + high) / 2
-            if revocations[middle].sequence > sequence { high = middle } else { low = middle + 1 }
+            if self[middle].sequence >= sequence { high = middle } else { low = middle + 1 }
         }
-        return revocations[low...]
+        return low
     }
 }
 
@@ -244,12 +244,15 @@ extension Revocations {
         /// In memory alone, oldest first.
         var waiting: [RecordedRevocation] = []
         var waitingSince: Date?
-        /// How many are being recorded.
-        var underWay = 0
+        /// The numbers of those that are being recorded.
+        var underWay: Set<UInt64> = []
         private(set) var prunedCount = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
         private var countOfHolders = 0
+
+        /// The numbers of those that a restart may lose.
+        var pending: Set<UInt64> { underWay.union(waiting.map(\.revocation.sequence)) }
 
         mutating func restore(_ live: [Revocation]) {
             self.live = live
@@ -257,20 +260,20 @@ extension Revocations {
         }
 
         func admit(_ count: Int, ofHolder: Bool) throws(RevocationRefusal) {
-            guard live.count + count <= maximumLive, waiting.count + underWay + count <= maximumWaiting,
-                !ofHolder || (countOfHolders < maximumOfHolders && waiting.count + underWay < maximumWaiting / 2)
+            guard live.count + count <= maximumLive, waiting.count + underWay.count + count <= maximumWaiting,
+                !ofHolder || (countOfHolders < maximumOfHolders && waiting.count + underWay.count < maximumWaiting / 2)
             else { throw .full }
         }
 
         mutating func applied(_ revocations: [Revocation], ofHolder: Bool) {
             live += revocations
-            underWay += revocations.count
+            underWay.formUnion(revocations.map(\.sequence))
             if ofHolder { countOfHolders += revocations.count }
             for observer in observers.values { observer.yield() }
         }
 
         mutating func wait(_ recorded: [RecordedRevocation], since now: Date) {
-            underWay -= recorded.count
+            underWay.subtract(recorded.map(\.revocation.sequence))
             waiting += recorded
             waitingSince = waitingSince ?? now
         }

@@ -76,10 +76,6 @@ struct AdministrationError: Error {
         return error
     }
 
-    static func notSupported(_ what: String) -> AdministrationError {
-        AdministrationError(.notImplemented, "not_supported", "this broker has no \(what)")
-    }
-
     func response(trace: TraceID) -> Response {
         var response = Response.json(status, Self.body(code, message, trace))
         response.headers[.wwwAuthenticate] = challenge

@@ -102,35 +102,27 @@ struct AdministrationRoutes: HTTPResponder {
         let act = AdministrativeContext(caller: administrator.caller, trace: context.trace)
         do throws(AdministrationFailure) {
             switch operation {
-            case .keys, .rotate, .activate: return try await answer(operation, body, act, for: administration.keys)
+            case .keys, .rotate, .activate: return try await answer(operation, body, act)
             case .revocations, .revoke, .revocation:
                 return try await answer(operation, body, query, administrator, act)
             case .sessions:
-                guard let sessions = administration.sessions else { return notSupported("sessions", context) }
-                let page = try await sessions.sessions(try query.filter(), try query.page())
+                let page = try await administration.sessions.sessions(try query.filter(), try query.page())
                 return .json(.ok, page.json("sessions", \.json))
             case .session(let id):
-                guard let sessions = administration.sessions else { return notSupported("sessions", context) }
-                guard let session = try await sessions.session(id) else {
+                guard let session = try await administration.sessions.session(id) else {
                     throw .notFound("there is no session \(id)")
                 }
                 return .json(.ok, session.fullJSON)
             case .issuers:
-                guard let issuers = administration.issuers else { return notSupported("issuers", context) }
-                let list = AdministrationAPI.Page(issuers.statuses())
+                let list = AdministrationAPI.Page(administration.issuers.statuses())
                 return .json(.ok, list.json("issuers", \.json))
             case .reload:
-                guard let rules = administration.rules else { return notSupported("reloading", context) }
                 _ = try AdministrationAPI.flags(body, [])
-                return .json(.ok, try await rules.reload(act).json)
+                return .json(.ok, try await administration.rules.reload(act).json)
             }
         } catch {
             throw AdministrationError(error)
         }
-    }
-
-    private func notSupported(_ what: String, _ context: BrokerRequestContext) -> Response {
-        AdministrationError.notSupported(what).response(trace: context.trace)
     }
 
     /// A body is JSON and says so; where none is needed none has to be there.
@@ -157,9 +149,9 @@ struct AdministrationRoutes: HTTPResponder {
 
 extension AdministrationRoutes {
     private func answer(
-        _ operation: Operation, _ body: [UInt8], _ act: AdministrativeContext, for keys: (any KeyAdministration)?
+        _ operation: Operation, _ body: [UInt8], _ act: AdministrativeContext
     ) async throws(AdministrationFailure) -> Response {
-        guard let keys else { return AdministrationError.notSupported("keys").response(trace: act.trace) }
+        let keys = administration.keys
         switch operation {
         case .rotate:
             let force = try AdministrationAPI.flags(body, ["force"]).contains("force")
@@ -176,9 +168,7 @@ extension AdministrationRoutes {
         _ operation: Operation, _ body: [UInt8], _ query: AdministrationQuery,
         _ administrator: AdministrationAccess.Administrator, _ act: AdministrativeContext
     ) async throws(AdministrationFailure) -> Response {
-        guard let revocations = administration.revocations else {
-            return AdministrationError.notSupported("revocations").response(trace: act.trace)
-        }
+        let revocations = administration.revocations
         switch operation {
         case .revocation(let sequence):
             guard let revocation = try await revocations.revocation(sequence) else {
@@ -197,20 +187,19 @@ extension AdministrationRoutes {
                         sessionCount: preview.sessionCount, sessions: mayRead ? preview.sessions : []
                     ).json)
             }
-            return answer(try await revoke(order, revocations, act), act)
+            return answer(try await revoke(order, act), act)
         default:
             return .json(.ok, try await revocations.revocations(try query.page()).json("revocations", \.json))
         }
     }
 
     private func revoke(
-        _ order: AdministrationAPI.RevocationOrder, _ revocations: any RevocationAdministration,
-        _ act: AdministrativeContext
+        _ order: AdministrationAPI.RevocationOrder, _ act: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult {
-        if order.kind == .key, case .value(let keyID) = order.what, let keys = administration.keys {
-            return try await keys.revoke(keyID, reason: order.reason, act)
+        if order.kind == .key, case .value(let keyID) = order.what {
+            return try await administration.keys.revoke(keyID, reason: order.reason, act)
         }
-        return try await revocations.revoke(order, act)
+        return try await administration.revocations.revoke(order, act)
     }
 
     /// What is in force and not yet recorded is 503: whoever asks again learns when it is.

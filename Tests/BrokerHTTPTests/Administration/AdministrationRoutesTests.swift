@@ -213,18 +213,6 @@ import Testing
         }
     }
 
-    @Test func `answer 501 for what the broker has not`() async throws {
-        try await LiveAdministration.run({ _ in Administration() }) { live in
-            for (method, path) in [
-                (HTTPMethod.GET, "keys"), (.POST, "keys/rotate"), (.GET, "sessions"), (.GET, "sessions/x"),
-                (.GET, "issuers"), (.GET, "revocations"), (.POST, "rules/reload"),
-            ] {
-                let answer = try await live.send(method, path)
-                #expect(answer.status == 501 && answer.text("error") == "not_supported", "\(answer.body)")
-            }
-        }
-    }
-
     @Test func `GET issuers says how each issuer's keys are`() async throws {
         let clock = SystemClock()
         let issuer = try TestIssuer(algorithm: .ES256)
@@ -235,7 +223,7 @@ import Testing
             keys: .inline(keys, path: "issuer.json"), algorithms: [.ES256])
         let trusted = TrustedIssuer(
             configuration: configuration, keys: IssuerKeys(name: name, keys: keys, clock: clock))
-        try await LiveAdministration.run({ _ in Administration(issuers: TrustedIssuerReader { [trusted] }) }) { live in
+        try await LiveAdministration.run({ $0.administration(issuers: [trusted]) }) { live in
             let answer = try await live.send(.GET, "issuers")
             #expect(
                 answer.json["issuers"] == [

@@ -29,7 +29,7 @@ import Testing
         let folder = try TemporaryFolder()
         let path = "\(folder.path)/run/admin.sock"
         let configuration = AdministrationConfiguration(socketPath: path)
-        try await LiveAdministration.serve(configuration, Administration(), LogRecorder()) { _ in
+        try await LiveAdministration.serve(configuration, FakeAdministration().administration, LogRecorder()) { _ in
             let modes = try [path, "\(folder.path)/run"].map(Self.mode)
             #expect(modes == [0o600, 0o700])
         }
@@ -100,7 +100,7 @@ import Testing
     @Test func `that another program listens on is left alone`() async throws {
         let folder = try TemporaryFolder()
         let configuration = AdministrationConfiguration(socketPath: "\(folder.path)/run/admin.sock")
-        try await LiveAdministration.serve(configuration, Administration(), LogRecorder()) { _ in
+        try await LiveAdministration.serve(configuration, FakeAdministration().administration, LogRecorder()) { _ in
             let failure = #expect(throws: ListenerFailure.self) { try socket(configuration.socketPath).prepare() }
             #expect(failure?.description.contains("another program listens on it") == true)
             #expect(FileManager.default.fileExists(atPath: configuration.socketPath))

@@ -152,7 +152,7 @@ final class RecordedRevocations: KeyRevoking {
 
     func setDurable(_ isDurable: Bool) { state.withLock { $0.isDurable = isDurable } }
 
-    func revokeKey(_ keyID: ExactString, reason: String?, by caller: Caller) async -> Bool {
+    func revokeKey(_ keyID: ExactString, reason: String?, by caller: Caller, under trace: TraceID) async -> Bool {
         state.withLock {
             $0.keys.append(keyID)
             return $0.isDurable

@@ -1,0 +1,56 @@
+package import FoundationEssentials
+package import JOSE
+
+/// Where sessions are looked for by what is kept of them.
+package protocol SessionSearch: Sendable {
+    /// Those of the sessions that end after `now` whose kept claims fulfil the condition, oldest first, at most `limit`.
+    func sessions(where condition: ClaimCondition, at now: Date, limit: Int) async throws(StoreFailure)
+        -> [SessionRecord]
+
+    /// Those of the sessions that end after `now` that the condition names, the one that was recorded last first, at most
+    /// `limit`.
+    /// - Parameter position: `next` of the part before; nil for the first.
+    func sessions(
+        _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
+    ) async throws(StoreFailure) -> SessionPart
+}
+
+/// Which sessions are looked for: those that meet all of it, and with nothing in it all of them.
+package struct SessionCondition: Sendable, Hashable {
+    package var subject: ExactString?
+    package var rule: ExactString?
+    /// As `IssuerName.text`.
+    package var issuer: ExactString?
+    /// A session that they are or descend from.
+    package var ancestor: ExactString?
+    package var claim: ClaimCondition?
+
+    package init(
+        subject: ExactString? = nil, rule: ExactString? = nil, issuer: ExactString? = nil,
+        ancestor: ExactString? = nil, claim: ClaimCondition? = nil
+    ) {
+        self.subject = subject
+        self.rule = rule
+        self.issuer = issuer
+        self.ancestor = ancestor
+        self.claim = claim
+    }
+
+    package func matches(_ session: SessionRecord) -> Bool {
+        func isMet(_ wanted: ExactString?, _ found: ExactString) -> Bool { wanted.map { $0 == found } ?? true }
+        return isMet(subject, session.subject) && isMet(rule, session.rule) && isMet(issuer, session.issuer.text)
+            && (ancestor.map(session.lineage.contains) ?? true) && (claim?.matches(session.claims) ?? true)
+    }
+}
+
+/// A part of what was looked for.
+package struct SessionPart: Sendable {
+    package let sessions: [SessionRecord]
+    /// Where the next part begins; nil where there is nothing more.
+    package let next: Int64?
+
+    package init(_ sessions: [SessionRecord], next: Int64?) {
+        self.sessions = sessions
+        self.next = next
+    }
+}
