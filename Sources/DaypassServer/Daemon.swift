@@ -60,7 +60,6 @@ struct Daemon: Sendable {
             rotation = try KeyRotation(
                 store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
                 revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
-            await rotation.resume(revocations.list)
             maker = PolicyMaker(
                 trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
             policy = try await maker.policy(of: self.configuration)

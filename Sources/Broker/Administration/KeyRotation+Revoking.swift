@@ -29,21 +29,6 @@ extension KeyRotation {
         return KeyRevoked(keyID: keyID, isDurable: isDurable && isRecorded)
     }
 
-    /// Takes out the keys that are revoked and published still, since the broker was ended between the two: whatever they
-    /// would sign is dead already. To be called once, before anything is served.
-    package func resume(_ revocations: [Broker.Revocation]) async {
-        for revocation in revocations {
-            guard case .key(let keyID) = revocation.target,
-                records.contains(where: { $0.keyID == keyID && $0.state.isPublished })
-            else { continue }
-            do {
-                _ = try await revoke(keyID, reason: revocation.reason, by: revocation.caller)
-            } catch {
-                note(error)
-            }
-        }
-    }
-
     /// Brings memory and store together: reads what is not known, and records what was revoked.
     func catchUp() async throws(KeyRotationFailure) {
         try await readIfDue()

@@ -155,19 +155,4 @@ import Testing
     }
 
     private func log(_ bench: RotationBench, has message: String) -> Bool { bench.log.messages.contains(message) }
-
-    @Test func `that a crash cut in two is finished at the next start, once`() async throws {
-        let bench = try await RotationBench()
-        let (active, staged) = (try await bench.id(.active), try await bench.id(.staged))
-        let revocation = Revocation(
-            sequence: 1, target: .key(active), reason: "copied", block: nil, created: bench.clock.now,
-            caller: RotationBench.caller, expires: bench.clock.now)
-        await bench.rotation.resume([revocation])
-        #expect(try await bench.id(.compromised) == active)
-        #expect(try await bench.id(.active) == staged)
-        let kinds = bench.kinds()
-        await bench.rotation.resume([revocation])
-        #expect(bench.kinds() == kinds)
-        #expect(try await bench.id(.active) == staged)
-    }
 }
