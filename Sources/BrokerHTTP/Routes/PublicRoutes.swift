@@ -15,9 +15,11 @@ struct PublicRoutes: HTTPResponder {
     let feed: RevocationFeed
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
+        // As of now: whoever is told so is refused in the same answer.
+        let hasExpired = token.certificates.isExpired(context)
         var response = try await route(request, context)
         response.headers[.daypassTraceID] = context.trace.description
-        if token.certificates.isExpired(context) { response.headers[.connection] = "close" }
+        if hasExpired { response.headers[.connection] = "close" }
         if request.uri.path == FederationRoute.path { response.headers[.requestID] = context.trace.description }
         return request.method == .head ? response.createHeadResponse() : response
     }
