@@ -6,19 +6,12 @@ import Synchronization
 package final class StubKeySetFetcher: KeySetFetcher {
     package typealias Answer = Result<FetchedKeySet, KeySetFetchFailure>
 
-    private let state: Mutex<State>
-
-    private struct State {
-        var answers: [Answer]
-        var calls = 0
-        var isHolding = false
-        var held: [CheckedContinuation<Void, Never>] = []
-        var awaiting: [(calls: Int, CheckedContinuation<Void, Never>)] = []
-    }
+    private let answers: Mutex<[Answer]>
+    private let gate = CallGate()
 
     /// - Parameter answers: in their order; the last one is given again and again. Without any, each fetch fails.
     package init(_ answers: Answer...) {
-        state = Mutex(State(answers: answers))
+        self.answers = Mutex(answers)
     }
 
     /// Always answers with these keys.
@@ -27,11 +20,11 @@ package final class StubKeySetFetcher: KeySetFetcher {
     }
 
     /// How many fetches have begun.
-    package var calls: Int { state.withLock { $0.calls } }
+    package var calls: Int { gate.calls }
 
     /// What all further fetches answer.
     package func answer(_ answers: Answer...) {
-        state.withLock { $0.answers = answers }
+        self.answers.withLock { $0 = answers }
     }
 
     package func answer(_ keys: JWKSet, maximumAge: Duration? = nil) {
@@ -43,52 +36,21 @@ package final class StubKeySetFetcher: KeySetFetcher {
     }
 
     /// From now on fetches do not return before `release()`.
-    package func hold() {
-        state.withLock { $0.isHolding = true }
-    }
+    package func hold() { gate.hold() }
 
-    package func release() {
-        let held = state.withLock { state in
-            state.isHolding = false
-            defer { state.held = [] }
-            return state.held
-        }
-        for continuation in held { continuation.resume() }
-    }
+    package func release() { gate.release() }
 
     /// Returns when so many fetches have begun.
-    package func untilCalled(_ calls: Int = 1) async {
-        await withCheckedContinuation { continuation in
-            let isOver = state.withLock { state in
-                guard state.calls < calls else { return true }
-                state.awaiting.append((calls, continuation))
-                return false
-            }
-            if isOver { continuation.resume() }
-        }
-    }
+    package func untilCalled(_ calls: Int = 1) async { await gate.untilCalled(calls) }
 
     package func fetch() async throws(KeySetFetchFailure) -> FetchedKeySet {
-        let (answer, called) = state.withLock { state in
-            state.calls += 1
-            let answer =
-                state.answers.count > 1
-                ? state.answers.removeFirst()
-                : state.answers.first ?? .failure(KeySetFetchFailure("nothing was scripted"))
-            let calls = state.calls
-            let called = state.awaiting.filter { $0.calls <= calls }.map(\.1)
-            state.awaiting.removeAll { $0.calls <= calls }
-            return (answer, called)
+        let answer = answers.withLock { answers in
+            answers.count > 1
+                ? answers.removeFirst()
+                : answers.first ?? .failure(KeySetFetchFailure("nothing was scripted"))
         }
-        for continuation in called { continuation.resume() }
-        await withCheckedContinuation { continuation in
-            let goesOn = state.withLock { state in
-                guard state.isHolding else { return true }
-                state.held.append(continuation)
-                return false
-            }
-            if goesOn { continuation.resume() }
-        }
+        gate.begin()
+        await gate.pass()
         return try answer.get()
     }
 }

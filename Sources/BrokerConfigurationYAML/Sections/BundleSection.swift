@@ -41,16 +41,10 @@ struct BundleSection {
         guard let path = node.path(problems, expected: "the path of a trust bundle, PEM or SPIFFE JSON"), let name
         else { return nil }
         let shown = path.readable(limit: 1024)
-        let bundle: TrustBundle
-        do {
-            bundle = try TrustBundle(contents: files.contents(of: path, limit: TrustBundle.maximumLength), of: name)
-        } catch let failure as FileFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch let failure as TrustBundleFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch {
-            return node.refused(problems, "\(shown): it could not be read")
+        let bundle = node.reading(shown, problems, failingWith: TrustBundleFailure.self) {
+            try TrustBundle(contents: files.contents(of: path, limit: TrustBundle.maximumLength), of: name)
         }
+        guard let bundle else { return nil }
         for entry in bundle.ignored where !entry.reason.isForeign {
             problems.note(node.place, "\(shown): entry \(entry.index + 1) of the bundle is not used: \(entry.reason)")
         }
@@ -104,17 +98,12 @@ struct BundleSection {
             return nil
         }
         let shown = path.readable(limit: 1024)
-        do {
+        let read = node.reading(shown, problems, failingWith: TrustBundleFailure.self) {
             let contents = try files.contents(of: path, limit: TrustBundle.maximumLength)
-            guard try PEMBlocks.certificates(in: contents).isEmpty else { return contents }
-            return node.refused(problems, "\(shown): it has no certificate")
-        } catch let failure as FileFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch let failure as TrustBundleFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch {
-            return node.refused(problems, "\(shown): it could not be read")
+            return (contents, isEmpty: try PEMBlocks.certificates(in: contents).isEmpty)
         }
+        guard let (contents, isEmpty) = read else { return nil }
+        return isEmpty ? node.refused(problems, "\(shown): it has no certificate") : contents
     }
 
     private static func profile(

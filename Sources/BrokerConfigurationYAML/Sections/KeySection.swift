@@ -43,16 +43,10 @@ enum KeySection {
     ) -> IssuerConfiguration.KeySource? {
         guard let path = node.path(problems, expected: "the path of a JWK Set") else { return nil }
         let shown = path.readable(limit: 1024)
-        let set: JWKSet
-        do {
-            set = try JWKSet(parsing: files.contents(of: path, limit: maximumFileSize))
-        } catch let failure as FileFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch let failure as JWKSetFailure {
-            return node.refused(problems, "\(shown): \(failure)")
-        } catch {
-            return node.refused(problems, "\(shown): it could not be read")
+        let set = node.reading(shown, problems, failingWith: JWKSetFailure.self) {
+            try JWKSet(parsing: files.contents(of: path, limit: maximumFileSize))
         }
+        guard let set else { return nil }
         let broken = set.ignored.filter { !$0.reason.isForeign }
         for entry in broken {
             problems.add(node.place, "\(shown): key \(entry.index + 1) of the set cannot be used: \(entry.reason)")

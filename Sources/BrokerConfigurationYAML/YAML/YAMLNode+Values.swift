@@ -61,6 +61,21 @@ extension YAMLNode {
         return nodes
     }
 
+    /// What `read` makes of the file `shown`, which this node names; nil, with an error here, where it fails.
+    func reading<Value, Failure: Error & CustomStringConvertible>(
+        _ shown: String, _ problems: Problems, failingWith: Failure.Type, _ read: () throws -> Value
+    ) -> Value? {
+        do {
+            return try read()
+        } catch let failure as FileFailure {
+            return refused(problems, "\(shown): \(failure)")
+        } catch let failure as Failure {
+            return refused(problems, "\(shown): \(failure)")
+        } catch {
+            return refused(problems, "\(shown): it could not be read")
+        }
+    }
+
     /// - Returns: nil, always.
     func refused<Value>(_ problems: Problems, _ text: String) -> Value? {
         // What has been reported at this place is not reported as something else again.

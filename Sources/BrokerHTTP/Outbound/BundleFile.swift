@@ -43,7 +43,7 @@ struct BundleFile {
             taken = version
             return .failed("it is too large")
         }
-        guard let bytes = Self.read(descriptor) else { return failed(errno) }
+        guard let bytes = FileContents.read(descriptor, limit: TrustBundle.maximumLength) else { return failed(errno) }
         guard fstat(descriptor, &status) == 0 else { return failed(errno) }
         guard Version(status) == version else { return settling(at: Version(status)) }
         taken = version
@@ -65,20 +65,6 @@ struct BundleFile {
 
     private mutating func failed(_ code: Int32) -> Look {
         failed(code == ENOENT || code == ENOTDIR ? "there is no such file" : String(cString: strerror(code)))
-    }
-
-    /// One byte more than a bundle may have is enough to refuse it.
-    private static func read(_ descriptor: CInt) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while bytes.count <= TrustBundle.maximumLength {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            bytes += chunk.prefix(count)
-        }
-        return bytes
     }
 
     /// What tells one state of a file from another without reading it.

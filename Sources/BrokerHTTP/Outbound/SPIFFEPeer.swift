@@ -47,10 +47,9 @@ final class SPIFFEPeer: Sendable {
     }
 
     private func identity(of certificates: [NIOSSLCertificate]) throws(FetchFailure) -> SPIFFEID {
-        guard certificates.count <= X509SVID.maximumChainLength else { throw .identity(url, .tooManyCertificates) }
-        guard let chain = try? certificates.map({ try $0.toDERBytes() }) else { throw .identity(url, .noCertificate) }
         let (bundles, now) = (bundles(), clock.now)
         do throws(X509SVIDFailure) {
+            let chain = try certificates.chain()
             return try X509SVID.validate(chain, against: bundles, for: .tlsServer, at: now).id
         } catch {
             throw .identity(url, error)

@@ -55,16 +55,11 @@ struct CertificateFiles: Hashable, Sendable {
             throw ServerCertificateFailure(
                 path, "others than its owner have access to it; chmod 600 it, or 640 for a group that may read it")
         }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 16 * 1024)
-        while true {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw ServerCertificateFailure(path, String(cString: strerror(errno))) }
-            if count == 0 { return bytes }
-            bytes += chunk.prefix(count)
-            guard bytes.count <= maximumSize else { throw ServerCertificateFailure(path, "it is too large") }
+        guard let bytes = FileContents.read(descriptor, limit: maximumSize) else {
+            throw ServerCertificateFailure(path, String(cString: strerror(errno)))
         }
+        guard bytes.count <= maximumSize else { throw ServerCertificateFailure(path, "it is too large") }
+        return bytes
     }
 }
 

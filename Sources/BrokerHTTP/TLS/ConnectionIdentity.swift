@@ -1,5 +1,6 @@
 import Broker
 import NIOCore
+import NIOSSL
 import SPIFFE
 import Synchronization
 
@@ -31,13 +32,21 @@ final class ConnectionIdentity: Sendable {
         return failure
     }
 
-    func claim(_ chain: [[UInt8]], _ result: Result<X509SVID, X509SVIDFailure>) {
-        let outcome: State =
-            switch result {
-            case .success(let svid): .claimed(PeerIdentity(svid, chain: chain))
-            case .failure(let failure): .refused(failure)
-            }
+    /// Who the certificates, in the order in which they were sent, are by what `validate` says of their DER.
+    /// - Returns: whether they prove anything.
+    func claim(
+        _ certificates: [NIOSSLCertificate], _ validate: ([[UInt8]]) throws(X509SVIDFailure) -> X509SVID
+    ) -> Bool {
+        let outcome: State
+        do throws(X509SVIDFailure) {
+            let chain = try certificates.chain()
+            outcome = .claimed(PeerIdentity(try validate(chain), chain: chain))
+        } catch {
+            outcome = .refused(error)
+        }
         state.withLock { $0 = outcome }
+        if case .refused = outcome { return false }
+        return true
     }
 
     /// The handshake is done, and with it shown whose key it was.

@@ -53,7 +53,8 @@ struct RawConnection: Sendable {
         try await channel.close()
     }
 
-    private final class Receiver: ChannelInboundHandler {
+    /// Hands on what comes, until the connection ends.
+    final class Receiver: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
 
         private let received: AsyncStream<String>.Continuation

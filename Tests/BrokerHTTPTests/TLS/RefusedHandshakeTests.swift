@@ -186,12 +186,13 @@ import Testing
                     .utf8),
             of: TrustDomain(parsing: "example.org"))
         let svid = try X509SVID.validate([leaf], against: TrustBundleSet([bundle]), at: clock.now)
-        identity.claim([leaf], .success(svid))
+        let sent = [try NIOSSLCertificate(bytes: leaf, format: .der)]
+        #expect(identity.claim(sent) { _ in svid })
         #expect(identity.peer == nil)
         identity.prove()
         #expect(try identity.peer?.current(in: TrustBundleSet([bundle]), at: clock.now) == svid)
         let refused = ConnectionIdentity()
-        refused.claim([leaf], .failure(.noCertificate))
+        #expect(!refused.claim(sent) { _ throws(X509SVIDFailure) in throw .noCertificate })
         refused.prove()
         #expect(refused.peer == nil)
     }

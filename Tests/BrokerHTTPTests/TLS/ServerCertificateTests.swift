@@ -223,7 +223,8 @@ private struct OpenConnection: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers(
-                        NIOSSLClientHandler(context: context, serverHostname: "localhost"), Receiver(continuation))
+                        NIOSSLClientHandler(context: context, serverHostname: "localhost"),
+                        RawConnection.Receiver(continuation))
                 }
             }
             .connect(host: "127.0.0.1", port: port).get()
@@ -241,23 +242,5 @@ private struct OpenConnection: Sendable {
 
     func close() async throws {
         try await channel.close()
-    }
-
-    private final class Receiver: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-
-        private let received: AsyncStream<String>.Continuation
-
-        init(_ received: AsyncStream<String>.Continuation) {
-            self.received = received
-        }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            received.yield(String(buffer: unwrapInboundIn(data)))
-        }
-
-        func channelInactive(context: ChannelHandlerContext) {
-            received.finish()
-        }
     }
 }
