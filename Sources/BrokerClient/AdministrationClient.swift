@@ -76,8 +76,10 @@ package struct AdministrationClient: Sendable {
         let message = json?["message"]?.text ?? "the broker answers \(status)"
         switch status {
         case 401, 403: throw .notPermitted(message)
-        case 503 where json?["applied"]?.flag == true:
-            throw .notDurable((json?.list("revocations") ?? []).compactMap { $0["sequence"]?.count }, message: message)
+        case 503:
+            guard let json, json["applied"]?.flag == true else { fallthrough }
+            throw .notDurable(
+                json.list("revocations").compactMap { $0["sequence"]?.count }, message: message, answer: json)
         default: throw .refused(status: status, message: message, trace: json?["trace_id"]?.text)
         }
     }

@@ -6,8 +6,8 @@ package enum ClientFailure: Error, Sendable, Hashable {
     case notPermitted(String)
     /// The broker refused, or could not: its words, and its trace id.
     case refused(status: Int, message: String, trace: String?)
-    /// In force, and not yet recorded: the numbers of the revocations.
-    case notDurable([Int], message: String)
+    /// In force, and not yet recorded: the numbers of the revocations, and the whole answer.
+    case notDurable([Int], message: String, answer: JSON)
     /// What came is no answer of a broker.
     case unreadable(String)
 }

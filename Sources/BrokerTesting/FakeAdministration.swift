@@ -21,6 +21,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var calls = Calls()
         var sessions: [API.Session] = []
         var revocations: [API.Revocation] = []
+        var findings = API.RevocationFindings()
         var failure: AdministrationFailure?
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
@@ -44,6 +45,11 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     /// Everything fails with it from now on.
     package func fail(with failure: AdministrationFailure?) {
         state.withLock { $0.failure = failure }
+    }
+
+    /// What every order finds from now on.
+    package func find(_ findings: API.RevocationFindings) {
+        state.withLock { $0.findings = findings }
     }
 
     /// Revocations are durable only after so many questions about them.
@@ -120,7 +126,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     ) async throws(AdministrationFailure) -> API.RevocationPreview {
         try check()
         let sessions = named(by: order)
-        return API.RevocationPreview(sessionCount: sessions.count, sessions: Array(sessions.prefix(100)))
+        return API.RevocationPreview(
+            sessionCount: sessions.count, sessions: Array(sessions.prefix(100)), state.withLock(\.findings))
     }
 
     package func revoke(
@@ -133,6 +140,31 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         case .everything: return record([nil], order, context)
         case .claim: return record(named(by: order).map(\.record.id), order, context)
         }
+    }
+
+    package func previewLifting(_ order: API.RevocationOrder) async throws(AdministrationFailure) -> API.BlockLift {
+        try check()
+        return try blocked(order)
+    }
+
+    package func lift(
+        _ order: API.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> API.BlockLift {
+        try note("lift \(order.kind.rawValue)", context)
+        state.withLock { $0.calls.orders.append(order) }
+        return try blocked(order)
+    }
+
+    private func blocked(_ order: API.RevocationOrder) throws(AdministrationFailure) -> API.BlockLift {
+        var value: ExactString?
+        if case .value(let text) = order.what { value = text }
+        let found = state.withLock(\.revocations).filter {
+            $0.kind == order.kind && $0.value == value && $0.block != nil
+        }
+        guard let block = found.last?.block else {
+            throw .notFound("\(order.kind.rawValue) \(value ?? "") is not blocked")
+        }
+        return API.BlockLift(kind: order.kind, value: value, block: block, revocations: found.map(\.sequence))
     }
 
     private func named(by order: API.RevocationOrder) -> [API.Session] {
@@ -160,7 +192,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
                     isDurable: state.pendingReads == nil)
             }
             state.revocations += made
-            return API.RevocationResult(made)
+            return API.RevocationResult(made, state.findings)
         }
     }
 

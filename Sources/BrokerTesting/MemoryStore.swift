@@ -112,6 +112,15 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { $0.highestRevocation }
     }
 
+    package func lift(blocksOf sequences: [UInt64], _ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { state in
+            for index in state.revocations.indices where sequences.contains(state.revocations[index].sequence) {
+                state.revocations[index] = state.revocations[index].withoutBlock
+            }
+            state.events.append(event)
+        }
+    }
+
     package func delete(revocations: [UInt64]) async throws(StoreFailure) {
         try whileReachable { state in state.revocations.removeAll { revocations.contains($0.sequence) } }
     }

@@ -38,6 +38,24 @@ extension StoreConformance {
         try expect(try await store.auditEvents(trace: second.event.trace), are: [second.event])
     }
 
+    static func blocksAreLifted(_ store: any Store) async throws {
+        let recorded = [
+            Sample.revocation(1, block: .init(until: nil)), Sample.revocation(2, block: .init(until: Sample.time)),
+            Sample.revocation(3, .all, block: .init(until: nil)), Sample.revocation(4),
+        ]
+        try await store.record(recorded)
+        let event = Sample.refusal()
+        try await store.lift(blocksOf: [1, 2, 4, 99], event)
+        let (first, second) = (recorded[0].revocation.withoutBlock, recorded[1].revocation.withoutBlock)
+        try expect(first != recorded[0].revocation && first.sequence == 1, "the sample does not block")
+        let left = [first, second, recorded[2].revocation, recorded[3].revocation]
+        try expect(try await store.revocations() == left, "others were lifted, or more than the block was")
+        try expect(try await store.auditEvents(trace: event.trace), are: [event])
+        // What was lifted does not come back with its record.
+        try await store.record([recorded[0]])
+        try expect(try await store.revocations() == left, "the block came back")
+    }
+
     static func revocationNumbers(_ store: any Store) async throws {
         try expect(try await store.highestRevocation() == 0, "a new store has given out numbers")
         try await store.record([Sample.revocation(5), Sample.revocation(3)])

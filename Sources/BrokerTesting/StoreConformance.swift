@@ -43,6 +43,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
 
     case revocationsComeBack = "revocations come back by their numbers, value for value, with their audit records"
     case revocationsOnce = "a number that is recorded already is left as it is, without a second audit record"
+    case blocksAreLifted = "a block is lifted with its audit record, and the revocation stays"
     case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
     case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
     case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
@@ -92,6 +93,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .generationGoesOn: try await Self.generationGoesOn(store)
         case .revocationsComeBack: try await Self.revocationsComeBack(store)
         case .revocationsOnce: try await Self.revocationsOnce(store)
+        case .blocksAreLifted: try await Self.blocksAreLifted(store)
         case .revocationNumbers: try await Self.revocationNumbers(store)
         case .sessionsByClaim: try await Self.sessionsByClaim(store)
         case .sessionsByCondition: try await Self.sessionsByCondition(store)

@@ -17,7 +17,9 @@ struct Daypass: AsyncParsableCommand {
 
             Example: daypass sessions list --rule ci-main
             """,
-        subcommands: [Keys.self, Revoke.self, Revocations.self, Sessions.self, Issuers.self, Rules.self])
+        subcommands: [
+            Keys.self, Revoke.self, Unblock.self, Revocations.self, Sessions.self, Issuers.self, Rules.self,
+        ])
 }
 
 /// Why a command ends with another code than 0, in words for whoever ran it.
@@ -43,7 +45,7 @@ struct CommandFailure: Error {
         case .notPermitted(let words): self.init(.notPermitted, words)
         case .refused(_, let message, let trace):
             self.init(.refused, message + (trace.map { " (trace \($0))" } ?? ""))
-        case .notDurable(let numbers, let message):
+        case .notDurable(let numbers, let message, _):
             let names = numbers.map(String.init).joined(separator: ", ")
             self.init(.refused, "revocation \(names): \(message); --wait waits until it is recorded")
         case .unreadable(let words): self.init(.refused, words)
@@ -58,19 +60,21 @@ enum Main {
         signal(SIGPIPE, SIG_IGN)
         // One connection at a time.
         NIOSingletons.groupLoopCountSuggestion = 1
+        let arguments = Array(CommandLine.arguments.dropFirst())
         do {
-            var command = try Daypass.parseAsRoot(Identifier.behindOptions(Array(CommandLine.arguments.dropFirst())))
+            try PastedToken.check(arguments)
+            var command = try Daypass.parseAsRoot(Identifier.behindOptions(arguments))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
                 try command.run()
             }
         } catch let failure as CommandFailure {
-            Terminal.note("daypass: \(ReadableText.lines(failure.message))")
+            Terminal.note("daypass: \(ReadableText.lines(PastedToken.hidden(failure.message, arguments)))")
             exit(failure.code.rawValue)
         } catch {
             let code = Daypass.exitCode(for: error)
-            let text = Daypass.fullMessage(for: error)
+            let text = PastedToken.hidden(Daypass.fullMessage(for: error), arguments)
             if code == .success {
                 Terminal.print(text)
                 exit(0)

@@ -5,12 +5,13 @@ struct Identifier: ExpressibleByArgument {
     let text: String
 
     init?(argument: String) {
-        let isPlain = argument.utf8.allSatisfy {
-            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x2D
-                || $0 == 0x5F
-        }
-        guard (1...128).contains(argument.utf8.count), isPlain else { return nil }
+        guard (1...128).contains(argument.utf8.count), argument.allSatisfy(Self.isPlain) else { return nil }
         text = argument
+    }
+
+    /// Whether it is a character of base64url, as ids are made of.
+    static func isPlain(_ character: Character) -> Bool {
+        character.isASCII && (character.isLetter || character.isNumber || character == "-" || character == "_")
     }
 
     /// Of a token or a session, and of a key.
@@ -18,10 +19,13 @@ struct Identifier: ExpressibleByArgument {
 
     /// The arguments with ids that begin with a hyphen, as one of 64 does, behind `--`, where no option is looked for.
     static func behindOptions(_ arguments: [String]) -> [String] {
-        let isID = { (argument: String) in
-            argument.hasPrefix("-") && lengths.contains(argument.utf8.count) && Identifier(argument: argument) != nil
-        }
-        guard !arguments.contains("--"), arguments.contains(where: isID) else { return arguments }
-        return arguments.filter { !isID($0) } + ["--"] + arguments.filter(isID)
+        guard !arguments.contains("--"), arguments.contains(where: isHyphenated) else { return arguments }
+        return arguments.filter { !isHyphenated($0) } + ["--"] + arguments.filter(isHyphenated)
+    }
+
+    /// Behind one hyphen there is no option of more than a letter; behind two, what has an id's length.
+    private static func isHyphenated(_ argument: String) -> Bool {
+        guard argument.hasPrefix("-"), Identifier(argument: argument) != nil, argument != "-help" else { return false }
+        return lengths.contains(argument.utf8.count) || (argument.utf8.count > 2 && !argument.hasPrefix("--"))
     }
 }

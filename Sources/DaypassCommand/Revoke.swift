@@ -16,6 +16,8 @@ struct Revoke: AsyncParsableCommand {
 
     enum Kind: String, ExpressibleByArgument, CaseIterable {
         case token, session, subject, rule, issuer, key, all
+
+        var canBlock: Bool { [.subject, .rule, .issuer, .all].contains(self) }
     }
 
     @Argument(help: "token, session, subject, rule, issuer, key or all.")
@@ -27,10 +29,12 @@ struct Revoke: AsyncParsableCommand {
     @Option(name: .customLong("where"), help: ArgumentHelp("The sessions with this claim.", valueName: "claim=value"))
     var condition: ClaimCondition?
 
-    @Flag(help: "Grant nothing new either, to a subject, under a rule or of an issuer.")
+    @Flag(help: "Grant nothing new either, to a subject, under a rule, of an issuer or at all, until it is lifted.")
     var block = false
 
-    @Option(help: ArgumentHelp("The end of --block: 30m, 24h, 7d or 2027-01-31T12:00:00Z.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp(
+            "The end of --block: 30m, 24h, 7d (by the broker's clock) or 2027-01-31T12:00:00Z.", valueName: "time"))
     var until: BlockEnd?
 
     @OptionGroup var revoking: RevokingOptions
@@ -46,8 +50,8 @@ struct Revoke: AsyncParsableCommand {
         }
         guard value != "" else { throw ValidationError("The value is empty.") }
         guard until == nil || block else { throw ValidationError("--until stands with --block.") }
-        guard !block || [.subject, .rule, .issuer].contains(kind) else {
-            throw ValidationError("--block stands with subject, rule or issuer.")
+        guard !block || kind.canBlock else {
+            throw ValidationError("--block stands with subject, rule, issuer or all.")
         }
     }
 
@@ -58,17 +62,23 @@ struct Revoke: AsyncParsableCommand {
             order["where"] = .object(["claim": .string(condition.claim), "value": .string(condition.value)])
             words = "sessions with \(condition.claim)=\(condition.value)"
         } else if let value {
-            let value = try meant(value)
+            let value = try kind.meant(value)
             order["value"] = .string(value)
             words += " \(value)"
         }
         if block { order["block"] = .bool(true) }
-        if let until { order["until"] = .string(until.text) }
+        switch until {
+        case .moment(let text): order["until"] = .string(text)
+        case .seconds(let count): order["until_in"] = .integer(count)
+        case nil: break
+        }
         try await revoking.revoke(order, words, broker)
     }
+}
 
+extension Revoke.Kind {
     /// What `value` stands for.
-    private func meant(_ value: String) throws -> String {
+    func meant(_ value: String) throws -> String {
         var value = value
         if value == "-" {
             guard let line = readLine(), !line.isEmpty else {
@@ -76,8 +86,11 @@ struct Revoke: AsyncParsableCommand {
             }
             value = line
         }
+        guard self == .token || !PastedToken.isToken(value) else {
+            throw CommandFailure(.usage, "that is a token, and no \(rawValue); nothing was sent")
+        }
         let parts = value.split(separator: ".", omittingEmptySubsequences: false)
-        guard kind == .token, parts.count == 3 else { return value }
+        guard self == .token, parts.count == 3 else { return value }
         // What it says of itself; the broker knows whether there was such a token.
         var padded = String(parts[1].map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 })
         padded += String(repeating: "=", count: (4 - padded.count % 4) % 4)
@@ -103,17 +116,19 @@ struct ClaimCondition: ExpressibleByArgument {
 }
 
 /// A moment, or how long from now.
-struct BlockEnd: ExpressibleByArgument {
+enum BlockEnd: ExpressibleByArgument {
     /// RFC 3339
-    let text: String
+    case moment(String)
+    /// By the broker's clock: this machine's may be another.
+    case seconds(Int64)
 
     init?(argument: String) {
         if let unit = argument.last, let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][unit],
-            let count = Int(argument.dropLast()), (1...1_000_000).contains(count)
+            let count = Int64(argument.dropLast()), (1...1_000_000).contains(count)
         {
-            text = Date(timeIntervalSinceNow: Double(count * seconds)).formatted(.iso8601)
+            self = .seconds(count * Int64(seconds))
         } else if let moment = try? Date(argument, strategy: .iso8601) {
-            text = moment.formatted(.iso8601)
+            self = .moment(moment.formatted(.iso8601))
         } else {
             return nil
         }

@@ -11,6 +11,12 @@ struct RevokingOptions: ParsableArguments {
 
     @OptionGroup var destructive: DestructiveOptions
 
+    func validate() throws {
+        guard reason.map(PastedToken.isToken) != true else {
+            throw ValidationError("The reason is kept for good, and has a token in it.")
+        }
+    }
+
     /// Shows what `order` would affect, asks, and sends it.
     /// - Parameter words: what it is about.
     func revoke(_ order: [String: JSON], _ words: String, _ broker: BrokerOptions) async throws {
@@ -21,6 +27,7 @@ struct RevokingOptions: ParsableArguments {
                 let preview = try await client.post(
                     "revocations", .object(order.merging(["dry_run": .bool(true)]) { $1 }))
                 guard !destructive.dryRun else { return try show(preview, order, words, broker) }
+                Self.note(preview)
                 if order["where"] != nil {
                     for line in Table(preview.list("sessions"), SessionsList.columns).lines(columns: Terminal.columns) {
                         Terminal.note(line)
@@ -31,10 +38,25 @@ struct RevokingOptions: ParsableArguments {
                 )
             }
             let result = try await send(order, client)
+            if destructive.yes { Self.warn(of: result) }
             let revocations = result.list("revocations")
+            if broker.json { try Terminal.print(result) }
             guard !revocations.isEmpty else { throw CommandFailure(.refused, "there are no \(words)") }
-            if broker.json { return try Terminal.print(result) }
-            Terminal.print(Table(revocations, Revocations.columns))
+            if !broker.json { Terminal.print(Table(revocations, Revocations.columns)) }
+        }
+    }
+
+    /// What of an answer is no part of a table: the block that is in force, and warnings.
+    private static func note(_ answer: JSON) {
+        if let block = answer["block_in_force"] {
+            Terminal.note("blocked now: \(block["until"]?.text.map { "until \($0)" } ?? "without end")")
+        }
+        warn(of: answer)
+    }
+
+    static func warn(of answer: JSON) {
+        for warning in answer.list("warnings") {
+            Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
         }
     }
 
@@ -44,6 +66,7 @@ struct RevokingOptions: ParsableArguments {
         Terminal.note("revoking \(ReadableText.escaped(words)) would end \(Self.effect(order, count))")
         if !sessions.isEmpty { Terminal.print(Table(sessions, SessionsList.columns)) }
         if count > sessions.count, !sessions.isEmpty { Terminal.note("and \(count - sessions.count) more") }
+        Self.note(preview)
     }
 
     /// The broker counts up to one more than this.
@@ -69,17 +92,23 @@ struct RevokingOptions: ParsableArguments {
         } catch {
             failure = error
         }
-        guard wait, case .notDurable(let numbers, _) = failure else { throw failure }
+        guard case .notDurable(let numbers, _, let answer) = failure else { throw failure }
+        guard wait else {
+            Self.warn(of: answer)
+            throw failure
+        }
         Terminal.note("in force; waiting until it is recorded")
         guard let revocations = try await recorded(numbers, client) else { throw failure }
-        return revocations
+        guard case .object(let members) = answer else { return .object(revocations) }
+        let findings = ["warnings", "block_in_force", "issuers_without_claim"]
+        return .object(members.filter { findings.contains($0.key) }.merging(revocations) { $1 })
     }
 
     private static let pause: Duration = .milliseconds(250)
     private static let pauses = 2400
 
     /// The revocations when all of them are recorded; nil where that takes too long.
-    private func recorded(_ numbers: [Int], _ client: AdministrationClient) async throws -> JSON? {
+    private func recorded(_ numbers: [Int], _ client: AdministrationClient) async throws -> [String: JSON]? {
         var (open, done) = (numbers[...], [JSON]())
         for _ in 0..<Self.pauses {
             while let number = open.first {
@@ -89,7 +118,7 @@ struct RevokingOptions: ParsableArguments {
                 open.removeFirst()
             }
             guard !open.isEmpty else {
-                return .object(["applied": .bool(true), "durable": .bool(true), "revocations": .array(done)])
+                return ["applied": .bool(true), "durable": .bool(true), "revocations": .array(done)]
             }
             try await Task.sleep(for: Self.pause)
         }

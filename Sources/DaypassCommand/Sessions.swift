@@ -38,8 +38,12 @@ struct SessionsList: AsyncParsableCommand {
         guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }
         try await broker.withClient { client in
             let query = wanted.compactMap { name, value in value.map { (name, $0) } }
-            try broker.print(
-                try await client.list("sessions", "sessions", query, atMost: list.limit), "sessions", Self.columns)
+            let sessions = try await client.list("sessions", "sessions", query, atMost: list.limit)
+            try broker.print(sessions, "sessions", Self.columns)
+            guard let claim, sessions.elements.isEmpty else { return }
+            Terminal.note(
+                "only sessions that keep the claim are found; whose do not: "
+                    + ReadableText.escaped("daypass revoke session --where \(claim.claim)=\(claim.value) --dry-run"))
         }
     }
 

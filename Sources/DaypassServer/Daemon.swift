@@ -108,6 +108,7 @@ struct Daemon: Sendable {
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
         let (state, bundles, issuers) = (state, trustBundles, Published(policy.issuers))
+        let inForce = Published(policy.configuration)
         let metrics = BrokerMetrics(
             configuration, issuers: issuers.current, trustBundles: trustBundles, revocations: revocations,
             store: storeMetrics, signingKeys: signingKeyMetrics)
@@ -124,6 +125,7 @@ struct Daemon: Sendable {
                     issuers: next.configuration.issuerNames, rules: next.configuration.rules.rules)
                 exchange.replace(with: decide(next))
                 issuers.replace(with: next.issuers)
+                inForce.replace(with: next.configuration)
                 changes.yield(maker.sources(of: next))
             }
         }
@@ -141,7 +143,7 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
-        let administration = try await administrationServices(verifier, administration(issuers, reloader))
+        let administration = try await administrationServices(verifier, administration(issuers, inForce, reloader))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -190,11 +192,15 @@ extension Daemon {
     }
 
     /// What administrators can see and change.
-    private func administration(_ issuers: Published<[TrustedIssuer]>, _ reloader: Reloader?) -> Administration {
+    private func administration(
+        _ issuers: Published<[TrustedIssuer]>, _ configuration: Published<BrokerConfiguration>, _ reloader: Reloader?
+    ) -> Administration {
         let state = state
         return Administration(
             keys: SigningKeyAdministration(rotation, revocations),
-            revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
+            revocations: LiveRevocations(
+                revocations, search: store, configuration: { configuration.current }, state: { state.current },
+                clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())

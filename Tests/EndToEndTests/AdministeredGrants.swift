@@ -10,8 +10,8 @@ struct AdministeredGrants: Sendable {
     let broker: RunningBroker
     let issuer: TestIssuer
 
-    /// Serves with the rules `ci-main` and `docs`, by the ref, and every claim kept.
-    init() async throws {
+    /// Serves with the rules `ci-main` and `docs`, by the ref, and every claim kept, or those that `claims` says.
+    init(keeping claims: String = "all") async throws {
         let workspace = try Workspace()
         issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
         let rules = """
@@ -19,7 +19,7 @@ struct AdministeredGrants: Sendable {
                 issuer: github
                 match: {repository_id: "123456", ref: refs/heads/docs}
                 grant: {scope: ["anthropic:messages", "openai:responses"], ttl: 15m}
-            audit: {claims: all}
+            audit: {claims: \(claims)}
 
             """
         let broker = try await RunningBroker(

@@ -59,7 +59,7 @@ import Testing
         #expect(first["revocations"]?.array?.count == 4 && first["complete"] == false)
     }
 
-    @Test func `with --block lets nobody in again until its end`() async throws {
+    @Test func `with --block lets nobody in again until its end, or until it is lifted`() async throws {
         let stage = try await AdministeredGrants()
         for (kind, value) in [("subject", "github:job"), ("rule", "ci-main"), ("issuer", "github")] {
             let token = try await stage.token()
@@ -69,10 +69,82 @@ import Testing
             #expect(refused.status == 400, "\(kind): \(refused.body)")
             let others = try await stage.exchange("writer", ref: "refs/heads/docs")
             #expect(others.status == (kind == "issuer" ? 400 : 200), "\(kind): \(others.body)")
-            // A later one takes its place.
-            try await stage.done("revoke", kind, value, "--block", "--until", "4s", "--yes")
+            // A shorter one does not take its place.
+            let shorter = try await stage.daypass(["revoke", kind, value, "--block", "--until", "1s", "--yes"])
+            #expect(shorter.status == 0 && shorter.error.contains("a block that holds longer"), "\(shorter.error)")
+            let dry = try await stage.daypass(["revoke", kind, value, "--dry-run"])
+            #expect(dry.error.contains("blocked now: without end"), "\(dry.error)")
+            try await Self.pass(seconds: 1.2)
+            #expect(try await stage.exchange().status == 400, "\(kind)")
+            try await stage.done("unblock", kind, value, "--reason", "back", "--yes")
+            #expect(try await stage.exchange().status == 200, "\(kind)")
+            try await stage.done("revoke", kind, value, "--block", "--until", "2s", "--yes")
+            #expect(try await stage.exchange().status == 400, "\(kind)")
             try await waitUntil("the block of \(kind) ends") { try await stage.exchange().status == 200 }
         }
+        let records = try await stage.audited("block.lifted")
+        #expect(records.map { $0["kind"] } == ["subject", "rule", "issuer"])
+        for record in records {
+            #expect(record["before"] == ["block": [:]] && record["after"] == ["block": .null], "\(record)")
+            #expect(record["caller"]?.object?["by"] == "socket" && record["reason"] == "back")
+        }
+    }
+
+    private static func pass(seconds: Double) async throws {
+        let end = Date(timeIntervalSinceNow: seconds)
+        try await waitUntil("the time is over") { Date() > end }
+    }
+
+    @Test func `all with --block keeps everybody out, also after a restart, until the socket lifts it`() async throws {
+        let stage = try await AdministeredGrants()
+        let token = try await stage.token()
+        let dry = try await stage.daypass(["revoke", "all", "--block", "--dry-run"])
+        #expect(dry.error.contains("only the Unix socket"), "\(dry.error)")
+        let made = try await stage.daypass(["revoke", "all", "--block", "--yes"])
+        #expect(made.status == 0 && made.error.contains("only the Unix socket"), "\(made.error)")
+        #expect(try await stage.isGood(token) == false)
+        #expect(try await stage.exchange().status == 400)
+        stage.broker.process.signal(SIGKILL)
+        _ = try await stage.broker.process.outcome()
+        let again = try await RunningBroker(restarting: stage.broker)
+        try await waitUntil("daypassd is administered") { again.process.error.contains(#""listener":"admin""#) }
+        let proof = stage.issuer.claims(subject: "job", at: Date()).merging([
+            "repository_id": "123456", "ref": "refs/heads/main",
+        ])
+        let subject = try stage.issuer.token(proof)
+        #expect(try await again.exchange(subject).status == 400)
+        try await stage.done("unblock", "all", "--yes")
+        #expect(try await again.exchange(subject).status == 200)
+        #expect(try await stage.isGood(token) == false, "what was revoked came back")
+    }
+
+    @Test func `warns of names that nothing has, and revokes them all the same`() async throws {
+        let stage = try await AdministeredGrants()
+        _ = try await stage.token()
+        let expected = [
+            (["rule", "gone"], "no rule of this name is configured"),
+            (["issuer", "gone"], "no issuer or trust domain of this name"),
+            (["subject", "github:nobody"], "0 live sessions match"), (["session", "nothing"], "no session of this id"),
+        ]
+        for (arguments, warning) in expected {
+            let made = try await stage.daypass(["revoke"] + arguments + ["--yes"])
+            #expect(made.status == 0 && made.error.contains("warning: \(warning)"), "\(made.error)")
+        }
+        let known = try await stage.daypass(["revoke", "subject", "github:job", "--yes"])
+        #expect(known.status == 0 && known.error == "", "\(known.error)")
+        let key = try await stage.daypass(["keys", "revoke", "nothing", "--dry-run"])
+        #expect(key.status == 1 && key.error.contains("there is no signing key nothing"), "\(key.error)")
+    }
+
+    @Test func `--where says whose sessions do not keep the claim`() async throws {
+        let stage = try await AdministeredGrants(keeping: "matched")
+        _ = try await stage.token("1", ["email": "ada@example.com"])
+        let condition = ["revoke", "session", "--where", "email=ada@example.com", "--yes", "--json"]
+        let revoked = try await stage.daypass(condition)
+        #expect(revoked.status == 1, "\(revoked.output)")
+        #expect(revoked.error.contains("sessions of github do not keep the claim email"), "\(revoked.error)")
+        let json = try JSONReader.readObject(Array(revoked.output.utf8))
+        #expect(json["issuers_without_claim"] == ["github"] && json["revocations"] == [])
     }
 
     @Test func `--where ends the sessions with a claim, and no other`() async throws {

@@ -79,6 +79,8 @@ import Testing
                 "--limit", "1")
             #expect(filtered.status == 0 && filtered.output.split(separator: "\n").count == 2, "\(filtered.output)")
             #expect(filtered.error == "there are more: --limit shows them\n")
+            let none = try await broker.daypass("sessions", "list", "--subject", "nobody", "--claim", "email=x")
+            #expect(none.error.hasPrefix("none\nonly sessions that keep the claim are found; whose do not:"))
             #expect(
                 broker.fake.calls.filters.last
                     == .init(
@@ -184,6 +186,107 @@ import Testing
         }
     }
 
+    @Test func `sends how long a block is to last, and leaves the clock to the broker`() async throws {
+        try await run { broker in
+            // By this machine's clock it would end in a year that is past.
+            let outcome = try await AdministeredBroker.daypass(
+                ["revoke", "subject", "ci:ada", "--block", "--until", "2h", "--yes"],
+                ["DAYPASS_SOCKET": broker.socket])
+            #expect(outcome.status == 0, "\(outcome.error)")
+            let end = try #require(broker.fake.calls.orders.first?.block?.until)
+            #expect(end.timeIntervalSince1970.rounded() == end.timeIntervalSince1970)
+            #expect((Date().addingTimeInterval(7100)...Date().addingTimeInterval(7201)).contains(end))
+            let past = try await broker.daypass(
+                "revoke", "subject", "ci:ada", "--block", "--until", "2001-01-01T00:00:00Z", "--yes")
+            #expect(past.status == 1 && past.error.contains("which is past: the broker's clock says"), "\(past.error)")
+        }
+    }
+
+    @Test func `lifts blocks, and shows them before and says so where there is none`() async throws {
+        try await run { broker in
+            let none = try await broker.daypass("unblock", "subject", "ci:ada", "--yes")
+            #expect(none.status == 1 && none.error.hasPrefix("daypass: subject ci:ada is not blocked"), "\(none.error)")
+            for arguments in [["all"], ["subject", "ci:ada"]] {
+                let made = try await AdministeredBroker.daypass(
+                    ["revoke"] + arguments + ["--block", "--yes"], ["DAYPASS_SOCKET": broker.socket])
+                #expect(made.status == 0, "\(made.error)")
+            }
+            let dry = try await broker.daypass("unblock", "subject", "ci:ada", "--dry-run")
+            #expect(dry.status == 0 && dry.output == "", "\(dry.error)")
+            #expect(dry.error == "subject ci:ada is blocked without end, and would be let in\n")
+            let dryJSON = try await broker.daypass("unblock", "all", "--dry-run", "--json")
+            #expect(try JSONReader.readObject(Array(dryJSON.output.utf8))["dry_run"] == true)
+            #expect(broker.fake.calls.lines.count == 3)
+            let lifted = try await broker.daypass("unblock", "subject", "ci:ada", "--reason", "back", "--yes")
+            #expect(
+                lifted.output == """
+                    KIND     VALUE   WAS BLOCKED  REVOCATIONS
+                    subject  ci:ada  without end  2
+
+                    """, "\(lifted.error)")
+            let json = try await broker.daypass("unblock", "all", "--json", "--yes")
+            #expect(try JSONReader.readObject(Array(json.output.utf8))["lifted"] == true)
+            #expect(
+                broker.fake.calls.orders.suffix(2) == [
+                    .init(.subject, .value("ci:ada"), reason: "back"), .init(.all, .everything),
+                ])
+        }
+    }
+
+    @Test func `passes on what the broker warns of, and the block that is in force`() async throws {
+        try await run { broker in
+            broker.fake.find(.init(warnings: ["odd\u{202E}"], block: .init(), issuersWithoutClaim: ["ci"]))
+            let dry = try await broker.daypass("revoke", "rule", "gone", "--dry-run")
+            #expect(dry.error.hasSuffix("blocked now: without end\nwarning: odd\\u{202E}\n"), "\(dry.error)")
+            let made = try await broker.daypass("revoke", "rule", "gone", "--yes")
+            #expect(made.status == 0 && made.error == "warning: odd\\u{202E}\n", "\(made.error)")
+            let none = try await broker.daypass(
+                "revoke", "session", "--where", "email=nobody@example.com", "--yes", "--json")
+            #expect(none.status == 1 && none.error.contains("warning: odd"), "\(none.error)")
+            let json = try JSONReader.readObject(Array(none.output.utf8))
+            #expect(json["issuers_without_claim"] == ["ci"] && json["revocations"] == [])
+            broker.fake.delayRecording(byReads: 1)
+            let waiting = try await broker.daypass("revoke", "all", "--yes")
+            #expect(waiting.status == 1 && waiting.error.hasPrefix("warning: odd"), "\(waiting.error)")
+        }
+    }
+
+    @Test func `takes ids that begin with a hyphen, with and without --`() async throws {
+        try await run { broker in
+            let ids = ["-abc", "-abcdefghijklmnopqrst_", "--cdefghijklmnopqrst-_"]
+            for id in ids {
+                for arguments in [["revoke", "session", id, "--yes"], ["revoke", "--yes", "session", "--", id]] {
+                    let made = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": broker.socket])
+                    #expect(made.status == 0, "\(arguments): \(made.error)")
+                }
+            }
+            #expect(
+                broker.fake.calls.orders
+                    == ids.flatMap { id in
+                        Array(repeating: .init(.session, .value(ExactString(id))), count: 2)
+                    })
+        }
+    }
+
+    private static let token = "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJ0MSJ9.c2lnbmF0dXJl"
+
+    @Test(arguments: [
+        ["revoke", "session", token, "--yes"], ["revoke", "subject", token, "--yes"], ["sessions", "show", token],
+        ["sessions", "end", token, "--yes"], ["keys", "activate", token], ["keys", "revoke", token, "--yes"],
+        ["unblock", "subject", token, "--yes"], ["revoke", "session", "Bearer \(token)", "--yes"],
+        ["revoke", "token", token, token, "--yes"], ["revoke", "token", token, "x", "--yes"],
+        ["revoke", "token", token, "--reason=\(token)", "--yes"], ["revoke", "token", "x", "--reason", token, "--yes"],
+        ["sessions", "list", "--subject", token], ["revoke", "token", token, "--what", "--yes"], [token],
+    ])
+    func `never prints nor sends a token that was pasted in the wrong place`(_ arguments: [String]) async throws {
+        try await run { broker in
+            let outcome = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": broker.socket])
+            #expect(outcome.status == 2, "\(outcome.error)")
+            #expect(!outcome.error.contains("eyJ") && outcome.output == "", "\(outcome.error)")
+            #expect(broker.fake.calls.lines == [] && broker.fake.calls.filters == [])
+        }
+    }
+
     @Test func `shows with --dry-run which sessions would end, and ends none`() async throws {
         try await run { broker in
             let dry = try await broker.daypass("revoke", "session", "--where", "email=ada@example.com", "--dry-run")
@@ -199,7 +302,8 @@ import Testing
     @Test func `asks nobody where there is no terminal: without --yes nothing is sent`() async throws {
         try await run { broker in
             for arguments in [
-                ["revoke", "all"], ["sessions", "end", "s1"], ["keys", "revoke", "k"], ["keys", "rotate", "--force"],
+                ["revoke", "all"], ["unblock", "all"], ["sessions", "end", "s1"], ["keys", "revoke", "k"],
+                ["keys", "rotate", "--force"],
             ] {
                 let outcome = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": broker.socket])
                 #expect(outcome.status == 2 && outcome.error.contains("--yes"), "\(arguments): \(outcome.error)")
@@ -309,7 +413,10 @@ import Testing
         [], ["nothing"], ["keys", "list", "--what"], ["revoke", "nothing", "x", "--yes"],
         ["revoke", "subject", "--yes"],
         ["revoke", "all", "x", "--yes"], ["revoke", "subject", "", "--yes"],
-        ["revoke", "session", "s", "--block", "--yes"],
+        ["revoke", "session", "s", "--block", "--yes"], ["unblock", "session", "s", "--yes"],
+        ["unblock", "subject", "--yes"], ["unblock", "all", "x", "--yes"],
+        ["unblock", "subject", "s", "--until", "1h"],
+        ["unblock", "all"],
         ["revoke", "subject", "s", "--until", "1h", "--yes"],
         ["revoke", "subject", "s", "--block", "--until", "x", "--yes"],
         ["revoke", "session", "s", "--where", "a=b", "--yes"], ["revoke", "rule", "--where", "a=b", "--yes"],
@@ -327,6 +434,7 @@ import Testing
 
     @Test(arguments: [
         [], ["keys"], ["keys", "list"], ["keys", "rotate"], ["keys", "activate"], ["keys", "revoke"], ["revoke"],
+        ["unblock"],
         ["revocations"], ["sessions"], ["sessions", "list"], ["sessions", "show"], ["sessions", "end"], ["issuers"],
         ["issuers", "list"], ["rules"], ["rules", "reload"],
     ])

@@ -6,7 +6,7 @@ extension AdministrationAPI {
         case token, session, subject, rule, issuer, key, all
 
         /// Whether new grants to such a thing can be refused.
-        package var canBlock: Bool { self == .subject || self == .rule || self == .issuer }
+        package var canBlock: Bool { [.subject, .rule, .issuer, .all].contains(self) }
     }
 
     /// What is to be revoked.
@@ -97,18 +97,22 @@ extension AdministrationAPI {
     package struct RevocationResult: Sendable, Hashable {
         /// In the order of their numbers; empty where a claim named no session.
         package let revocations: [Revocation]
+        package let findings: RevocationFindings
 
-        package init(_ revocations: [Revocation]) {
+        package init(_ revocations: [Revocation], _ findings: RevocationFindings = RevocationFindings()) {
             self.revocations = revocations
+            self.findings = findings
         }
 
         package var isDurable: Bool { revocations.allSatisfy(\.isDurable) }
 
         package var json: JSONObject {
-            [
+            var json: JSONObject = [
                 "applied": true, "durable": .bool(isDurable),
                 "revocations": .array(revocations.map { .object($0.json) }),
             ]
+            for member in findings.json.members { _ = json.append(member.name, member.value) }
+            return json
         }
     }
 
@@ -117,18 +121,22 @@ extension AdministrationAPI {
         /// How many live sessions would end; of more than 10,000 the first 10,001 are counted.
         package let sessionCount: Int
         /// The first of them, at most 100.
-        package let sessions: [Session]
+        package var sessions: [Session]
+        package let findings: RevocationFindings
 
-        package init(sessionCount: Int, sessions: [Session]) {
+        package init(sessionCount: Int, sessions: [Session], _ findings: RevocationFindings = RevocationFindings()) {
             self.sessionCount = sessionCount
             self.sessions = sessions
+            self.findings = findings
         }
 
         package var json: JSONObject {
-            [
+            var json: JSONObject = [
                 "dry_run": true, "session_count": .number(Double(sessionCount)),
                 "sessions": .array(sessions.map { .object($0.json) }),
             ]
+            for member in findings.json.members { _ = json.append(member.name, member.value) }
+            return json
         }
     }
 }

@@ -48,6 +48,13 @@ package enum AdministrationAPI {
             }
     }
 
+    /// Whether it is in the form of a signed token (RFC 7515 §7.1), which has no place in a record.
+    package static func isToken(_ text: ExactString) -> Bool {
+        let parts = text.string.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 3 && text.string.hasPrefix("eyJ")
+            && parts.allSatisfy { isIdentifier(ExactString(String($0))) }
+    }
+
     /// A moment as RFC 3339 text in UTC, in whole seconds.
     package static func json(_ moment: Date) -> JSONValue {
         .string(ExactString(moment.formatted(.iso8601)))

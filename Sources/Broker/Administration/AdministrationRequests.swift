@@ -32,20 +32,41 @@ extension AdministrationAPI {
 }
 
 extension AdministrationAPI.RevocationOrder {
-    private static let members: [ExactString] = ["kind", "value", "where", "reason", "block", "until", "dry_run"]
+    private static let members: [ExactString] = [
+        "kind", "value", "where", "reason", "block", "until", "until_in", "dry_run",
+    ]
+    /// Of `until_in`, in seconds.
+    private static let maximumBlock = 100.0 * 365 * 86_400
 
     /// The body of `POST revocations`, and whether it only asks what would happen.
     package static func parse(
         _ body: [UInt8], at now: Date
     ) throws(AdministrationFailure) -> (order: Self, isDryRun: Bool) {
         let members = try AdministrationAPI.members(of: body, members)
-        guard let name = try members.text("kind", atMost: 16),
-            let kind = AdministrationAPI.RevocationKind.allCases.first(where: { ExactString($0.rawValue) == name })
-        else { throw .invalid("kind has to be token, session, subject, rule, issuer, key or all") }
+        let kind = try kind(members)
         let what = try what(kind, members)
         let reason = try members.text("reason", atMost: maximumReasonLength)
         let block = try block(kind, members, at: now)
         return (Self(kind, what, reason: reason, block: block), try members.flag("dry_run"))
+    }
+
+    /// The body of `POST unblock`, and whether it only asks what would happen.
+    package static func parseLifting(
+        _ body: [UInt8]
+    ) throws(AdministrationFailure) -> (order: Self, isDryRun: Bool) {
+        let members = try AdministrationAPI.members(of: body, ["kind", "value", "reason", "dry_run"])
+        let kind = try kind(members)
+        guard kind.canBlock else { throw .invalid("a \(kind.rawValue) is never blocked") }
+        let what = try what(kind, members)
+        let reason = try members.text("reason", atMost: maximumReasonLength)
+        return (Self(kind, what, reason: reason), try members.flag("dry_run"))
+    }
+
+    private static func kind(_ members: JSONObject) throws(AdministrationFailure) -> AdministrationAPI.RevocationKind {
+        guard let name = try members.text("kind", atMost: 16),
+            let kind = AdministrationAPI.RevocationKind.allCases.first(where: { ExactString($0.rawValue) == name })
+        else { throw .invalid("kind has to be token, session, subject, rule, issuer, key or all") }
+        return kind
     }
 
     private static func what(
@@ -71,23 +92,36 @@ extension AdministrationAPI.RevocationOrder {
         if [.token, .session, .key].contains(kind), !AdministrationAPI.isIdentifier(value) {
             throw .invalid("the value of a \(kind.rawValue) has to be its id: a jti, a sid or a kid")
         }
+        guard !AdministrationAPI.isToken(value) else {
+            throw .invalid("the value of a \(kind.rawValue) is a name, and this is a token: it was not recorded")
+        }
         return .value(value)
     }
 
     private static func block(
         _ kind: AdministrationAPI.RevocationKind, _ members: JSONObject, at now: Date
     ) throws(AdministrationFailure) -> Block? {
-        let until = try members.text("until", atMost: 64)
+        let (until, length) = (try members.text("until", atMost: 64), members["until_in"])
         guard try members.flag("block") else {
-            guard until == nil else { throw .invalid("until stands with block") }
+            guard until == nil, length == nil else { throw .invalid("until and until_in stand with block") }
             return nil
         }
-        guard kind.canBlock else { throw .invalid("block stands with kind subject, rule or issuer") }
+        guard kind.canBlock else { throw .invalid("block stands with kind subject, rule, issuer or all") }
+        guard until == nil || length == nil else { throw .invalid("until and until_in do not stand together") }
+        if let length {
+            guard let seconds = length.number, seconds.rounded() == seconds, (1...maximumBlock).contains(seconds) else {
+                throw .invalid("until_in has to be a whole number of seconds, 1 to \(Int(maximumBlock))")
+            }
+            // Moments are shown in whole seconds.
+            return Block(until: Date(timeIntervalSince1970: (now.timeIntervalSince1970 + seconds).rounded(.up)))
+        }
         guard let until else { return Block() }
         guard let end = try? Date(until.string, strategy: .iso8601) else {
             throw .invalid("until has to be a moment such as 2027-01-31T12:00:00Z")
         }
-        guard end > now else { throw .invalid("until has to be in the future") }
+        guard end > now else {
+            throw .invalid("until is \(until), which is past: the broker's clock says \(now.formatted(.iso8601))")
+        }
         return Block(until: end)
     }
 }

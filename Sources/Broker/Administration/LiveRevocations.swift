@@ -7,17 +7,24 @@ package struct LiveRevocations: RevocationAdministration {
     private static let shown = 100
     private static let step = 500
 
+    /// For so long a revocation that is in force looks for a session that it ended.
+    private static let searchTime: Duration = .seconds(1)
+
     private let revocations: Revocations
-    private let search: any SessionSearch
+    private let search: any ExchangeStore & SessionSearch
+    private let configuration: @Sendable () -> BrokerConfiguration
     private let state: @Sendable () -> BrokerState
     private let clock: any BrokerClock
 
+    /// - Parameter configuration: that of the moment.
     package init(
-        _ revocations: Revocations, search: any SessionSearch, state: @escaping @Sendable () -> BrokerState,
+        _ revocations: Revocations, search: any ExchangeStore & SessionSearch,
+        configuration: @escaping @Sendable () -> BrokerConfiguration, state: @escaping @Sendable () -> BrokerState,
         clock: any BrokerClock
     ) {
         self.revocations = revocations
         self.search = search
+        self.configuration = configuration
         self.state = state
         self.clock = clock
     }
@@ -43,25 +50,127 @@ package struct LiveRevocations: RevocationAdministration {
     package func preview(
         _ order: AdministrationAPI.RevocationOrder
     ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationPreview {
-        let condition: SessionCondition
-        var target: Revocation.Target?
-        switch order.what {
-        case .claim(let name, let value):
-            condition = SessionCondition(claim: try ClaimCondition(name, value))
-        case .value, .everything:
-            let named = try Revocation.Target(order)
-            target = named
-            switch named {
-            // Of a token, and of what a key has signed, the session stays.
-            case .token, .key: return AdministrationAPI.RevocationPreview(sessionCount: 0, sessions: [])
-            case .session(let id): condition = SessionCondition(ancestor: id)
-            case .rule(let name): condition = SessionCondition(rule: name)
-            // Whoever acts for others counts too.
-            case .subject, .issuer, .all: condition = SessionCondition()
-            }
+        let inForce = state().revocations
+        if case .claim(let name, let value) = order.what {
+            let condition = try ClaimCondition(name, value)
+            let found = try await sessions(
+                SessionCondition(claim: condition), atMost: Revocations.maximumSessions + 1
+            ) { inForce.kills($0) == nil }
+            return preview(found.sessions, notes.findings(condition, isMatched: !found.sessions.isEmpty))
         }
-        let (now, inForce) = (clock.now, state().revocations)
-        let after = target.map { RevocationSet(asIfRevoking: $0, at: now) }
+        let target = try Revocation.Target(order)
+        let findings = { (isMatched: Bool?, isRecorded: Bool) in
+            notes.findings(
+                target, order.block, inForce: revocations.block(of: target), isMatched: isMatched,
+                isRecorded: isRecorded)
+        }
+        // Of a token, and of what a key has signed, the session stays.
+        guard ![.token, .key].contains(target.kind) else { return preview([], findings(nil, true)) }
+        let after = RevocationSet(asIfRevoking: target, at: clock.now)
+        let found = try await sessions(
+            SessionCondition(of: target), atMost: Revocations.maximumSessions + 1
+        ) { inForce.kills($0) == nil && after.kills($0) != nil }
+        let isRecorded = try await isRecorded(target)
+        return preview(found.sessions, findings(!found.sessions.isEmpty, isRecorded))
+    }
+
+    private func preview(
+        _ sessions: [SessionRecord], _ findings: AdministrationAPI.RevocationFindings
+    ) -> AdministrationAPI.RevocationPreview {
+        AdministrationAPI.RevocationPreview(
+            sessionCount: sessions.count,
+            sessions: sessions.prefix(Self.shown).map { AdministrationAPI.Session($0, isRevoked: false) }, findings)
+    }
+
+    package func revoke(
+        _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult {
+        let reason = order.reason?.string
+        if case .claim(let name, let value) = order.what {
+            let condition = try ClaimCondition(name, value)
+            let outcome: RevocationOutcome
+            do throws(RevocationRefusal) {
+                outcome = try await revocations.revoke(
+                    where: condition, reason: reason, by: context.caller, trace: context.trace)
+            } catch {
+                throw AdministrationFailure(error)
+            }
+            return result(outcome, notes.findings(condition, isMatched: !outcome.revocations.isEmpty))
+        }
+        let target = try Revocation.Target(order)
+        // The ring has to lose it as well.
+        if case .key = target { throw .invalid("a signing key is revoked among the keys") }
+        let before = state().revocations
+        let outcome: RevocationOutcome
+        do throws(RevocationRefusal) {
+            let request = try Self.request(target, reason, order.block)
+            outcome = try await revocations.revoke(request, by: context.caller, trace: context.trace)
+        } catch {
+            throw AdministrationFailure(error)
+        }
+        // It is in force by now; what cannot be looked up is not worth a failure.
+        let isMatched = await hasEnded(target, before)
+        let isRecorded = (try? await isRecorded(target)) ?? true
+        return result(
+            outcome,
+            notes.findings(
+                target, order.block, inForce: revocations.block(of: target), isMatched: isMatched,
+                isRecorded: isRecorded))
+    }
+
+    private func result(
+        _ outcome: RevocationOutcome, _ findings: AdministrationAPI.RevocationFindings
+    ) -> AdministrationAPI.RevocationResult {
+        AdministrationAPI.RevocationResult(
+            outcome.revocations.map { AdministrationAPI.Revocation($0, isDurable: outcome.isDurable) }, findings)
+    }
+
+    package func previewLifting(
+        _ order: AdministrationAPI.RevocationOrder
+    ) async throws(AdministrationFailure) -> AdministrationAPI.BlockLift {
+        let target = try Revocation.Target(order)
+        guard let block = revocations.block(of: target) else {
+            throw AdministrationFailure(BlockLiftRefusal.notBlocked(target))
+        }
+        return lift(target, block)
+    }
+
+    package func lift(
+        _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.BlockLift {
+        let target = try Revocation.Target(order)
+        let request: RevocationRequest
+        do {
+            request = try RevocationRequest(target, reason: order.reason?.string)
+        } catch {
+            throw .invalid(error.description)
+        }
+        do {
+            let lifted = try await revocations.lift(request, by: context.caller, trace: context.trace)
+            return lift(target, lifted.block, lifted.sequences)
+        } catch {
+            throw AdministrationFailure(error)
+        }
+    }
+
+    private func lift(
+        _ target: Revocation.Target, _ block: Revocation.Block, _ sequences: [UInt64] = []
+    ) -> AdministrationAPI.BlockLift {
+        AdministrationAPI.BlockLift(
+            kind: AdministrationAPI.RevocationKind(target.kind), value: target.value,
+            block: AdministrationAPI.RevocationOrder.Block(until: block.until), revocations: sequences,
+            warnings: RevocationNotes.others(keepingOut: target) { revocations.block(of: $0) != nil })
+    }
+
+    private var notes: RevocationNotes { RevocationNotes(configuration()) }
+
+    /// Sessions that are left over, the latest first.
+    /// - Returns: also whether all were looked at: not after `deadline`, in uptime.
+    private func sessions(
+        _ condition: SessionCondition, atMost count: Int, until deadline: Duration? = nil,
+        where isMeant: (SessionRecord) -> Bool
+    ) async throws(AdministrationFailure) -> (sessions: [SessionRecord], isComplete: Bool) {
+        let now = clock.now
         var (sessions, position) = ([SessionRecord](), Int64?.none)
         repeat {
             let part: SessionPart
@@ -70,42 +179,38 @@ package struct LiveRevocations: RevocationAdministration {
             } catch {
                 throw .unavailable("\(error)")
             }
-            sessions += part.sessions.filter { session in
-                inForce.kills(session) == nil && after.map { $0.kills(session) != nil } ?? true
-            }
+            sessions += part.sessions.filter(isMeant)
             position = part.next
-        } while position != nil && sessions.count <= Revocations.maximumSessions
-        return AdministrationAPI.RevocationPreview(
-            sessionCount: min(sessions.count, Revocations.maximumSessions + 1),
-            sessions: sessions.prefix(Self.shown).map { AdministrationAPI.Session($0, isRevoked: false) })
+        } while position != nil && sessions.count < count && deadline.map { clock.uptime < $0 } ?? true
+        return (Array(sessions.prefix(count)), position == nil)
     }
 
-    package func revoke(
-        _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
-    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult {
-        let reason = order.reason?.string
-        var (condition, target) = (ClaimCondition?.none, Revocation.Target.all)
-        if case .claim(let name, let value) = order.what {
-            condition = try ClaimCondition(name, value)
-        } else {
-            target = try Revocation.Target(order)
-        }
-        // The ring has to lose it as well.
-        if case .key = target { throw .invalid("a signing key is revoked among the keys") }
-        let outcome: RevocationOutcome
-        do throws(RevocationRefusal) {
-            if let condition {
-                outcome = try await revocations.revoke(
-                    where: condition, reason: reason, by: context.caller, trace: context.trace)
-            } else {
-                let request = try Self.request(target, reason, order.block)
-                outcome = try await revocations.revoke(request, by: context.caller, trace: context.trace)
+    /// Whether a revocation of the target ended a session that had been live; nil where that is not known in time.
+    private func hasEnded(_ target: Revocation.Target, _ before: RevocationSet) async -> Bool? {
+        guard ![.token, .key, .all].contains(target.kind) else { return nil }
+        let (after, deadline) = (RevocationSet(asIfRevoking: target, at: clock.now), clock.uptime + Self.searchTime)
+        var conditions = [SessionCondition(of: target)]
+        // Most often it is no actor, and its own sessions are found sooner.
+        if case .subject(let subject) = target { conditions.insert(SessionCondition(subject: subject), at: 0) }
+        for condition in conditions {
+            let found = try? await sessions(condition, atMost: 1, until: deadline) {
+                before.kills($0) == nil && after.kills($0) != nil
             }
-        } catch {
-            throw AdministrationFailure(error)
+            guard let found else { return nil }
+            if !found.sessions.isEmpty { return true }
+            if !found.isComplete { return nil }
         }
-        return AdministrationAPI.RevocationResult(
-            outcome.revocations.map { AdministrationAPI.Revocation($0, isDurable: outcome.isDurable) })
+        return false
+    }
+
+    /// Whether a session of that id is kept; true for what is no session.
+    private func isRecorded(_ target: Revocation.Target) async throws(AdministrationFailure) -> Bool {
+        guard case .session(let id) = target else { return true }
+        do {
+            return try await search.session(id) != nil
+        } catch {
+            throw .unavailable("\(error)")
+        }
     }
 
     private static func request(
@@ -116,6 +221,18 @@ package struct LiveRevocations: RevocationAdministration {
                 target, reason: reason, block: block.map { Revocation.Block(until: $0.until) })
         } catch {
             throw .unacceptable(error)
+        }
+    }
+}
+
+extension SessionCondition {
+    /// Of all that the revocation of a target can end, and more.
+    fileprivate init(of target: Revocation.Target) {
+        switch target {
+        case .session(let id): self.init(ancestor: id)
+        case .rule(let name): self.init(rule: name)
+        // Whoever acts for others counts too.
+        default: self.init()
         }
     }
 }
@@ -151,49 +268,18 @@ extension RevocationSet {
     }
 }
 
-extension AdministrationAPI.Revocation {
-    init(_ revocation: Revocation, isDurable: Bool) {
-        let isEndless = revocation.block.map { $0.until == nil } ?? false
-        self.init(
-            sequence: revocation.sequence, kind: AdministrationAPI.RevocationKind(revocation.target.kind),
-            value: revocation.target.value, reason: revocation.reason.map { ExactString($0) },
-            block: revocation.block.map { AdministrationAPI.RevocationOrder.Block(until: $0.until) },
-            created: revocation.created, caller: revocation.caller.text,
-            expires: isEndless ? nil : revocation.expires, isDurable: isDurable)
-    }
-}
-
-extension AdministrationAPI.RevocationKind {
-    fileprivate init(_ kind: Revocation.Target.Kind) {
-        self =
-            switch kind {
-            case .token: .token
-            case .session: .session
-            case .subject: .subject
-            case .rule: .rule
-            case .issuer: .issuer
-            case .key: .key
-            case .all: .all
-            }
-    }
-}
-
-extension AdministrationAPI.PageRequest {
-    /// What a cursor that is a number says; nil for the first page.
-    func number<Number: FixedWidthInteger>() throws(AdministrationFailure) -> Number? {
-        guard let cursor else { return nil }
-        guard let number = Number(cursor.string), number > 0, ExactString(String(number)) == cursor else {
-            throw .invalid("the cursor is none of ours")
-        }
-        return number
-    }
-}
-
 extension AdministrationFailure {
     fileprivate init(_ refusal: RevocationRefusal) {
         switch refusal {
         case .tooManySessions, .unacceptable: self = .invalid("\(refusal)")
         case .full, .store: self = .unavailable("\(refusal)")
+        }
+    }
+
+    fileprivate init(_ refusal: BlockLiftRefusal) {
+        switch refusal {
+        case .notBlocked: self = .notFound("\(refusal)")
+        case .notDurable, .store: self = .unavailable("\(refusal)")
         }
     }
 }

@@ -33,8 +33,15 @@ package struct Revocation: Sendable, Hashable {
         self.expires = expires
     }
 
+    /// The same where its block was lifted: what it killed stays dead. It is kept as long as it would have been.
+    package var withoutBlock: Revocation {
+        Revocation(
+            sequence: sequence, target: target, reason: reason, block: nil, created: created, caller: caller,
+            expires: expires)
+    }
+
     /// What is revoked.
-    package enum Target: Sendable, Hashable {
+    package enum Target: Sendable, Hashable, CustomStringConvertible {
         /// One token, by its `jti`.
         case token(ExactString)
         /// A session and all that descend from it, by `sid`.
@@ -81,6 +88,14 @@ package struct Revocation: Sendable, Hashable {
             }
         }
 
+        /// Its kind and value.
+        package var description: String {
+            switch self {
+            case .all: "everything"
+            default: "\(kind.rawValue) \(value ?? "")"
+            }
+        }
+
         /// For the audit record of what it refuses.
         var json: JSONObject {
             var json: JSONObject = ["kind": .string(ExactString(kind.rawValue))]
@@ -113,7 +128,7 @@ package struct Revocation: Sendable, Hashable {
 
     /// That new exchanges are refused, too.
     package struct Block: Sendable, Hashable {
-        /// Nil until a later block of the same target.
+        /// Nil where only lifting ends it.
         package let until: Date?
 
         package init(until: Date?) {
@@ -121,8 +136,20 @@ package struct Revocation: Sendable, Hashable {
         }
 
         /// - Parameter now: of the wall clock.
-        func holds(at now: Date) -> Bool {
+        package func holds(at now: Date) -> Bool {
             until.map { now < $0 } ?? true
+        }
+
+        /// Whether it ends after the other one, or never and the other one does.
+        package func outlasts(_ other: Block) -> Bool {
+            guard let end = other.until else { return false }
+            return until.map { $0 > end } ?? true
+        }
+
+        /// The longer of the two.
+        func extended(by other: Block?) -> Block {
+            guard let other, other.outlasts(self) else { return self }
+            return other
         }
     }
 }

@@ -17,4 +17,16 @@ package protocol RevocationAdministration: Sendable {
     func revoke(
         _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationResult
+
+    /// What `lift` would lift. Changes and records nothing.
+    /// - Throws: `.notFound` where there is no block.
+    func previewLifting(
+        _ order: AdministrationAPI.RevocationOrder
+    ) async throws(AdministrationFailure) -> AdministrationAPI.BlockLift
+
+    /// Lets in again what the order names: recorded when it returns. What was revoked stays dead.
+    /// - Throws: `.notFound` where there is no block.
+    func lift(
+        _ order: AdministrationAPI.RevocationOrder, _ context: AdministrativeContext
+    ) async throws(AdministrationFailure) -> AdministrationAPI.BlockLift
 }

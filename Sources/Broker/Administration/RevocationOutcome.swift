@@ -28,6 +28,30 @@ package enum RevocationRefusal: Error, Sendable, CustomStringConvertible {
     }
 }
 
+/// A block that was lifted.
+package struct LiftedBlock: Sendable {
+    /// The longest that there was.
+    package let block: Revocation.Block
+    /// Of the revocations that blocked, by ascending number.
+    package let sequences: [UInt64]
+}
+
+/// Why no block was lifted.
+package enum BlockLiftRefusal: Error, Sendable, CustomStringConvertible {
+    case notBlocked(Revocation.Target)
+    /// A block of it waits to become durable: lifted before it, it would come back.
+    case notDurable(Revocation.Target)
+    case store(StoreFailure)
+
+    package var description: String {
+        switch self {
+        case .notBlocked(let target): "\(target) is not blocked"
+        case .notDurable(let target): "a block of \(target) is not recorded yet: nothing was lifted"
+        case .store(let failure): failure.description
+        }
+    }
+}
+
 /// A revocation that is kept.
 package struct LiveRevocation: Sendable {
     package let revocation: Revocation

@@ -30,7 +30,8 @@ package struct RevocationSet: Sendable {
         self.highest = max(self.highest, highest)
     }
 
-    /// Adds one with a higher number than any before. Of two blocks of one target the later one counts.
+    /// Adds one with a higher number than any before. Of two blocks of one target the longer one counts, whichever came
+    /// first: revoking once more lets nobody in.
     mutating func insert(_ revocation: Revocation) {
         highest = max(highest, revocation.sequence)
         switch revocation.target {
@@ -42,13 +43,24 @@ package struct RevocationSet: Sendable {
         case .key(let value): keys.set(revocation.sequence, for: value)
         case .all: all = max(all, revocation.sequence)
         }
-        guard let block = revocation.block else { return }
+        guard let block = revocation.block?.extended(by: block(of: revocation.target)) else { return }
         switch revocation.target {
         case .subject(let value): blockedSubjects.set(block, for: value)
         case .rule(let value): blockedRules.set(block, for: value)
         case .issuer(let name): blockedIssuers.set(block, for: name.text)
         case .all: blockOfAll = block
         case .token, .session, .key: break
+        }
+    }
+
+    /// The longest block of that target itself, also one that has ended; nil where there is none.
+    package func block(of target: Revocation.Target) -> Revocation.Block? {
+        switch target {
+        case .subject(let value): blockedSubjects[value]
+        case .rule(let value): blockedRules[value]
+        case .issuer(let name): blockedIssuers[name.text]
+        case .all: blockOfAll
+        case .token, .session, .key: nil
         }
     }
 

@@ -1,7 +1,7 @@
 // The control path of revocations: a number, in force in this process, durable with its audit record, and only then the
 // answer. What cannot be made durable stays in force and is tried again until it is.
 package import FoundationEssentials
-package import JOSE
+import JOSE
 package import Logging
 import Synchronization
 
@@ -17,9 +17,8 @@ package final class Revocations: Sendable {
     package static let maximumSessions = 10_000
     private static let retryBatch = 500
 
-    /// What numbers of events of other processes are told apart by: one that was lost with its process may be given out
-    /// again.
-    package let instance = TraceID().description
+    /// What numbers of other processes are told apart by: one that was lost with its process may be given out again.
+    private let instance = TraceID().description
     private let published: StateHolder
     private let store: any RevocationStore & SessionSearch
     private let clock: any BrokerClock
@@ -77,6 +76,38 @@ package final class Revocations: Sendable {
                 ])
             return RevocationOutcome(revocations: revocations, isDurable: false)
         }
+    }
+
+    /// The longest block of a target that is in force; nil where it is not blocked by itself.
+    package func block(of target: Revocation.Target) -> Revocation.Block? {
+        let now = clock.now
+        return published.current.revocations.block(of: target).flatMap { $0.holds(at: now) ? $0 : nil }
+    }
+
+    /// Ends all blocks of what the request names: durable first, with its audit record, and only then in force. What they
+    /// killed stays dead, and what blocks by another target still does.
+    /// - Throws: where everything stays as it was. After a failure of the store a restart may find the block lifted.
+    package func lift(
+        _ request: RevocationRequest, by caller: Caller, trace: TraceID = TraceID()
+    ) async throws(BlockLiftRefusal) -> LiftedBlock {
+        let (target, now) = (request.target, clock.now)
+        let (block, sequences) = try state.withLock { state throws(BlockLiftRefusal) in
+            try state.blocks(of: target, at: now)
+        }
+        let event = AuditEvent(
+            lifting: block, of: target, sequences, reason: request.reason, by: caller, at: now, trace)
+        do {
+            try await store.lift(blocksOf: sequences, event)
+        } catch {
+            throw .store(error)
+        }
+        state.withLock { state in
+            state.lift(Set(sequences))
+            publish(state)
+        }
+        logger.notice(
+            "a block was lifted", metadata: ["kind": "\(target.kind.rawValue)", "trace": "\(trace)"])
+        return LiftedBlock(block: block, sequences: sequences)
     }
 
     /// The sessions that a condition names and that live, oldest first; of more than 10,000 the first 10,001.
@@ -140,7 +171,7 @@ package final class Revocations: Sendable {
         state.withLock { state in
             RevocationSnapshot(
                 revocations: state.live, highest: published.current.revocations.highest, pruned: state.prunedCount,
-                instance: instance)
+                edition: "\(instance).\(state.liftCount)")
         }
     }
 
@@ -180,9 +211,13 @@ package final class Revocations: Sendable {
         try await store.delete(revocations: old.sorted())
         state.withLock { state in
             state.remove(old)
-            let set = RevocationSet(state.live, highest: published.current.revocations.highest)
-            published.update { $0.revocations = set }
+            publish(state)
         }
+    }
+
+    private func publish(_ state: State) {
+        let set = RevocationSet(state.live, highest: published.current.revocations.highest)
+        published.update { $0.revocations = set }
     }
 
     package static let pruningMargin: Duration = .seconds(86_400)
@@ -215,10 +250,12 @@ package struct RevocationSnapshot: Sendable {
     package let revocations: [Revocation]
     package let highest: UInt64
     let pruned: Int
-    let instance: String
+    /// What numbers of events are told apart by: in another process, and after a block was lifted, what was sent before
+    /// is no longer all there is to know.
+    package let edition: String
 
     /// Another one for each other content.
-    package var tag: String { "\(instance)-\(highest)-\(pruned)" }
+    package var tag: String { "\(edition)-\(highest)-\(pruned)" }
 
     /// Those above a number.
     package func after(_ sequence: UInt64) -> ArraySlice<Revocation> {
@@ -247,6 +284,7 @@ extension Revocations {
         /// The numbers of those that are being recorded.
         var underWay: Set<UInt64> = []
         private(set) var prunedCount = 0
+        private(set) var liftCount = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
         private var countOfHolders = 0
@@ -288,19 +326,39 @@ extension Revocations {
             observers[observer] = nil
         }
 
-        /// Those whose last token had expired before `limit`. A block without end stays until a later one of its target.
+        /// Those whose last token had expired before `limit`, and whose block has ended. Of a target's blocks without end the
+        /// last one that a restart keeps stays.
         func outlived(at limit: Date) -> Set<UInt64> {
-            var lastBlocks: [Revocation.Target: UInt64] = [:]
-            for revocation in live where revocation.block != nil {
-                lastBlocks[revocation.target] = revocation.sequence
+            let pending = pending
+            var lastEndless: [Revocation.Target: UInt64] = [:]
+            for revocation in live where revocation.isBlockedWithoutEnd && !pending.contains(revocation.sequence) {
+                lastEndless[revocation.target] = revocation.sequence
             }
-            let kept = Set(waiting.map(\.revocation.sequence))
             return Set(
                 live.lazy.filter { revocation in
-                    let isEndless = revocation.block.map { $0.until == nil } ?? false
-                    return revocation.expires < limit && !kept.contains(revocation.sequence)
-                        && !(isEndless && lastBlocks[revocation.target] == revocation.sequence)
+                    revocation.expires < limit && !pending.contains(revocation.sequence)
+                        && !(revocation.isBlockedWithoutEnd && lastEndless[revocation.target] == revocation.sequence)
                 }.map(\.sequence))
+        }
+
+        /// The longest block of a target, and the numbers of all of its revocations that block.
+        func blocks(
+            of target: Revocation.Target, at now: Date
+        ) throws(BlockLiftRefusal) -> (longest: Revocation.Block, sequences: [UInt64]) {
+            let blocking = live.filter { $0.target == target && $0.block != nil }
+            let longest = blocking.compactMap(\.block).reduce(nil as Revocation.Block?) { $1.extended(by: $0) }
+            guard let longest, longest.holds(at: now) else { throw .notBlocked(target) }
+            let sequences = blocking.map(\.sequence)
+            guard pending.isDisjoint(with: sequences) else { throw .notDurable(target) }
+            return (longest, sequences)
+        }
+
+        mutating func lift(_ sequences: Set<UInt64>) {
+            for index in live.indices where sequences.contains(live[index].sequence) {
+                live[index] = live[index].withoutBlock
+            }
+            liftCount += 1
+            for observer in observers.values { observer.yield() }
         }
 
         mutating func remove(_ old: Set<UInt64>) {
@@ -309,61 +367,5 @@ extension Revocations {
             prunedCount += old.count
             for observer in observers.values { observer.yield() }
         }
-    }
-}
-
-extension Revocation {
-    init(_ request: RevocationRequest, sequence: UInt64, by caller: Caller, at now: Date) {
-        // Every session that it can match has begun by now.
-        let lastToken = now.addingTimeInterval(GrantTerms.longestSession.seconds)
-        self.init(
-            sequence: sequence, target: request.target, reason: request.reason, block: request.block, created: now,
-            caller: caller, expires: max(lastToken, request.block?.until ?? lastToken))
-    }
-
-    /// Whether a holder gave back a token of its own.
-    fileprivate var isOfHolder: Bool {
-        guard case .token = target, case .token = caller else { return false }
-        return reason == nil
-    }
-
-    /// What everybody may know who may know of it at all: never the reason, nor who asked for it.
-    package var publicJSON: JSONObject {
-        var json: JSONObject = [
-            "sequence": .number(Double(sequence)), "kind": .string(ExactString(target.kind.rawValue)),
-        ]
-        if let value = target.value { _ = json.append("value", .string(value)) }
-        _ = json.append("created", .number(created.timeIntervalSince1970))
-        _ = json.append("expires", .number(expires.timeIntervalSince1970))
-        if let block {
-            var end = JSONObject()
-            if let until = block.until { _ = end.append("until", .number(until.timeIntervalSince1970)) }
-            _ = json.append("block", .object(end))
-        }
-        return json
-    }
-}
-
-extension AuditEvent {
-    /// That something was revoked.
-    init(revoking revocation: Revocation, _ trace: TraceID) {
-        var details = revocation.publicJSON
-        if let reason = revocation.reason { _ = details.append("reason", .string(ExactString(reason))) }
-        _ = details.append("caller", .object(revocation.caller.json))
-        var (issuer, subject, rule, session, token):
-            (IssuerName?, ExactString?, ExactString?, ExactString?, ExactString?)
-        switch revocation.target {
-        case .token(let value): token = value
-        case .session(let value): session = value
-        case .subject(let value):
-            subject = value
-            issuer = IssuerName(of: value)
-        case .rule(let value): rule = value
-        case .issuer(let name): issuer = name
-        case .key, .all: break
-        }
-        self.init(
-            time: revocation.created, trace: trace, kind: .revoked, issuer: issuer, subject: subject, rule: rule,
-            sessionID: session, tokenID: token, details: details)
     }
 }

@@ -14,6 +14,8 @@ package struct AuditEvent: Sendable {
         case exchangeRefused = "exchange.refused"
         /// Tokens, or whoever gets them, were revoked.
         case revoked = "revocation.made"
+        /// A block was lifted by an administrator: whoever it kept out is let in again.
+        case blockLifted = "block.lifted"
         /// Rows that had been kept for `audit.retention` were deleted, in the transaction that made this record.
         case recordsDeleted = "records.deleted"
         /// The staged signing key became active, the active one began to retire, and a new one was staged.

@@ -15,11 +15,23 @@ package enum KeptClaims {
     ) -> JSONObject {
         let read = rules.claimsRead(of: issuer)
         var kept = JSONObject()
-        for member in claims.members
-        where which == .all || always.contains(member.name) || read.contains(member.name) {
+        for member in claims.members where areKept(member.name, read, which) {
             _ = kept.append(member.name, shortened(member.value))
         }
         return kept
+    }
+
+    /// Whether the claim of that name would be kept of a token that `issuer` signed.
+    package static func areKept(
+        _ name: ExactString, of issuer: IssuerName, rules: RuleSet, keeping which: AuditConfiguration.Claims
+    ) -> Bool {
+        areKept(name, rules.claimsRead(of: issuer), which)
+    }
+
+    private static func areKept(
+        _ name: ExactString, _ read: Set<ExactString>, _ which: AuditConfiguration.Claims
+    ) -> Bool {
+        which == .all || always.contains(name) || read.contains(name)
     }
 
     /// The value, with each text of more than 256 bytes in it replaced by `{"sha256": …, "bytes": …}`.

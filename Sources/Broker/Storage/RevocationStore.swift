@@ -12,6 +12,10 @@ package protocol RevocationStore: Sendable {
     /// The highest number that a revocation or a session was recorded with, deleted ones included.
     func highestRevocation() async throws(StoreFailure) -> UInt64
 
+    /// Takes the blocks from those with these numbers, with an audit record of it, all or nothing. What they kill stays
+    /// dead. A number that is not kept, or does not block, is passed over.
+    func lift(blocksOf sequences: [UInt64], _ event: AuditEvent) async throws(StoreFailure)
+
     /// Deletes those with these numbers.
     func delete(revocations: [UInt64]) async throws(StoreFailure)
 }

@@ -37,7 +37,7 @@ struct AdministrationRoutes: HTTPResponder {
         case activate(ExactString)
         case sessions
         case session(ExactString)
-        case revocations, revoke
+        case revocations, revoke, unblock
         case revocation(UInt64)
         case issuers, reload
 
@@ -46,6 +46,8 @@ struct AdministrationRoutes: HTTPResponder {
             case .keys, .rotate, .activate: .keys
             case .sessions, .session: .sessions
             case .revocations, .revoke, .revocation: .revoke
+            // Who may only take away cannot give back.
+            case .unblock: .admin
             case .issuers: .issuers
             case .reload: .rules
             }
@@ -72,6 +74,7 @@ struct AdministrationRoutes: HTTPResponder {
         case 1 where parts[0] == "keys": operations = [.get: .keys]
         case 1 where parts[0] == "sessions": operations = [.get: .sessions]
         case 1 where parts[0] == "revocations": operations = [.get: .revocations, .post: .revoke]
+        case 1 where parts[0] == "unblock": operations = [.post: .unblock]
         case 1 where parts[0] == "issuers": operations = [.get: .issuers]
         case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
         case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
@@ -103,7 +106,7 @@ struct AdministrationRoutes: HTTPResponder {
         do throws(AdministrationFailure) {
             switch operation {
             case .keys, .rotate, .activate: return try await answer(operation, body, act)
-            case .revocations, .revoke, .revocation:
+            case .revocations, .revoke, .revocation, .unblock:
                 return try await answer(operation, body, query, administrator, act)
             case .sessions:
                 let page = try await administration.sessions.sessions(try query.filter(), try query.page())
@@ -178,19 +181,32 @@ extension AdministrationRoutes {
         case .revoke:
             let (order, isDryRun) = try AdministrationAPI.RevocationOrder.parse(body, at: clock.now)
             guard !isDryRun else {
-                let preview = try await revocations.preview(order)
+                var preview = try await preview(order)
                 // Who may end sessions need not be one who may read them.
-                let mayRead = administrator.may(.sessions)
-                return .json(
-                    .ok,
-                    AdministrationAPI.RevocationPreview(
-                        sessionCount: preview.sessionCount, sessions: mayRead ? preview.sessions : []
-                    ).json)
+                if !administrator.may(.sessions) { preview.sessions = [] }
+                return .json(.ok, preview.json)
             }
             return answer(try await revoke(order, act), act)
+        case .unblock:
+            let (order, isDryRun) = try AdministrationAPI.RevocationOrder.parseLifting(body)
+            let lift = isDryRun ? try await revocations.previewLifting(order) : try await revocations.lift(order, act)
+            return .json(.ok, lift.json(isDryRun: isDryRun))
         default:
             return .json(.ok, try await revocations.revocations(try query.page()).json("revocations", \.json))
         }
+    }
+
+    private func preview(
+        _ order: AdministrationAPI.RevocationOrder
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RevocationPreview {
+        // As revoking it would.
+        if order.kind == .key, case .value(let keyID) = order.what {
+            let keys = try await administration.keys.keys()
+            guard keys.contains(where: { $0.keyID == keyID }) else {
+                throw .notFound("there is no signing key \(keyID)")
+            }
+        }
+        return try await administration.revocations.preview(order)
     }
 
     private func revoke(

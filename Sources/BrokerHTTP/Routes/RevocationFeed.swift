@@ -67,7 +67,7 @@ struct RevocationFeed: Sendable {
         let body = ResponseBody { [revocations, access] writer in
             // The place is held for as long as this is.
             defer { withExtendedLifetime(place) {} }
-            var cursor = EventCursor(revocations.instance, last)
+            var cursor = EventCursor(last)
             let pulse = EventPulse(of: revocations.changes(), every: Self.heartbeat)
             defer { pulse.end() }
             for await _ in pulse.beats {
@@ -85,30 +85,33 @@ struct RevocationFeed: Sendable {
 
     /// What a stream has sent so far.
     struct EventCursor {
-        private let instance: String
-        /// Nil where the next event is the whole set.
-        private var sent: UInt64?
+        /// The edition and the number; nil where the next event is the whole set.
+        private var sent: (edition: String, number: UInt64)?
 
-        /// - Parameter last: `Last-Event-ID`; of another run of the broker it says nothing.
-        init(_ instance: String, _ last: String?) {
-            self.instance = instance
+        /// - Parameter last: `Last-Event-ID`; of another run of the broker, or from before a block was lifted, it says
+        ///   nothing.
+        init(_ last: String?) {
             let parts = last?.split(separator: "-", omittingEmptySubsequences: false) ?? []
-            guard parts.count == 2, parts[0] == instance, let number = UInt64(parts[1]) else { return }
-            sent = number
+            guard parts.count == 2, let number = UInt64(parts[1]) else { return }
+            sent = (String(parts[0]), number)
         }
 
         /// What there is to be sent; empty for nothing.
         mutating func events(_ snapshot: RevocationSnapshot) -> String {
-            defer { sent = snapshot.highest }
-            guard let sent, sent <= snapshot.highest else {
-                return event("set", snapshot.highest, RevocationFeed.json(snapshot))
+            defer { sent = (snapshot.edition, snapshot.highest) }
+            guard let sent, sent.edition == snapshot.edition, sent.number <= snapshot.highest else {
+                return event("set", snapshot.highest, RevocationFeed.json(snapshot), snapshot)
             }
-            return snapshot.after(sent).map { event("revocation", $0.sequence, $0.publicJSON) }.joined()
+            return snapshot.after(sent.number).map { event("revocation", $0.sequence, $0.publicJSON, snapshot) }
+                .joined()
         }
 
-        private func event(_ name: String, _ number: UInt64, _ data: JSONObject) -> String {
+        private func event(
+            _ name: String, _ number: UInt64, _ data: JSONObject, _ snapshot: RevocationSnapshot
+        ) -> String {
             // No encoding has a line break in it.
-            "event: \(name)\nid: \(instance)-\(number)\ndata: \(String(decoding: data.encoded(), as: UTF8.self))\n\n"
+            let text = String(decoding: data.encoded(), as: UTF8.self)
+            return "event: \(name)\nid: \(snapshot.edition)-\(number)\ndata: \(text)\n\n"
         }
     }
 

@@ -77,6 +77,72 @@ import Testing
         }
     }
 
+    @Test func `a block that ends in some seconds ends by the broker's clock`() async throws {
+        try await LiveAdministration.run { live in
+            let before = Date()
+            let body = #"{"kind":"subject","value":"ci:a","block":true,"until_in":90}"#
+            #expect(try await live.send(.POST, "revocations", body).status == 200)
+            let end = try #require(live.fake.calls.orders.first?.block?.until).timeIntervalSince1970
+            let bounds = before.timeIntervalSince1970 + 90...Date().timeIntervalSince1970 + 91
+            #expect(bounds.contains(end) && end == end.rounded())
+            let past = #"{"kind":"subject","value":"ci:a","block":true,"until":"2001-01-01T00:00:00Z"}"#
+            let refused = try await live.send(.POST, "revocations", past)
+            let message = try #require(refused.text("message"))
+            #expect(message.hasPrefix("until is 2001-01-01T00:00:00Z, which is past: the broker's clock says 2"))
+        }
+    }
+
+    @Test func `POST unblock lifts a block by name, and shows it before`() async throws {
+        try await LiveAdministration.run { live in
+            let body = #"{"kind":"subject","value":"ci:b","reason":"back"}"#
+            let none = try await live.send(.POST, "unblock", body)
+            #expect(none.status == 404 && none.text("message") == "subject ci:b is not blocked", "\(none.body)")
+            for block in [#","block":true"#, #","block":true,"until":"2999-01-01T00:00:00Z""#] {
+                _ = try await live.send(.POST, "revocations", #"{"kind":"subject","value":"ci:b"\#(block)}"#)
+            }
+            let calls = live.fake.calls.lines
+            let preview = try await live.send(.POST, "unblock", body.replacing("{", with: #"{"dry_run":true,"#))
+            #expect(
+                preview.json == [
+                    "dry_run": true, "kind": "subject", "value": "ci:b",
+                    "block": ["until": "2999-01-01T00:00:00Z"], "warnings": [],
+                ], "\(preview.body)")
+            #expect(live.fake.calls.lines == calls)
+            let lifted = try await live.send(.POST, "unblock", body)
+            #expect(lifted.status == 200 && lifted.json["lifted"] == true, "\(lifted.body)")
+            #expect(lifted.json["revocations"] == [1, 2])
+            #expect(live.fake.calls.lines.last == "lift subject")
+            #expect(live.fake.calls.orders.last == .init(.subject, .value("ci:b"), reason: "back"))
+        }
+    }
+
+    @Test(arguments: [
+        "", "{}", #"{"kind":"session","value":"s"}"#, #"{"kind":"all","value":"x"}"#, #"{"kind":"subject"}"#,
+        #"{"kind":"subject","value":"a","block":true}"#, #"{"kind":"subject","value":"a","until_in":1}"#,
+        #"{"kind":"subject","where":{"claim":"a","value":"b"}}"#, #"{"kind":"all","dry_run":"yes"}"#,
+        #"{"kind":"rule","value":"eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}"#,
+    ])
+    func `refuse a hostile order to lift a block`(_ body: String) async throws {
+        try await LiveAdministration.run { live in
+            let answer = try await live.send(.POST, "unblock", body)
+            #expect(answer.status == 400 && answer.text("error") == "invalid_request", "\(answer.body)")
+            #expect(live.fake.calls.lines == [])
+        }
+    }
+
+    @Test func `findings stand in the answer, and a key that is not there has no preview`() async throws {
+        try await LiveAdministration.run { live in
+            live.fake.find(.init(warnings: ["odd"], block: .init(), issuersWithoutClaim: ["ci"]))
+            for body in [#"{"kind":"all","dry_run":true}"#, #"{"kind":"all"}"#] {
+                let answer = try await live.send(.POST, "revocations", body)
+                #expect(answer.json["warnings"] == ["odd"] && answer.json["block_in_force"] == [:], "\(answer.body)")
+                #expect(answer.json["issuers_without_claim"] == ["ci"])
+            }
+            let key = try await live.send(.POST, "revocations", #"{"kind":"key","value":"k","dry_run":true}"#)
+            #expect(key.status == 404 && key.text("message") == "there is no signing key k", "\(key.body)")
+        }
+    }
+
     @Test func `a claim revokes each session that has it`() async throws {
         try await LiveAdministration.run(sessions: Self.sessions) { live in
             let body = #"{"kind":"session","where":{"claim":"email","value":"a@b"}}"#
@@ -124,7 +190,8 @@ import Testing
         ("POST", "keys/a%2Fb/activate", 404), ("POST", "keys/\(String(repeating: "k", count: 129))/activate", 404),
         ("GET", "sessions/", 404), ("GET", "sessions/a.b", 404), ("GET", "revocations/01", 404),
         ("GET", "revocations/-1", 404), ("GET", "revocations/x", 404), ("GET", "revocations/18446744073709551616", 404),
-        ("DELETE", "keys", 405), ("GET", "keys/rotate", 405), ("GET", "rules/reload", 405), ("PUT", "revocations", 405),
+        ("DELETE", "keys", 405), ("GET", "keys/rotate", 405), ("GET", "rules/reload", 405), ("GET", "unblock", 405),
+        ("PUT", "revocations", 405),
         ("HEAD", "keys", 405), ("POST", "sessions", 405),
         ("POST", "revocations?dry_run=true", 400), ("GET", "keys?x=1", 400), ("GET", "sessions?sub=x", 400),
         ("GET", "sessions?subject=a&subject=b", 400), ("GET", "sessions?limit=0", 400),
@@ -148,7 +215,7 @@ import Testing
     @Test(arguments: [
         "", "{", "[]", "null", #"{"kind":"all"}x"#, "{}", #"{"kind":"ALL"}"#, #"{"kind":1}"#, #"{"kind":"key"}"#,
         #"{"kind":"all","value":"x"}"#, #"{"kind":"all","kind":"key","value":"x"}"#, #"{"kind":"all","dryrun":true}"#,
-        #"{"kind":"all","dry_run":"true"}"#, #"{"kind":"all","dry_run":1}"#, #"{"kind":"all","block":true}"#,
+        #"{"kind":"all","dry_run":"true"}"#, #"{"kind":"all","dry_run":1}"#,
         #"{"kind":"token","value":"eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}"#, #"{"kind":"session","value":"ci:ada"}"#,
         #"{"kind":"key","value":"a key"}"#, #"{"kind":"session","value":"s","block":true}"#,
         #"{"kind":"subject","value":""}"#,
@@ -157,6 +224,15 @@ import Testing
         #"{"kind":"subject","value":"a","block":true,"until":"2001-01-01T00:00:00Z"}"#,
         #"{"kind":"subject","value":"a","block":true,"until":"tomorrow"}"#,
         #"{"kind":"subject","value":"a","block":true,"until":4102444800}"#,
+        #"{"kind":"subject","value":"a","until_in":60}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":0}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":-1}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":1.5}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":"60"}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":1e300}"#,
+        #"{"kind":"subject","value":"a","block":true,"until_in":60,"until":"2999-01-01T00:00:00Z"}"#,
+        #"{"kind":"subject","value":"eyJhbGciOiJFUzI1NiJ9.e30.c2ln","block":true}"#,
+        #"{"kind":"rule","value":"eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}"#,
         #"{"kind":"subject","where":{"claim":"email","value":"a"}}"#,
         #"{"kind":"session","value":"s","where":{"claim":"email","value":"a"}}"#,
         #"{"kind":"session","where":{"claim":"email"}}"#, #"{"kind":"session","where":{"claim":"","value":"a"}}"#,

@@ -19,6 +19,8 @@ import Testing
         (.POST, "revocations", #"{"kind":"all","dry_run":true}"#, "daypass:revoke"),
         (.GET, "revocations/1", nil, "daypass:revoke"), (.GET, "issuers", nil, "daypass:issuers"),
         (.POST, "rules/reload", nil, "daypass:rules"),
+        (.POST, "unblock", #"{"kind":"all"}"#, "daypass:admin"),
+        (.POST, "unblock", #"{"kind":"all","dry_run":true}"#, "daypass:admin"),
     ]
 
     private struct Network: Sendable {

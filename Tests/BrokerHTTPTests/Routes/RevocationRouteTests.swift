@@ -259,6 +259,32 @@ extension LiveBroker {
         }
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func `sends the whole set anew when a block was lifted, and to whoever has missed that`() async throws {
+        try await LiveBroker.run { broker in
+            let token = try await broker.ownToken("daypass:revocations")
+            let (request, bearer) = (
+                try RevocationRequest(.rule("main"), block: .init(until: nil)), ("Authorization", "Bearer \(token)")
+            )
+            _ = try await broker.revocations.revoke(request, by: .daemon)
+            let listed = try await broker.send(.GET, RevocationFeed.path, [bearer])
+            let tag = try #require(listed.headers.first(name: "ETag"))
+            let response = try await Self.events(broker, token)
+            var reader = EventReader(response.body)
+            let set = try #require(try await reader.next())
+            #expect(set["data"]?.contains(#""block":{}"#) == true)
+            _ = try await broker.revocations.lift(RevocationRequest(.rule("main")), by: .daemon)
+            let next = try #require(try await reader.next())
+            #expect(next["event"] == "set" && next["data"]?.contains(#""sequence":1"#) == true)
+            #expect(next["data"]?.contains("block") == false && next["id"] != set["id"])
+            let resumed = try await Self.events(broker, token, last: set["id"])
+            var second = EventReader(resumed.body)
+            #expect(try await second.next()?["event"] == "set")
+            let again = try await broker.send(.GET, RevocationFeed.path, [bearer, ("If-None-Match", tag)])
+            #expect(again.status == 200 && !again.body.contains("block"), "\(again.body)")
+        }
+    }
+
     @Test func `ends with its caller's right to it`() async throws {
         try await LiveBroker.run { broker in
             let token = try await broker.ownToken("daypass:revocations")

@@ -180,7 +180,7 @@ import Testing
         #expect(other == (what == .actor ? nil : "subjectToken: blocked"))
     }
 
-    @Test func `that blocks without end does so until a later one of the same target ends it`() async throws {
+    @Test func `that blocks without end does so until it is lifted, whatever is revoked meanwhile`() async throws {
         let bench = try ExchangeBench(replay: .off)
         try await revoke(.subject("corp:alice"), bench, block: .init(until: nil))
         bench.clock.advance(by: .seconds(10 * 365 * 86_400))
@@ -188,6 +188,8 @@ import Testing
         try await revoke(.subject("corp:alice"), bench)
         #expect(try await bench.refusal(bench.request(bench.token()))?.name == "subjectToken")
         try await revoke(.subject("corp:alice"), bench, block: .init(until: bench.clock.now))
+        #expect(try await bench.refusal(bench.request(bench.token()))?.name == "subjectToken")
+        _ = try await bench.revocations.lift(RevocationRequest(.subject("corp:alice")), by: .daemon)
         _ = try await bench.opened()
     }
 

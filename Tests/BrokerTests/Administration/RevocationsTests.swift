@@ -197,7 +197,7 @@ import Testing
         #expect(try await again.revoke(RevocationRequest(.all), by: .daemon).revocation?.sequence == 2)
     }
 
-    @Test func `a block is kept to its end, and without end until a later one of its target`() async throws {
+    @Test func `a block is kept to its end, and without end until it is lifted`() async throws {
         let year = 365 * 86_400.0
         let until = clock.now.addingTimeInterval(year)
         try await revoke(.subject("a:b"), block: .init(until: until))
@@ -207,6 +207,9 @@ import Testing
         try await revocations.prune(at: clock.now.addingTimeInterval(100 * year))
         #expect(revocations.list.map(\.sequence) == [2])
         try await revoke(.subject("a:c"), block: .init(until: clock.now))
+        try await revocations.prune(at: clock.now.addingTimeInterval(100 * year))
+        #expect(revocations.list.map(\.sequence) == [2])
+        _ = try await revocations.lift(RevocationRequest(.subject("a:c")), by: .daemon)
         try await revocations.prune(at: clock.now.addingTimeInterval(100 * year))
         #expect(revocations.list.isEmpty)
     }
