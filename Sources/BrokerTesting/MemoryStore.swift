@@ -94,9 +94,10 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
 
     package func record(_ revocations: [RecordedRevocation]) async throws(StoreFailure) {
         try whileReachable { state in
+            var known = Set(state.revocations.map(\.sequence))
             for recorded in revocations {
                 let sequence = recorded.revocation.sequence
-                guard !state.revocations.contains(where: { $0.sequence == sequence }) else { continue }
+                guard known.insert(sequence).inserted else { continue }
                 state.revocations.append(recorded.revocation)
                 state.events.append(recorded.event)
                 state.highestRevocation = max(state.highestRevocation, sequence)
@@ -122,7 +123,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     }
 
     package func delete(revocations: [UInt64]) async throws(StoreFailure) {
-        try whileReachable { state in state.revocations.removeAll { revocations.contains($0.sequence) } }
+        let numbers = Set(revocations)
+        try whileReachable { state in state.revocations.removeAll { numbers.contains($0.sequence) } }
     }
 
     package func sessions(

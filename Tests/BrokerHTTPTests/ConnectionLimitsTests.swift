@@ -162,6 +162,23 @@ import Testing
         #expect(!channel.isActive)
     }
 
+    @Test func `a stream goes on while it is written to, and is closed thirty seconds after its reader stopped`() throws
+    {
+        let (channel, loop) = try connection()
+        try channel.writeInbound(HTTPRequestPart.head(Self.request))
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        try channel.writeOutbound(
+            HTTPResponsePart.head(HTTPResponse(status: .ok, headerFields: [.contentType: "text/event-stream"])))
+        for _ in 0..<10 {
+            try channel.writeOutbound(HTTPResponsePart.body(ByteBuffer(string: ":\n\n")))
+            loop.advanceTime(by: .seconds(20))
+            #expect(channel.isActive)
+        }
+        // Nothing is written to whoever takes nothing.
+        loop.advanceTime(by: .seconds(10))
+        #expect(!channel.isActive)
+    }
+
     @Test func `a client that waits for 100 Continue gets it`() throws {
         let (channel, _) = try connection()
         var request = Self.request

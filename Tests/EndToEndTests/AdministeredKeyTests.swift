@@ -32,6 +32,9 @@ import Testing
         #expect(try await Self.published(stage) == [first, second, third])
         #expect(try await stage.isGood(token))
         let next = try await stage.token()
+        // Signed by the second key, and no better than the first, with which somebody may have made up its parent.
+        let renewed = try #require(try await stage.renewed(token).text("access_token"))
+        #expect(try await stage.isGood(renewed))
 
         // Back, and forth again: gateways know both.
         try await stage.done("keys", "activate", first)
@@ -40,8 +43,11 @@ import Testing
 
         try await stage.done("keys", "revoke", first, "--reason", "copied", "--yes")
         #expect(try await Self.published(stage) == [second, third])
-        #expect(try await stage.isGood(token) == false)
-        #expect(try await stage.renewed(token).status == 400)
+        for dead in [token, renewed] {
+            #expect(try await stage.isGood(dead) == false)
+            #expect(try await stage.renewed(dead).status == 400)
+        }
+        try await expectParents(stage, of: first)
         #expect(try await stage.isGood(next))
         let gone = try await stage.daypass(["keys", "activate", first])
         #expect(gone.status == 1 && gone.error.contains("is compromised"), "\(gone.error)")
@@ -74,6 +80,21 @@ import Testing
             for record in records {
                 #expect(record["caller"]?.string?.string.hasPrefix("uid \(getuid()),") == true, "\(record)")
             }
+        }
+    }
+
+    /// As Operations shows it: what was renewed from tokens of a key, and of that what no record of ours explains.
+    private func expectParents(_ stage: AdministeredGrants, of key: String) async throws {
+        let ofKey = "SELECT kind FROM audit WHERE json_extract(details, '$.parent.key') = '\(key)'"
+        let recorded =
+            "(SELECT token FROM audit WHERE token IS NOT NULL AND kind IN "
+            + "('exchange.granted', 'session.renewed', 'session.narrowed'))"
+        for (condition, expected) in [("", "session.renewed\n"), ("AND ", "session.renewed\n"), ("AND NOT ", "")] {
+            let rest = condition.isEmpty ? "" : " \(condition)json_extract(details, '$.parent.token') IN \(recorded)"
+            let answer = try await RunningProcess(
+                "/usr/bin/env", ["sqlite3", "-readonly", stage.broker.workspace.path("data/daypass.db"), ofKey + rest]
+            ).outcome()
+            #expect(answer.output == expected, "\(condition)\(answer.error)")
         }
     }
 

@@ -7,6 +7,8 @@ package enum Caller: Sendable, Hashable {
     case socket(uid: UInt32, loginUID: UInt32?, pid: Int32)
     /// The holder of a gateway token: who it is for, and which session and rule it comes from.
     case token(subject: ExactString, session: ExactString, rule: ExactString)
+    /// Whoever gave back a token of its own, which proves nothing but that: who it was for, of which session and rule.
+    case holder(subject: ExactString, session: ExactString, rule: ExactString)
     /// The broker itself.
     case daemon
 
@@ -17,6 +19,8 @@ package enum Caller: Sendable, Hashable {
             ExactString("uid \(uid)\(login.map { ", login uid \($0)" } ?? ""), process \(pid)")
         case .token(let subject, let session, let rule):
             ExactString("session \(session), rule \(rule), subject \(subject)")
+        case .holder(let subject, let session, let rule):
+            ExactString("the holder, session \(session), rule \(rule), subject \(subject)")
         case .daemon: "the broker"
         }
     }
@@ -29,6 +33,8 @@ package enum Caller: Sendable, Hashable {
             return json
         case .token(let subject, let session, let rule):
             return ["by": "token", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
+        case .holder(let subject, let session, let rule):
+            return ["by": "holder", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
         case .daemon: return ["by": "daemon"]
         }
     }
@@ -42,10 +48,13 @@ package enum Caller: Sendable, Hashable {
         case "socket":
             guard let uid: UInt32 = integer("uid"), let pid: Int32 = integer("pid") else { return nil }
             self = .socket(uid: uid, loginUID: integer("login_uid"), pid: pid)
-        case "token":
+        case "token", "holder":
             guard let subject = json["sub"]?.string, let session = json["sid"]?.string, let rule = json["rule"]?.string
             else { return nil }
-            self = .token(subject: subject, session: session, rule: rule)
+            self =
+                json["by"]?.string == "token"
+                ? .token(subject: subject, session: session, rule: rule)
+                : .holder(subject: subject, session: session, rule: rule)
         case "daemon": self = .daemon
         default: return nil
         }

@@ -13,6 +13,7 @@ extension KeyRotation {
         guard let record = records.first(where: { $0.keyID == keyID }) else { throw .unknown(keyID) }
         if record.state != .compromised, revoked[keyID] == nil {
             revoked[keyID] = Revocation(caller: caller, reason: reason, trace: trace)
+            revoking?.setKey(keyID, isRecorded: false)
             try publish()
             logger.warning("a signing key is revoked", metadata: ["key": "\(keyID)", "trace": "\(trace)"])
         }
@@ -41,6 +42,7 @@ extension KeyRotation {
                     change, event(.keyRevoked, change, by: revocation.caller, details, revocation.trace))
             }
             revoked[keyID] = nil
+            revoking?.setKey(keyID, isRecorded: true)
         }
     }
 

@@ -24,6 +24,7 @@ package actor KeyRotation {
     let metrics: SigningKeyMetrics
     let revoking: (any KeyRevoking)?
     private let masterKey: MasterKey
+    private let source: any SigningKeySource
     private let holder: StateHolder
 
     var agreement: ClockAgreement
@@ -49,16 +50,19 @@ package actor KeyRotation {
     ///   - records: all keys of the store.
     ///   - state: gets each new ring. A key that its revocations name is out from the beginning, whatever its record says.
     ///   - revoking: told of each key that is revoked; nil where nothing is but the ring.
+    ///   - source: makes the new keys.
     ///   - lastRecord: when the last audit record was made before the start; nil where there is none.
     /// - Throws: at the first published key that does not open, or without exactly one active key.
     package init(
         _ store: any SigningKeyStore, holding records: [SigningKeyRecord], sealedWith masterKey: MasterKey,
         _ configuration: SigningConfiguration, publishingIn state: StateHolder,
-        revoking: (any KeyRevoking)? = nil, lastRecord: Date? = nil, clock: any BrokerClock,
+        revoking: (any KeyRevoking)? = nil, source: any SigningKeySource = NewSigningKeys(), lastRecord: Date? = nil,
+        clock: any BrokerClock,
         metrics: SigningKeyMetrics = SigningKeyMetrics(), logger: Logger
     ) throws(KeyRingFailure) {
         self.store = store
         self.masterKey = masterKey
+        self.source = source
         self.configuration = configuration
         holder = state
         self.revoking = revoking
@@ -77,6 +81,7 @@ package actor KeyRotation {
         let revocations = state.current.revocations
         for record in records where record.state != .compromised && revocations.isRevoked(key: record.keyID) {
             revoked[record.keyID] = Revocation(caller: .daemon, reason: nil, trace: TraceID(at: clock.now))
+            revoking?.setKey(record.keyID, isRecorded: false)
         }
         if !revoked.isEmpty { ring = try Self.ring(records, keys, without: revoked) }
         state.update { [ring] in $0.keyRing = ring }
@@ -185,7 +190,7 @@ extension KeyRotation {
 
     func generate(_ state: SigningKeyRecord.State, at now: Date) throws(KeyRotationFailure) -> SigningKeyRecord {
         do {
-            return try SigningKey.generate(configuration.algorithm, state: state, sealedWith: masterKey, at: now)
+            return try source.key(configuration.algorithm, state: state, sealedWith: masterKey, at: now)
         } catch {
             throw .keys(error)
         }

@@ -175,9 +175,9 @@ package struct RevocationRequest: Sendable, Hashable {
         self.block = block
     }
 
-    /// One token of whoever asks.
-    init(token: ExactString) {
-        target = .token(token)
+    /// What its holder gives back.
+    init(ofHolder target: Revocation.Target) {
+        self.target = target
         reason = nil
         block = nil
     }

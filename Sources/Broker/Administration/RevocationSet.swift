@@ -69,6 +69,7 @@ package struct RevocationSet: Sendable {
         if Self.isDead(claims.revision, tokens[claims.tokenID]) { return .token(claims.tokenID) }
         // Whatever its number: whoever has the key writes what he likes.
         if keys[claims.keyID] != nil { return .key(claims.keyID) }
+        for key in claims.ancestorKeys where keys[key] != nil { return .key(key) }
         return kills(
             revision: claims.revision, lineage: claims.lineage, subject: claims.subject, actors: claims.actors,
             rule: claims.rule)

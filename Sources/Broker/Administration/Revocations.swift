@@ -11,8 +11,13 @@ package final class Revocations: Sendable {
     package static let maximumWaiting = 10_000
     /// So many may be in force; more are refused.
     package static let maximumLive = 1_000_000
-    /// Of these so many may be of tokens that their holders gave back.
+    /// Of these so many may be what holders gave back.
     package static let maximumOfHolders = 100_000
+    /// Of these so many may be of one subject.
+    package static let maximumOfHolder = maximumOfHolders / 10
+    /// When so many tokens of a session were given back one by one, the next takes the session with it. In a day a client
+    /// that renews every 5 minutes gives back 288.
+    package static let maximumOfSession = 300
     /// So many sessions may be revoked by one condition.
     package static let maximumSessions = 10_000
     private static let retryBatch = 500
@@ -55,11 +60,21 @@ package final class Revocations: Sendable {
         try await revoke([request], by: caller, trace: trace)
     }
 
+    /// Revokes a token for its holder, or its session where too many of it are revoked one by one. It may take its own
+    /// session with it, and nobody else's: not one above, whose holder may have handed it the token, nor all of its
+    /// subject's.
+    func giveBack(
+        _ claims: GatewayClaims, trace: TraceID
+    ) async throws(RevocationRefusal) -> RevocationOutcome {
+        let holder = Caller.holder(subject: claims.subject, session: claims.sessionID, rule: claims.rule)
+        return try await revoke([RevocationRequest(ofHolder: .token(claims.tokenID))], by: holder, trace: trace)
+    }
+
     /// Revokes all of them in one go: all or none is in force, all or none is durable.
     package func revoke(
-        _ requests: [RevocationRequest], by caller: Caller, trace: TraceID = TraceID(), ofHolder: Bool = false
+        _ requests: [RevocationRequest], by caller: Caller, trace: TraceID = TraceID()
     ) async throws(RevocationRefusal) -> RevocationOutcome {
-        let recorded = try apply(requests, by: caller, trace, ofHolder: ofHolder)
+        let recorded = try apply(requests, by: caller, trace)
         guard !recorded.isEmpty else { return RevocationOutcome(revocations: [], isDurable: true) }
         let revocations = recorded.map(\.revocation)
         do {
@@ -150,7 +165,7 @@ package final class Revocations: Sendable {
             let end = position.map { state.live.index(of: $0) } ?? state.live.endIndex
             let pending = state.pending
             return state.live[..<end].suffix(limit).reversed().map {
-                LiveRevocation(revocation: $0, isDurable: !pending.contains($0.sequence))
+                LiveRevocation(revocation: $0, isDurable: state.isDurable($0, pending))
             }
         }
     }
@@ -179,6 +194,13 @@ package final class Revocations: Sendable {
     package var waiting: (count: Int, since: Date?) { state.withLock { ($0.waiting.count, $0.waitingSince) } }
     package var liveCount: Int { state.withLock { $0.live.count } }
     package var highest: UInt64 { published.current.revocations.highest }
+
+    /// Whether the record of a revoked key says that it is.
+    package func setKey(_ keyID: ExactString, isRecorded: Bool) {
+        state.withLock { state in
+            if isRecorded { state.unrecordedKeys.remove(keyID) } else { state.unrecordedKeys.insert(keyID) }
+        }
+    }
 
     /// Yields after each change, and what changes while nobody looks only once.
     package func changes() -> AsyncStream<Void> {
@@ -223,11 +245,11 @@ package final class Revocations: Sendable {
     package static let pruningMargin: Duration = .seconds(86_400)
 
     private func apply(
-        _ requests: [RevocationRequest], by caller: Caller, _ trace: TraceID, ofHolder: Bool
+        _ requests: [RevocationRequest], by caller: Caller, _ trace: TraceID
     ) throws(RevocationRefusal) -> [RecordedRevocation] {
         let now = clock.now
         return try state.withLock { state throws(RevocationRefusal) in
-            try state.admit(requests.count, ofHolder: ofHolder)
+            let requests = try state.admitted(requests, by: caller)
             let first = published.current.revocations.highest
             guard first + UInt64(requests.count) < Revocation.maximumSequence else { throw .full }
             let recorded = requests.enumerated().map { index, request in
@@ -238,7 +260,7 @@ package final class Revocations: Sendable {
             published.update { state in
                 for recorded in recorded { state.revocations.insert(recorded.revocation) }
             }
-            state.applied(recorded.map(\.revocation), ofHolder: ofHolder)
+            state.applied(recorded.map(\.revocation))
             return recorded
         }
     }
@@ -287,26 +309,46 @@ extension Revocations {
         private(set) var liftCount = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
-        private var countOfHolders = 0
+        private var ofHolders = HolderPlaces()
+        /// The keys that are revoked, and whose own records do not say so yet.
+        var unrecordedKeys: Set<ExactString> = []
+
+        /// Whether a restart keeps all of it.
+        /// - Parameter pending: `self.pending`, which is the same for many.
+        func isDurable(_ revocation: Revocation, _ pending: Set<UInt64>) -> Bool {
+            if case .key(let keyID) = revocation.target, unrecordedKeys.contains(keyID) { return false }
+            return !pending.contains(revocation.sequence)
+        }
 
         /// The numbers of those that a restart may lose.
         var pending: Set<UInt64> { underWay.union(waiting.map(\.revocation.sequence)) }
 
         mutating func restore(_ live: [Revocation]) {
             self.live = live
-            countOfHolders = live.count { $0.isOfHolder }
+            ofHolders = HolderPlaces(live)
         }
 
-        func admit(_ count: Int, ofHolder: Bool) throws(RevocationRefusal) {
-            guard live.count + count <= maximumLive, waiting.count + underWay.count + count <= maximumWaiting,
-                !ofHolder || (countOfHolders < maximumOfHolders && waiting.count + underWay.count < maximumWaiting / 2)
-            else { throw .full }
+        /// What is to be revoked of what is asked for.
+        func admitted(
+            _ requests: [RevocationRequest], by caller: Caller
+        ) throws(RevocationRefusal) -> [RevocationRequest] {
+            let count = waiting.count + underWay.count
+            guard live.count + requests.count <= maximumLive, count + requests.count <= maximumWaiting else {
+                throw .full
+            }
+            guard case .holder(let subject, let session, _) = caller else { return requests }
+            guard count < maximumWaiting / 2 else { throw .full }
+            switch ofHolders.place(of: subject, session) {
+            case .none: throw .full
+            case .token: return requests
+            case .session: return [RevocationRequest(ofHolder: .session(session))]
+            }
         }
 
-        mutating func applied(_ revocations: [Revocation], ofHolder: Bool) {
+        mutating func applied(_ revocations: [Revocation]) {
             live += revocations
             underWay.formUnion(revocations.map(\.sequence))
-            if ofHolder { countOfHolders += revocations.count }
+            for revocation in revocations { ofHolders.take(revocation) }
             for observer in observers.values { observer.yield() }
         }
 
@@ -363,7 +405,7 @@ extension Revocations {
 
         mutating func remove(_ old: Set<UInt64>) {
             live.removeAll { old.contains($0.sequence) }
-            countOfHolders = live.count { $0.isOfHolder }
+            ofHolders = HolderPlaces(live)
             prunedCount += old.count
             for observer in observers.values { observer.yield() }
         }

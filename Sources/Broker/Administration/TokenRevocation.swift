@@ -25,8 +25,6 @@ package struct TokenRevocation: Sendable {
         let now = clock.now
         let fingerprint = certificates.fingerprint(of: certificate, at: now)
         guard let claims = try? verifier.claims(of: token, presentedBy: fingerprint, at: now) else { return nil }
-        let caller = Caller.token(subject: claims.subject, session: claims.sessionID, rule: claims.rule)
-        return try await revocations.revoke(
-            [RevocationRequest(token: claims.tokenID)], by: caller, trace: trace, ofHolder: true)
+        return try await revocations.giveBack(claims, trace: trace)
     }
 }

@@ -32,9 +32,9 @@ struct SessionRenewal: Sendable {
         timer.ended(.match)
         let isRenewal = actor == nil && grant.isWhole
         let next = try await isRenewal ? session : open(below: session, grant, actor, claims, request, at: now)
-        let minted = try await minted(next, grant, below: session, request, at: now)
+        let minted = try await minted(next, grant, from: claims, below: session, request, at: now)
         timer.ended(.mint)
-        try await record(minted, next, grant, isRenewal: isRenewal, request, at: now)
+        try await record(minted, next, grant, from: claims, isRenewal: isRenewal, request, at: now)
         timer.ended(.record)
         return ExchangeResponse(minted, next, grant)
     }
@@ -160,14 +160,16 @@ struct SessionRenewal: Sendable {
         }
     }
 
-    /// - Parameter presented: the session of the token that was presented, for the record.
+    /// - Parameters:
+    ///   - parent: what the presented token says.
+    ///   - presented: its session, for the record.
     private func minted(
-        _ session: SessionRecord, _ grant: Grant, below presented: SessionRecord, _ request: ExchangeRequest,
-        at now: Date
+        _ session: SessionRecord, _ grant: Grant, from parent: GatewayClaims, below presented: SessionRecord,
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> GatewayToken {
         let failure: MintingFailure
         do {
-            return try mint.token(of: session, grant, at: now)
+            return try mint.token(of: session, grant, descendingFrom: parent.keys, at: now)
         } catch {
             failure = error
         }
@@ -179,11 +181,14 @@ struct SessionRenewal: Sendable {
     }
 
     private func record(
-        _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, isRenewal: Bool, _ request: ExchangeRequest,
-        at now: Date
+        _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, from parent: GatewayClaims, isRenewal: Bool,
+        _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) {
+        // What nobody has recorded was made up by somebody who has the key.
+        let presented: JSONObject = ["token": .string(parent.tokenID), "key": .string(parent.keyID)]
         let event = AuditEvent(
-            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, for: request, at: now)
+            granted: isRenewal ? .sessionRenewed : .sessionNarrowed, token, session, grant, for: request, at: now,
+            adding: ["parent": .object(presented)])
         let outcome: UseOutcome
         do {
             outcome =

@@ -48,8 +48,9 @@ package struct TokenMint: Sendable {
     }
 
     /// A token of `session` with exactly what `grant` allows, for as long as the grant and the session last.
+    /// - Parameter keys: those that signed the token that it is made of, and what that one was made of.
     package func token(
-        of session: SessionRecord, _ grant: Grant, at now: Date
+        of session: SessionRecord, _ grant: Grant, descendingFrom keys: [ExactString] = [], at now: Date
     ) throws(MintingFailure) -> GatewayToken {
         let issuedAt = Int(wholeSeconds(now).timeIntervalSince1970)
         let end = Int(session.latestEnd(under: grant).timeIntervalSince1970.rounded(.down))
@@ -57,10 +58,12 @@ package struct TokenMint: Sendable {
         guard lifetime > 0 else { throw .sessionOver }
         let ring = state().keyRing
         guard ring.canSign else { throw .keyRevoked }
+        let ancestorKeys = keys.filter { $0 != ring.active.jwk.keyID }
+        guard ancestorKeys.count <= GatewayClaims.maximumAncestorKeys else { throw .tokenTooLong }
         let (tokenID, text): (ExactString, String)
         do {
             tokenID = try random.identifier()
-            let payload = payload(session, grant, tokenID: tokenID, issuedAt, lifetime)
+            let payload = payload(session, grant, ancestorKeys, tokenID: tokenID, issuedAt, lifetime)
             text = try ring.active.signer.sign(payload.encoded())
         } catch {
             throw .cryptography(error)
@@ -75,7 +78,8 @@ package struct TokenMint: Sendable {
     }
 
     private func payload(
-        _ session: SessionRecord, _ grant: Grant, tokenID: ExactString, _ issuedAt: Int, _ lifetime: Int
+        _ session: SessionRecord, _ grant: Grant, _ ancestorKeys: [ExactString], tokenID: ExactString,
+        _ issuedAt: Int, _ lifetime: Int
     ) -> JSONObject {
         var claims: JSONObject = [
             "iss": .string(issuer),
@@ -92,6 +96,7 @@ package struct TokenMint: Sendable {
             "scope": .string(ExactString(grant.scope.map(\.text.string).joined(separator: " "))),
             "rule": .string(grant.rule),
         ]
+        if !ancestorKeys.isEmpty { _ = claims.append("kids", .array(ancestorKeys.map { .string($0) })) }
         if let actor = session.actor { _ = claims.append("act", .object(actor)) }
         if let binding = session.binding {
             // RFC 8705 §3.1
@@ -127,7 +132,8 @@ package struct TokenMint: Sendable {
 /// Why there is no token.
 package enum MintingFailure: Error, Sendable {
     case sessionOver
-    /// The subject, those who act for it and the grant are too much for one token together.
+    /// The subject, those who act for it and the grant are too much for one token together, or it would descend from too
+    /// many keys.
     case tokenTooLong
     /// The key that would sign is revoked, and there is no other for the moment.
     case keyRevoked

@@ -1,5 +1,5 @@
 import FoundationEssentials
-import JOSE
+package import JOSE
 
 /// Who may use what the broker offers to others than the holders of tokens: whoever has a token for the broker itself with
 /// the scope that it takes, or an SVID to whose subject a rule grants that scope.
@@ -29,7 +29,8 @@ package struct BrokerAccess: Sendable {
     }
 
     package enum Outcome: Sendable, Equatable {
-        case granted
+        /// To that subject.
+        case granted(to: ExactString)
         /// The token is none of ours, or over.
         case refused
         case insufficientScope
@@ -46,7 +47,7 @@ package struct BrokerAccess: Sendable {
             let fingerprint = certificates.fingerprint(of: certificate, at: now)
             guard let claims = try? verifier.claims(of: token, presentedBy: fingerprint, at: now), claims.isForBroker
             else { return .refused }
-            return claims.scope.contains(scope) ? .granted : .insufficientScope
+            return claims.scope.contains(scope) ? .granted(to: claims.subject) : .insufficientScope
         case .certificate(let peer):
             guard let subject = try? certificates.authenticate(peer, at: now) else { return .refused }
             guard case .granted(let grant) = rules().match(subject, naming: nil, asking: [scope]),
@@ -54,7 +55,7 @@ package struct BrokerAccess: Sendable {
             else { return .insufficientScope }
             let block = state().revocations.blocks(
                 subject: subject.identity, actor: nil, rule: grant.rule, at: now)
-            return block == nil ? .granted : .insufficientScope
+            return block == nil ? .granted(to: subject.identity) : .insufficientScope
         }
     }
 }

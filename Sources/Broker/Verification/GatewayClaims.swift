@@ -6,6 +6,8 @@ package struct GatewayClaims: Sendable {
     static let modelsDetailType: ExactString = "daypass_models"
     /// How many objects stand in one another at most: the claims, and all that acts.
     static let maximumDepth = 1 + ActorAuthenticator.maximumDepth
+    /// From so many other keys than its own a token may descend.
+    package static let maximumAncestorKeys = 32
 
     package let subject: ExactString
     package let sessionID: ExactString
@@ -16,6 +18,9 @@ package struct GatewayClaims: Sendable {
     package let tokenID: ExactString
     /// Which of the broker's keys signed it.
     package let keyID: ExactString
+    /// Which others signed the tokens that it was renewed or narrowed from, each once, the first one first: `kids`. It is
+    /// as good as all of them, since with any one somebody could have made up what it comes from.
+    package let ancestorKeys: [ExactString]
     /// The revocations with higher numbers than this may kill it: the highest one at the session's authentication.
     package let revision: UInt64
     /// Who acts for the subject, as it stands in the token.
@@ -41,7 +46,8 @@ package struct GatewayClaims: Sendable {
             let audience = claims["aud"]?.string, let lineage = claims["lin"]?.array?.map(\.string),
             !lineage.contains(nil), lineage.last == sessionID, let issuedAt = claims["iat"]?.number,
             let revision = claims["rev"]?.number.flatMap({ UInt64(exactly: $0) }),
-            revision <= Revocation.maximumSequence
+            revision <= Revocation.maximumSequence,
+            let ancestorKeys = Self.ancestorKeys(claims["kids"], besides: keyID)
         else { return nil }
         if let acting = claims["act"] {
             // Whoever acts can be revoked: there may be nobody in it whose name we do not see.
@@ -70,6 +76,7 @@ package struct GatewayClaims: Sendable {
         self.rule = rule
         self.tokenID = tokenID
         self.keyID = keyID
+        self.ancestorKeys = ancestorKeys
         self.revision = revision
         self.issuedAt = issuedAt
         self.scope = scope
@@ -77,6 +84,9 @@ package struct GatewayClaims: Sendable {
         self.notBefore = notBefore
         self.expiry = expiry
     }
+
+    /// The keys that whatever is made of this token descends from.
+    var keys: [ExactString] { ancestorKeys + [keyID] }
 
     /// Whether any of its scopes is one of the broker's own.
     package var isForBroker: Bool { scope.contains(where: \.isReserved) }
@@ -112,6 +122,14 @@ package struct GatewayClaims: Sendable {
     /// Whether whoever has that certificate, or none, may use the token.
     func mayBeUsed(with certificate: CertificateFingerprint?) -> Bool {
         binding == nil || binding == certificate
+    }
+
+    private static func ancestorKeys(_ claim: JSONValue?, besides keyID: ExactString) -> [ExactString]? {
+        guard let claim else { return [] }
+        guard let values = claim.array, (1...maximumAncestorKeys).contains(values.count) else { return nil }
+        let keys = values.compactMap(\.string)
+        guard keys.count == values.count, Set(keys + [keyID]).count == keys.count + 1 else { return nil }
+        return keys
     }
 
     private static func models(_ details: JSONValue) -> [Glob]? {

@@ -85,6 +85,9 @@ package struct TokenVerifier: Sendable {
         // A number that was never given out would escape all that come until then: a store that was set back.
         guard claims.revision <= state.revocations.highest else { throw .claims }
         guard state.revocations.kills(claims) == nil else { throw .revoked }
+        // A key stays published for longer than any session lasts that it signed for, unless it is revoked: also where
+        // there was no room for the revocation.
+        guard claims.ancestorKeys.allSatisfy({ state.keyRing.published[$0] != nil }) else { throw .revoked }
     }
 
     private func checkTimes(of claims: GatewayClaims, at now: Date) throws(Denial.TokenFault) {

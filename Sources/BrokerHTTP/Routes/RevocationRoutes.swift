@@ -81,23 +81,37 @@ struct RouteAccess: Sendable {
     let access: BrokerAccess
     let certificates: PresentedCertificates
 
-    /// The answer to whoever may not; nil to whoever may.
-    func refusal(of request: Request, _ context: BrokerRequestContext, scope: Scope) -> Response? {
+    enum Admission {
+        /// The subject.
+        case admitted(ExactString)
+        /// What to answer.
+        case refused(Response)
+    }
+
+    func admission(of request: Request, _ context: BrokerRequestContext, scope: Scope) -> Admission {
         guard let credential = credential(of: request, context) else {
-            return Self.answer(.unauthorized, "Bearer", nil)
+            return .refused(Self.answer(.unauthorized, "Bearer", nil))
         }
         switch outcome(for: credential, request, context, scope: scope) {
-        case .granted: return nil
-        case .refused: return Self.answer(.unauthorized, #"Bearer error="invalid_token""#, "invalid_token")
+        case .granted(let subject): return .admitted(subject)
+        case .refused: return .refused(Self.answer(.unauthorized, #"Bearer error="invalid_token""#, "invalid_token"))
         case .insufficientScope:
-            return Self.answer(
-                .forbidden, "Bearer error=\"insufficient_scope\", scope=\"\(scope)\"", "insufficient_scope")
+            return .refused(
+                Self.answer(
+                    .forbidden, "Bearer error=\"insufficient_scope\", scope=\"\(scope)\"", "insufficient_scope"))
         }
+    }
+
+    /// The answer to whoever may not; nil to whoever may.
+    func refusal(of request: Request, _ context: BrokerRequestContext, scope: Scope) -> Response? {
+        guard case .refused(let response) = admission(of: request, context, scope: scope) else { return nil }
+        return response
     }
 
     /// Whether the same still holds.
     func holds(for request: Request, _ context: BrokerRequestContext, scope: Scope) -> Bool {
-        credential(of: request, context).map { outcome(for: $0, request, context, scope: scope) } == .granted
+        guard case .admitted = admission(of: request, context, scope: scope) else { return false }
+        return true
     }
 
     private func outcome(

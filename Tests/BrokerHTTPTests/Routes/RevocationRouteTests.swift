@@ -140,14 +140,14 @@ extension LiveBroker {
 }
 
 @Suite(.onOwnThreads) struct `GET /v1/revocations` {
-    private static func events(_ broker: LiveBroker, _ token: String, last: String? = nil) async throws
-        -> HTTPClientResponse
-    {
+    private static func events(
+        _ broker: LiveBroker, _ token: String, last: String? = nil, over client: HTTPClient = .shared
+    ) async throws -> HTTPClientResponse {
         var request = HTTPClientRequest(url: broker.origin + RevocationFeed.path)
         request.headers.add(name: "Authorization", value: "Bearer \(token)")
         request.headers.add(name: "Accept", value: "text/event-stream")
         if let last { request.headers.add(name: "Last-Event-ID", value: last) }
-        return try await HTTPClient.shared.execute(request, timeout: .minutes(2))
+        return try await client.execute(request, timeout: .minutes(2))
     }
 
     /// The next event: its name, id and data. Comments are passed over.
@@ -294,6 +294,33 @@ extension LiveBroker {
             _ = try await broker.revocations.revoke(RevocationRequest(.rule("gateways")), by: .daemon)
             #expect(try await reader.next() == nil)
         }
+    }
+
+    @Test func `gives one subject a quarter of the streams, and another one its own`() async throws {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 200
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        try await LiveBroker.run { broker in
+            let token = try await broker.ownToken("daypass:revocations")
+            var open: [HTTPClientResponse] = []
+            for _ in 0..<FeedPlaces.maximumForSubject {
+                let response = try await Self.events(broker, token, over: client)
+                #expect(response.status == .ok)
+                open.append(response)
+            }
+            let refused = try await Self.events(broker, token, over: client)
+            #expect(refused.status == .serviceUnavailable && refused.headers.first(name: "Retry-After") == "10")
+            // Another token of the subject is no other subject.
+            let again = try await broker.ownToken("daypass:revocations")
+            #expect(try await Self.events(broker, again, over: client).status == .serviceUnavailable)
+            let answer = try await broker.exchange(
+                broker.subjectToken(["sub": "other"]), [("scope", "daypass:revocations")])
+            let other = try #require(answer.text("access_token"))
+            let admitted = try await Self.events(broker, other, over: client)
+            #expect(admitted.status == .ok)
+            withExtendedLifetime((open, admitted)) {}
+        }
+        try await client.shutdown()
     }
 
     @Test func `ends when the broker stops`() async throws {

@@ -21,7 +21,8 @@ struct RotationBench {
 
     init(
         _ configuration: SigningConfiguration = SigningConfiguration(), algorithm: JWSAlgorithm = .ES256,
-        states: [SigningKeyRecord.State] = [.active, .staged], lastRecord: Date? = nil
+        states: [SigningKeyRecord.State] = [.active, .staged], source: any SigningKeySource = NewSigningKeys(),
+        lastRecord: Date? = nil
     ) async throws {
         let masterKey = try MasterKey.generate().0
         let memory = MemoryStore()
@@ -35,7 +36,8 @@ struct RotationBench {
         holder = StateHolder(BrokerState(keyRing: try KeyRing(opening: records, with: masterKey)))
         rotation = try KeyRotation(
             store, holding: records, sealedWith: masterKey, configuration, publishingIn: holder,
-            revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: metrics, logger: log.logger)
+            revoking: revocations, source: source, lastRecord: lastRecord, clock: clock, metrics: metrics,
+            logger: log.logger)
     }
 
     var stored: [SigningKeyRecord] { get async throws { try await store.base.signingKeys() } }
@@ -144,6 +146,25 @@ final class FailingKeyStore: SigningKeyStore {
     }
 }
 
+/// Keys that cannot be made at chosen calls.
+final class FailingKeySource: SigningKeySource {
+    private let state = Mutex((calls: 0, failing: ClosedRange<Int>?.none))
+
+    /// Lets calls fail, counted from 1 from now on; none with nil.
+    func fail(_ calls: ClosedRange<Int>?) { state.withLock { $0 = (0, calls) } }
+
+    func key(
+        _ algorithm: JWSAlgorithm, state: SigningKeyRecord.State, sealedWith masterKey: MasterKey, at now: Date
+    ) throws(KeyRingFailure) -> SigningKeyRecord {
+        let fails = self.state.withLock { own in
+            own.calls += 1
+            return own.failing?.contains(own.calls) == true
+        }
+        if fails { throw .generation("no randomness") }
+        return try SigningKey.generate(algorithm, state: state, sealedWith: masterKey, at: now)
+    }
+}
+
 /// What was asked of the revocations.
 final class RecordedRevocations: KeyRevoking {
     private let state = Mutex((keys: [ExactString](), isDurable: true))
@@ -158,6 +179,8 @@ final class RecordedRevocations: KeyRevoking {
             return $0.isDurable
         }
     }
+
+    func setKey(_ keyID: ExactString, isRecorded: Bool) {}
 }
 
 /// Why it was not done; nil where it was.
