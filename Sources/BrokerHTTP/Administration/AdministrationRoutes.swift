@@ -117,8 +117,8 @@ struct AdministrationRoutes: HTTPResponder {
                 let list = AdministrationAPI.Page(administration.issuers.statuses())
                 return .json(.ok, list.json("issuers", \.json))
             case .reload:
-                _ = try AdministrationAPI.flags(body, [])
-                return .json(.ok, try await administration.rules.reload(act).json)
+                let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
+                return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
             }
         } catch {
             throw AdministrationError(error)
