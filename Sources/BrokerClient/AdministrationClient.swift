@@ -15,7 +15,8 @@ package struct AdministrationClient: Sendable {
     private let address: BrokerAddress
     private let client: HTTPClient
 
-    package init(_ address: BrokerAddress) throws {
+    /// - Throws: `unusableAuthorities`
+    package init(_ address: BrokerAddress) throws(ClientFailure) {
         self.address = address
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
@@ -25,11 +26,22 @@ package struct AdministrationClient: Sendable {
         configuration.connectionPool.retryConnectionEstablishment = false
         if case .url(_, _, let authorities?) = address {
             var tls = TLSConfiguration.makeClientConfiguration()
-            tls.trustRoots = .file(authorities)
+            tls.trustRoots = .certificates(try Self.certificates(authorities))
             configuration.tlsConfiguration = tls
         }
         client = HTTPClient(
             eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton), configuration: configuration)
+    }
+
+    /// Read before anything is sent: a file that cannot be used is no broker that cannot be reached.
+    private static func certificates(_ path: String) throws(ClientFailure) -> [NIOSSLCertificate] {
+        guard access(path, R_OK) == 0 else {
+            throw .unusableAuthorities("\(path): \(String(cString: strerror(errno)))")
+        }
+        guard let certificates = try? NIOSSLCertificate.fromPEMFile(path), !certificates.isEmpty else {
+            throw .unusableAuthorities("\(path): it holds no certificate in PEM")
+        }
+        return certificates
     }
 
     /// Ends what is open. Nothing else is to be called after it.
@@ -73,7 +85,7 @@ package struct AdministrationClient: Sendable {
             guard let json, case .object = json else { throw .unreadable("the answer is no JSON object") }
             return json
         }
-        let message = json?["message"]?.text ?? "the broker answers \(status)"
+        let message = json?["message"]?.text ?? Self.words(status, at: place)
         switch status {
         case 401, 403: throw .notPermitted(message)
         case 503:
@@ -105,7 +117,7 @@ package struct AdministrationClient: Sendable {
         } catch let failure as ClientFailure {
             throw failure
         } catch {
-            throw .unreachable("\(place): \(Self.words(error))")
+            throw .unreachable("\(place): \(words(error))")
         }
     }
 
@@ -137,13 +149,41 @@ package struct AdministrationClient: Sendable {
         }
     }
 
-    private static func words(_ error: any Error) -> String {
+    /// Of an answer without a message, which no administration listener gives.
+    private static func words(_ status: Int, at place: String) -> String {
+        status == 404
+            ? "\(place) answers 404: it has to be the address of server.admin.listen, not that of another listener"
+            : "the broker answers \(status)"
+    }
+
+    private func words(_ error: any Error) -> String {
         if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
         if let error = error as? NIOConnectionError, let cause = error.connectionErrors.first?.error {
             return words(cause)
         }
-        if error is DecodingError { return "the answer is not readable" }
-        return "\(error)"
+        if let error = error as? HTTPClientError {
+            switch error {
+            case .remoteConnectionClosed: return "the connection was closed without an answer\(hint)"
+            case .connectTimeout, .readTimeout, .deadlineExceeded: return "no answer in time"
+            default: break
+            }
+        }
+        if error as? NIOSSLExtraError == .failedToValidateHostname {
+            return "its certificate is for another name than the URL's"
+        }
+        // The library tells its reasons apart by their names alone.
+        let text = "\(error)"
+        if text.contains("CERTIFICATE_VERIFY_FAILED") {
+            return
+                "its certificate is not to be trusted: none of the authorities vouches for it (--ca-file), or it has "
+                + "expired"
+        }
+        if text.contains("WRONG_VERSION_NUMBER") { return "what answers there does not speak TLS" }
+        return text
+    }
+
+    private var hint: String {
+        if case .url(let origin, _, _) = address, origin.hasPrefix("http:") { "; it may want https" } else { "" }
     }
 
     /// Percent-encoded, all but the unreserved characters (RFC 3986 §2.3).

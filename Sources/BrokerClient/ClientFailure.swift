@@ -2,6 +2,8 @@
 package enum ClientFailure: Error, Sendable, Hashable {
     /// Nobody answers there; where, and why.
     case unreachable(String)
+    /// The file of the authorities that are to be trusted cannot be used; which, and why.
+    case unusableAuthorities(String)
     /// This user, or this token, may not.
     case notPermitted(String)
     /// The broker refused, or could not: its words, and its trace id.

@@ -50,7 +50,13 @@ package struct BrokerServer: Sendable {
             certificates: certificates)
         let publicRoutes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),
-            keys: KeyRoutes(configuration: configuration, state: state),
+            keys: KeyRoutes(
+                configuration: configuration,
+                takesCertificates: {
+                    // As the listener does: a reload brings the first trust domain, or takes the last.
+                    server.publicTLS?.requestsClientCertificates == true
+                        && !(trustBundles?.trustDomains ?? configuration.trustDomains.map(\.name)).isEmpty
+                }, state: state),
             verify: VerifyRoute(
                 verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify),
             revocation: RevocationRoutes(

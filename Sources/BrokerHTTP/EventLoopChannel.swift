@@ -24,7 +24,7 @@ struct EventLoopChannel: ServerChildChannel {
     /// Nil for plain HTTP.
     let tls: TLSListener?
     /// Nil but on a Unix socket.
-    var socketPermission: SocketPeer.Permission?
+    var socketPlaces: SocketPlaces?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         // First: what is closed at once costs no handshake.
@@ -39,9 +39,12 @@ struct EventLoopChannel: ServerChildChannel {
             return channel.eventLoop.makeFailedFuture(error)
         }
         let value = base.setup(channel: channel, logger: logger)
-        guard let socketPermission else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
-        return value.and(SocketPeer.of(channel, socketPermission))
-            .map { Value(base: $0, identity: identity, peer: $1) }
+        guard let socketPlaces else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
+        let peer = SocketPeer.of(channel).flatMapThrowing { peer in
+            guard socketPlaces.admit(channel, peer) else { throw ChannelError.ioOnClosedChannel }
+            return peer
+        }
+        return value.and(peer).map { Value(base: $0, identity: identity, peer: $1) }
     }
 
     func handle(value: Value, logger: Logger) async {

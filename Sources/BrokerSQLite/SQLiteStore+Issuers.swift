@@ -3,29 +3,44 @@ import GRDB
 package import JOSE
 
 extension SQLiteStore: IssuerRegistry {
-    package func bind(_ issuers: [IssuerName: ExactString]) async throws(StoreFailure) {
+    package func bind(
+        _ issuers: [IssuerName: ExactString], recording event: AuditEvent?
+    ) async throws(StoreFailure) {
+        let auditRow = event.map { AuditRow($0) }
         try await perform("bind issuers") { db in
+            if db.isInsideTransaction { try db.rollback() }
             try db.inTransaction(.immediate) {
                 let insert = try db.cachedStatement(sql: "INSERT INTO issuers (name, issuer) VALUES (?, ?)")
-                // In the order of names, so that of several conflicts always the same is reported.
-                for (name, issuer) in issuers.sorted(by: { $0.key.text < $1.key.text }) {
-                    guard let bound = try Self.issuer(of: name, db) else {
-                        try insert.run {
-                            $0.text(name.text)
-                            $0.text(issuer)
-                        }
-                        continue
-                    }
-                    guard bound == issuer else {
-                        throw StoreFailure(
-                            .conflict, "bind issuers",
-                            cause:
-                                "the name \(name) stands for the issuer \(bound) for good; \(issuer) needs another name"
-                        )
+                for (name, issuer) in try Self.unbound(issuers, db) {
+                    try insert.run {
+                        $0.text(name.text)
+                        $0.text(issuer)
                     }
                 }
+                if let auditRow { try db.cachedStatement(sql: AuditRow.insertion).run(binding: auditRow.bind) }
                 return .commit
             }
+        }
+    }
+
+    package func checkBinding(_ issuers: [IssuerName: ExactString]) async throws(StoreFailure) {
+        try await perform("bind issuers") { db in _ = try Self.unbound(issuers, db) }
+    }
+
+    /// Those whose names stand for nothing yet.
+    /// - Throws: `.conflict` where a name stands for another issuer.
+    private static func unbound(
+        _ issuers: [IssuerName: ExactString], _ db: Database
+    ) throws -> [(IssuerName, ExactString)] {
+        // In the order of names, so that of several conflicts always the same is reported.
+        try issuers.sorted { $0.key.text < $1.key.text }.compactMap { name, issuer in
+            guard let bound = try Self.issuer(of: name, db) else { return (name, issuer) }
+            guard bound == issuer else {
+                throw StoreFailure(
+                    .conflict, "bind issuers",
+                    cause: "the name \(name) stands for the issuer \(bound) for good; \(issuer) needs another name")
+            }
+            return nil
         }
     }
 

@@ -233,9 +233,9 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     // MARK: Rules
 
     package func reload(
-        _ context: AdministrativeContext
+        isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> API.ConfigurationDifference {
-        try note("reload", context)
+        try isRehearsal ? check() : note("reload", context)
         return API.ConfigurationDifference(
             rules: .init(added: ["ci-docs"], removed: ["ci-old"], changed: ["ci-main"]), warnings: ["store changed"],
             revocations: [.init(.rule, "ci-old"), .init(.rule, "ci-main")])

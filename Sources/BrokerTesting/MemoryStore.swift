@@ -308,15 +308,28 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    package func bind(_ issuers: [IssuerName: ExactString]) async throws(StoreFailure) {
+    package func bind(
+        _ issuers: [IssuerName: ExactString], recording event: AuditEvent?
+    ) async throws(StoreFailure) {
         try whileReachable { state throws(StoreFailure) in
-            for (name, issuer) in issuers.sorted(by: { $0.key.text < $1.key.text }) {
-                guard let bound = state.issuers[name], bound != issuer else { continue }
-                throw StoreFailure(
-                    .conflict, "bind issuers",
-                    cause: "the name \(name) stands for the issuer \(bound) for good; \(issuer) needs another name")
-            }
+            try Self.check(issuers, against: state.issuers)
             state.issuers.merge(issuers) { bound, _ in bound }
+            if let event { state.events.append(event) }
+        }
+    }
+
+    package func checkBinding(_ issuers: [IssuerName: ExactString]) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in try Self.check(issuers, against: state.issuers) }
+    }
+
+    private static func check(
+        _ issuers: [IssuerName: ExactString], against bound: [IssuerName: ExactString]
+    ) throws(StoreFailure) {
+        for (name, issuer) in issuers.sorted(by: { $0.key.text < $1.key.text }) {
+            guard let other = bound[name], other != issuer else { continue }
+            throw StoreFailure(
+                .conflict, "bind issuers",
+                cause: "the name \(name) stands for the issuer \(other) for good; \(issuer) needs another name")
         }
     }
 

@@ -35,6 +35,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case issuersBind = "an issuer's name may be bound again to the same issuer and never to another"
     case issuersAtomic = "of names of which one is taken none is bound"
     case issuersExact = "issuers are compared byte by byte"
+    case issuersRecorded = "names are bound with their record, both or neither, and checking them binds none"
     case bundlesComeBack = "the last bundle of a trust domain comes back value for value, and no other does"
     case bundlesNeverGoBack = "a bundle of a lower sequence, or of none, takes nothing's place"
     case bundlesOfEndpoints = "a bundle of another endpoint takes the place of any"
@@ -86,6 +87,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .issuersBind: try await Self.issuersBind(store)
         case .issuersAtomic: try await Self.issuersAtomic(store)
         case .issuersExact: try await Self.issuersExact(store)
+        case .issuersRecorded: try await Self.issuersRecorded(store)
         case .bundlesComeBack: try await Self.bundlesComeBack(store)
         case .bundlesNeverGoBack: try await Self.bundlesNeverGoBack(store)
         case .bundlesOfEndpoints: try await Self.bundlesOfEndpoints(store)
@@ -245,6 +247,24 @@ extension StoreConformance {
                 try await store.bind([Sample.issuer: other])
             }
         }
+    }
+
+    private static func issuersRecorded(_ store: any Store) async throws {
+        let (bound, refused) = (Sample.keyEvent(.configurationReloaded), Sample.keyEvent(.configurationReloaded))
+        try await store.bind([Sample.name("a"): "https://a.example.com"], recording: bound)
+        try expect(try await store.auditEvents(trace: bound.trace).count == 1, "the record is not there")
+        let taken: [IssuerName: ExactString] = [
+            Sample.name("a"): "https://other.example.com", Sample.name("b"): "https://b.example.com",
+        ]
+        try await expect(.conflict, "a taken name") { () async throws(StoreFailure) in
+            try await store.bind(taken, recording: refused)
+        }
+        try expect(try await store.auditEvents(trace: refused.trace).isEmpty, "what was not bound is recorded")
+        try await expect(.conflict, "a taken name that is only checked") { () async throws(StoreFailure) in
+            try await store.checkBinding(taken)
+        }
+        try await store.checkBinding([Sample.name("b"): "https://b.example.com"])
+        try await store.bind([Sample.name("b"): "https://free.example.com"])
     }
 }
 

@@ -67,7 +67,13 @@ struct BrokerOptions: ParsableArguments {
 
     /// Runs `body` with a client of that broker.
     func withClient(_ body: (AdministrationClient) async throws -> Void) async throws {
-        let client = try AdministrationClient(address())
+        let client: AdministrationClient
+        let address = try address()
+        do {
+            client = try AdministrationClient(address)
+        } catch {
+            throw CommandFailure(error)
+        }
         do {
             try await body(client)
         } catch let failure as ClientFailure {

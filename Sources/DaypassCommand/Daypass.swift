@@ -41,6 +41,7 @@ struct CommandFailure: Error {
 
     init(_ failure: ClientFailure) {
         switch failure {
+        case .unusableAuthorities(let words): self.init(.usage, "the authorities' file \(words)")
         case .unreachable(let words): self.init(.unreachable, words)
         case .notPermitted(let words): self.init(.notPermitted, words)
         case .refused(_, let message, let trace):

@@ -40,13 +40,17 @@ struct Rules: AsyncParsableCommand {
 struct RulesReload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reload", abstract: "Read rules, issuers and trust domains again: all, or on any error none.",
-        discussion: "Example: daypass rules reload --json")
+        discussion: "Example: daypass rules reload --dry-run")
 
     @OptionGroup var broker: BrokerOptions
 
+    @Flag(help: "Show what would change, and change nothing.")
+    var dryRun = false
+
     func run() async throws {
         try await broker.withClient { client in
-            let difference = try await client.post("rules/reload")
+            let body: JSON? = dryRun ? .object(["dry_run": .bool(true)]) : nil
+            let difference = try await client.post("rules/reload", body)
             guard !broker.json else { return try Terminal.print(difference) }
             for warning in difference.list("warnings") {
                 Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
@@ -57,11 +61,14 @@ struct RulesReload: AsyncParsableCommand {
                     (difference[member]?.list(change) ?? []).map { [change, kind, $0.text ?? ""] }
                 }
             }
-            guard !rows.isEmpty else { return Terminal.note("nothing changed") }
+            guard !rows.isEmpty else { return Terminal.note(dryRun ? "nothing would change" : "nothing changed") }
             Terminal.print(Table(["CHANGE", "KIND", "NAME"], rows))
             let offers = difference.list("revocations")
             guard !offers.isEmpty else { return }
-            Terminal.note("What was granted before stays good until it ends. To take it back:")
+            Terminal.note(
+                dryRun
+                    ? "What was granted before would stay good until it ends. To take it back afterwards:"
+                    : "What was granted before stays good until it ends. To take it back:")
             for offer in offers {
                 Terminal.note(ReadableText.escaped("  daypass revoke \(offer.cell("kind")) \(offer.cell("value"))"))
             }

@@ -62,7 +62,10 @@ struct Daemon: Sendable {
                 revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
             maker = PolicyMaker(
                 trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
-            policy = try await maker.policy(of: self.configuration)
+            // As it was read: a reload compares with it.
+            policy = try await maker.policy(of: configuration)
+            try await store.bind(configuration.issuersByName)
+            for line in revocations.unmatchedBlocks(in: configuration, at: clock.now) { logger.warning("\(line)") }
         } catch {
             await store.close()
             throw CommandFailure("\(error)")
@@ -119,8 +122,8 @@ struct Daemon: Sendable {
         let exchange = Published(decide(policy))
         let (sources, changes) = AsyncStream<[Source]>.makeStream(bufferingPolicy: .bufferingNewest(1))
         changes.yield(maker.sources(of: policy))
-        let reloader = reading.map { [maker] reading in
-            Reloader(policy, read: reading, maker: maker) { next in
+        let reloader = reading.map { [maker, revocations] reading in
+            Reloader(policy, read: reading, maker: maker, revocations: revocations) { next in
                 metrics.exchange.configure(
                     issuers: next.configuration.issuerNames, rules: next.configuration.rules.rules)
                 exchange.replace(with: decide(next))
@@ -132,7 +135,9 @@ struct Daemon: Sendable {
         let (store, logger) = (store, logger)
         var certificate: ServerCertificate?
         if let tls = configuration.server.publicTLS { certificate = try await serverCertificate(tls, metrics.tls) }
-        let tls = certificate.map { listener($0, metrics) }
+        let tls = certificate.map {
+            listener($0, asking: configuration.server.publicTLS?.requestsClientCertificates == true, metrics.tls)
+        }
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
             issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
@@ -216,13 +221,7 @@ extension Daemon {
         var certificate: ServerCertificate?
         if let network = administered.network { certificate = try await serverCertificate(network.tls, metrics) }
         let requests = administered.network?.tls.requestsClientCertificates == true
-        let tls = certificate.map { certificate in
-            TLSListener(
-                certificate,
-                validator: requests && !configuration.trustDomains.isEmpty
-                    ? X509SVIDValidator { bundles.current } : nil,
-                clock: clock, metrics: metrics, logger: logger)
-        }
+        let tls = certificate.map { listener($0, asking: requests, metrics) }
         do {
             let server = try AdministrationServer(
                 administered, administration, verifier: verifier, issuer: configuration.tokens.issuer,
@@ -248,10 +247,14 @@ extension Daemon {
         }
     }
 
-    private func listener(_ certificate: ServerCertificate, _ metrics: BrokerMetrics) -> TLSListener {
+    /// - Parameter asks: for certificates, while any trust domain is configured: a reload can bring the first.
+    private func listener(
+        _ certificate: ServerCertificate, asking asks: Bool, _ metrics: TLSMetrics
+    ) -> TLSListener {
         let bundles = trustBundles
-        let validator = configuration.requestsClientCertificates ? X509SVIDValidator { bundles.current } : nil
-        return TLSListener(certificate, validator: validator, clock: clock, metrics: metrics.tls, logger: logger)
+        return TLSListener(
+            certificate, validator: asks ? X509SVIDValidator { bundles.current } : nil,
+            asksNow: { !bundles.trustDomains.isEmpty }, clock: clock, metrics: metrics, logger: logger)
     }
 }
 

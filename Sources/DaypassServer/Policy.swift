@@ -2,6 +2,7 @@ import Broker
 import BrokerHTTP
 import BrokerSQLite
 import Foundation
+import JOSE
 import Logging
 import SPIFFE
 
@@ -45,16 +46,10 @@ struct PolicyMaker: Sendable {
     }
 
     /// The policy of `configuration`. Its trust domains have to be known to `trustBundles`; where their bundles come from
-    /// endpoints, the last ones that were stored are trusted on return. No name of an issuer that is bound to another is
-    /// accepted.
+    /// endpoints, the last ones that were stored are trusted on return. Writes nothing: the names of its issuers are for the
+    /// caller to bind, with what else has to be durable before it serves.
     func policy(of configuration: BrokerConfiguration, after previous: Policy? = nil) async throws -> Policy {
-        let known = Dictionary((previous?.issuers ?? []).map { ($0.configuration.name, $0) }) { first, _ in first }
-        let issuers = try configuration.issuers.map { issuer in
-            if let before = known[issuer.name], before.configuration.hasSameKeys(as: issuer) {
-                return TrustedIssuer(configuration: issuer, keys: before.keys)
-            }
-            return try TrustedIssuer(issuer, fetcher: fetcher, clock: clock)
-        }
+        let issuers = try issuers(of: configuration, after: previous)
         var endpoints: [ConfiguredEndpoint] = []
         for domain in configuration.trustDomains {
             let before = previous?.endpoints.first { $0.trustDomain == domain.name && $0.source == domain.bundle }
@@ -64,10 +59,26 @@ struct PolicyMaker: Sendable {
                 endpoints.append(new)
             }
         }
-        // Last, since it is for good.
-        let names = configuration.issuers.map { ($0.name, $0.issuer) }
-        try await store.bind(Dictionary(uniqueKeysWithValues: names))
         return Policy(configuration: configuration, issuers: issuers, endpoints: endpoints)
+    }
+
+    /// Whether `configuration` could be put into force after `previous`, as far as that can be told without trusting any of
+    /// it.
+    func check(_ configuration: BrokerConfiguration, after previous: Policy) async throws {
+        _ = try issuers(of: configuration, after: previous)
+        try await store.checkBinding(configuration.issuersByName)
+    }
+
+    private func issuers(
+        of configuration: BrokerConfiguration, after previous: Policy?
+    ) throws -> [TrustedIssuer] {
+        let known = Dictionary((previous?.issuers ?? []).map { ($0.configuration.name, $0) }) { first, _ in first }
+        return try configuration.issuers.map { issuer in
+            if let before = known[issuer.name], before.configuration.hasSameKeys(as: issuer) {
+                return TrustedIssuer(configuration: issuer, keys: before.keys)
+            }
+            return try TrustedIssuer(issuer, fetcher: fetcher, clock: clock)
+        }
     }
 
     /// - Returns: nil for a bundle in a file.
@@ -102,5 +113,12 @@ struct PolicyMaker: Sendable {
             id: "files \(files)",
             service: BundleFileReader(policy.configuration.trustDomains, bundles: trustBundles, logger: logger))
         return keys + endpoints + [reader]
+    }
+}
+
+extension BrokerConfiguration {
+    /// What the names of its issuers are to stand for.
+    var issuersByName: [IssuerName: ExactString] {
+        Dictionary(uniqueKeysWithValues: issuers.map { ($0.name, $0.issuer) })
     }
 }

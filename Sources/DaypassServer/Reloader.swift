@@ -15,68 +15,94 @@ actor Reloader {
 
     private let read: Reading
     private let maker: PolicyMaker
+    private let revocations: Revocations
     private let publish: @Sendable (Policy) -> Void
     /// In force, with the sections that only a restart changes as they were at start.
     private var policy: Policy
     private var last: Task<ReloadOutcome, Never>?
 
     /// - Parameters:
+    ///   - policy: with the configuration as it was read, not as the process could be given it.
     ///   - read: blocks; reads the same files as at start.
     ///   - publish: puts a policy into force for every request that begins afterwards. Does not fail.
     init(
-        _ policy: Policy, read: @escaping Reading, maker: PolicyMaker, publish: @escaping @Sendable (Policy) -> Void
+        _ policy: Policy, read: @escaping Reading, maker: PolicyMaker, revocations: Revocations,
+        publish: @escaping @Sendable (Policy) -> Void
     ) {
         self.policy = policy
         self.read = read
         self.maker = maker
+        self.revocations = revocations
         self.publish = publish
     }
 
     /// Reads and checks the whole configuration, and puts it into force. What it did is recorded before it takes effect;
-    /// where it cannot be recorded, nothing takes effect.
-    /// - Parameter caller: nil for SIGHUP.
-    func reload(by caller: Caller?, under trace: TraceID? = nil) async -> ReloadOutcome {
+    /// where it cannot be recorded, nothing takes effect, and nothing stays. A refusal is recorded as well.
+    /// - Parameters:
+    ///   - caller: nil for SIGHUP.
+    ///   - isRehearsal: whether nothing is put into force and nothing recorded.
+    func reload(
+        by caller: Caller?, under trace: TraceID? = nil, isRehearsal: Bool = false
+    ) async -> ReloadOutcome {
         let previous = last
+        let act = Act(
+            caller: caller?.text ?? "SIGHUP", trace: trace ?? TraceID(at: maker.clock.now), isRehearsal: isRehearsal)
         let next = Task {
             _ = await previous?.value
-            return await apply(caller, trace)
+            let outcome = await apply(act)
+            if !isRehearsal { await recordRefusal(outcome, act) }
+            return outcome
         }
         last = next
         let outcome = await next.value
-        report(outcome, caller)
+        if !isRehearsal { report(outcome, act) }
         return outcome
     }
 
-    private func apply(_ caller: Caller?, _ trace: TraceID?) async -> ReloadOutcome {
+    /// Somebody's wish for a reload.
+    private struct Act: Sendable {
+        let caller: ExactString
+        let trace: TraceID
+        let isRehearsal: Bool
+    }
+
+    private func apply(_ act: Act) async -> ReloadOutcome {
         let configuration: BrokerConfiguration
         let notes: [ConfigurationNote]
         do {
             (configuration, notes) = try await reading()
         } catch {
-            return .refused(error.description.split(separator: "\n").map(String.init))
+            return .refused(.invalid, error.description.split(separator: "\n").map(String.init))
         }
         let difference = ConfigurationDifference(from: policy.configuration, to: configuration)
         // Rules are checked against these: with others, their grants would not mean what the file says.
         guard policy.configuration.tokens.issuer == configuration.tokens.issuer,
             policy.configuration.tokens.audiences == configuration.tokens.audiences
-        else { return .refused(["tokens: issuer or audiences differ, which needs a restart: nothing was changed"]) }
-        let warnings = notes.map(\.description)
+        else {
+            let error = "tokens: issuer or audiences differ, which needs a restart: nothing was changed"
+            return .refused(.needsRestart, [error])
+        }
+        let warnings =
+            notes.map(\.description) + revocations.unmatchedBlocks(in: configuration, at: maker.clock.now)
         guard !difference.isEmpty else { return .applied(difference, warnings: warnings) }
         var next = policy.configuration
         next.rules = configuration.rules
         next.issuers = configuration.issuers
         next.trustDomains = configuration.trustDomains
         do {
-            try await putIntoForce(next, difference, caller, trace)
+            if act.isRehearsal {
+                try await maker.check(next, after: policy)
+            } else {
+                try await putIntoForce(next, difference, act)
+            }
             return .applied(difference, warnings: warnings)
         } catch {
-            return .refused(["\(error)"])
+            return .refused(.unusable, ["\(error)"])
         }
     }
 
     private func putIntoForce(
-        _ configuration: BrokerConfiguration, _ difference: ConfigurationDifference, _ caller: Caller?,
-        _ trace: TraceID?
+        _ configuration: BrokerConfiguration, _ difference: ConfigurationDifference, _ act: Act
     ) async throws {
         let before = policy.configuration.trustDomains
         let other = configuration.trustDomains.filter { domain in
@@ -86,7 +112,10 @@ actor Reloader {
         let undo = maker.trustBundles.begin(other)
         do {
             let next = try await maker.policy(of: configuration, after: policy)
-            try await maker.store.record(event(difference, caller, trace))
+            let event = AuditEvent(
+                reloading: difference, by: act.caller, under: act.trace, at: maker.clock.now)
+            // In one transaction: a name is for good, and one of a configuration that was refused must stay free.
+            try await maker.store.bind(configuration.issuersByName, recording: event)
             publish(next)
             policy = next
             maker.trustBundles.end(allBut: configuration.trustDomains.map(\.name))
@@ -96,15 +125,17 @@ actor Reloader {
         }
     }
 
-    private func event(
-        _ difference: ConfigurationDifference, _ caller: Caller?, _ trace: TraceID?
-    ) -> AuditEvent {
-        var details: JSONObject = ["by": .string(caller?.text ?? "SIGHUP")]
-        for member in difference.json.members { _ = details.append(member.name, member.value) }
-        let now = maker.clock.now
-        return AuditEvent(
-            time: now, trace: trace ?? TraceID(at: now), kind: .configurationReloaded, issuer: nil, subject: nil,
-            details: details)
+    private func recordRefusal(_ outcome: ReloadOutcome, _ act: Act) async {
+        guard case .refused(let reason, let errors) = outcome else { return }
+        let event = AuditEvent(
+            refusingReload: reason, errors, by: act.caller, under: act.trace, at: maker.clock.now)
+        do {
+            try await maker.store.record(event)
+        } catch {
+            maker.logger.error(
+                "that the configuration was not reloaded could not be recorded",
+                metadata: ["caller": "\(act.caller)", "cause": "\(error)"])
+        }
     }
 
     /// Files block: they are read where that holds up nobody.
@@ -122,13 +153,14 @@ actor Reloader {
         return try result.get()
     }
 
-    private func report(_ outcome: ReloadOutcome, _ caller: Caller?) {
-        let (logger, by) = (maker.logger, caller?.text ?? "SIGHUP")
+    private func report(_ outcome: ReloadOutcome, _ act: Act) {
+        let logger = maker.logger
         switch outcome {
-        case .refused(let errors):
+        case .refused(_, let errors):
             for error in errors {
                 logger.error(
-                    "the configuration was not reloaded: what was in force stays", metadata: ["error": "\(error)"])
+                    "the configuration was not reloaded: what was in force stays",
+                    metadata: ["error": "\(error)", "caller": "\(act.caller)"])
             }
         case .applied(let difference, let warnings):
             for warning in warnings { logger.warning("\(warning)") }
@@ -139,7 +171,8 @@ actor Reloader {
                 difference.isEmpty
                     ? "the configuration was reloaded: nothing differs" : "the configuration was reloaded",
                 metadata: [
-                    "by": "\(by)", "difference": "\(String(decoding: difference.json.encoded(), as: UTF8.self))",
+                    "caller": "\(act.caller)",
+                    "difference": "\(String(decoding: difference.json.encoded(), as: UTF8.self))",
                 ])
             if !difference.revocations.isEmpty {
                 logger.notice(
@@ -152,11 +185,11 @@ actor Reloader {
 
 extension Reloader: RuleReloading {
     func reload(
-        _ context: AdministrativeContext
+        isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.ConfigurationDifference {
-        switch await reload(by: context.caller, under: context.trace) {
+        switch await reload(by: context.caller, under: context.trace, isRehearsal: isRehearsal) {
         case .applied(let difference, let warnings): .init(difference, warnings: warnings)
-        case .refused(let errors): throw .invalid(errors.joined(separator: "\n"))
+        case .refused(_, let errors): throw .invalid(errors.joined(separator: "\n"))
         }
     }
 }
@@ -164,7 +197,7 @@ extension Reloader: RuleReloading {
 /// The rules of a broker whose configuration is in no file.
 struct FixedRules: RuleReloading {
     func reload(
-        _ context: AdministrativeContext
+        isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.ConfigurationDifference {
         throw .conflict("the configuration of this broker is in no file that could be read again")
     }

@@ -39,6 +39,24 @@ import Testing
         await second.close()
     }
 
+    @Test func `binds no name where the record of it cannot be made`() async throws {
+        let store = try folder.open()
+        let connection = try folder.connect()
+        try await connection.write {
+            let refusal = "CREATE TRIGGER refusal BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"
+            try $0.execute(sql: refusal)
+        }
+        let event = Sample.keyEvent(.configurationReloaded)
+        await #expect(throws: StoreFailure.self) {
+            try await store.bind([Sample.issuer: "https://one.example.com"], recording: event)
+        }
+        #expect(try folder.number("SELECT count(*) FROM issuers") == 0)
+        try await connection.write { try $0.execute(sql: "DROP TRIGGER refusal") }
+        try await store.bind([Sample.issuer: "https://two.example.com"], recording: event)
+        #expect(try folder.number("SELECT count(*) FROM audit") == 1)
+        await store.close()
+    }
+
     @Test func `has a record in the file when the call returns, for other programs to see`() async throws {
         let store = try folder.open()
         for count in 1...20 {

@@ -96,6 +96,22 @@ import Testing
         // A server that nobody vouches for gets no token.
         let untrusted = try await AdministeredBroker.daypass(
             ["issuers", "list"], environment.filter { $0.key != "DAYPASS_CA_FILE" })
-        #expect(untrusted.status == 69, "\(untrusted.error)")
+        #expect(
+            untrusted.status == 69 && untrusted.error.contains("none of the authorities vouches for it"),
+            "\(untrusted.error)")
+        try workspace.write("none.pem", "no certificate")
+        for (changes, status, words) in [
+            (["DAYPASS_CA_FILE": "/nonexistent.pem"], 2, "/nonexistent.pem: No such file or directory"),
+            (["DAYPASS_CA_FILE": workspace.path("none.pem")], 2, "it holds no certificate in PEM"),
+            (["DAYPASS_URL": "http://localhost:\(port)"], 69, "closed without an answer; it may want https"),
+            (["DAYPASS_URL": broker.origin.replacing("http:", with: "https:")], 69, "does not speak TLS"),
+            (["DAYPASS_URL": broker.origin], 1, "answers 404: it has to be the address of server.admin.listen"),
+            (["DAYPASS_URL": "https://localhost:\(try Workspace.freePort())"], 69, "Connection refused"),
+        ] as [([String: String], Int32, String)] {
+            let outcome = try await AdministeredBroker.daypass(
+                ["issuers", "list"], environment.merging(changes) { $1 })
+            #expect(outcome.status == status && outcome.error.contains(words), "\(changes): \(outcome)")
+            #expect(!outcome.error.contains(token))
+        }
     }
 }

@@ -114,6 +114,10 @@ import Testing
                       daypass revoke rule ci-main
 
                     """)
+            let rehearsal = try await broker.daypass("rules", "reload", "--dry-run")
+            #expect(rehearsal.output == reload.output)
+            #expect(rehearsal.error.contains("would stay good until it ends"), "\(rehearsal.error)")
+            #expect(broker.fake.calls.lines == ["reload"])
         }
     }
 

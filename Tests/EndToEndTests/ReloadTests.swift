@@ -26,6 +26,24 @@ import Testing
             try await reload(text, expecting: message)
         }
 
+        var text: String {
+            get throws {
+                try String(contentsOf: broker.workspace.folder.appending(path: "daypass.yaml"), encoding: .utf8)
+            }
+        }
+
+        /// The first column of each row, as another program has it.
+        func sql(_ statement: String) async throws -> [String] {
+            let script =
+                "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],timeout=30)\n"
+                + "for r in c.execute(sys.argv[2]): print(r[0])\nc.commit()"
+            let run = try await RunningProcess(
+                try #require(Programs.python), ["-c", script, broker.workspace.path("data/daypass.db"), statement]
+            ).outcome()
+            try #require(run.status == 0, "\(run.error)")
+            return run.output.split(separator: "\n").map(String.init)
+        }
+
         func reload(_ text: String, expecting message: String) async throws {
             try broker.workspace.write("daypass.yaml", text)
             let before = broker.process.error.components(separatedBy: message).count
@@ -87,7 +105,7 @@ import Testing
         let read = try await RunningProcess(
             python, ["-c", script, broker.workspace.path("data/daypass.db")]
         ).outcome()
-        #expect(read.output.contains(#""by":"SIGHUP""#), "\(read.output)\(read.error)")
+        #expect(read.output.contains(#""caller":"SIGHUP""#), "\(read.output)\(read.error)")
         #expect(read.output.contains(#""rules":{"added":[],"removed":[],"changed":["ci-main"]}"#), "\(read.output)")
     }
 
@@ -107,6 +125,13 @@ import Testing
             #expect(answer.text("scope") == "anthropic:messages anthropic:count_tokens")
         }
         try await setting.reload(good, expecting: "nothing differs")
+        let refused = try await setting.sql(
+            "SELECT reason || details FROM audit WHERE kind = 'configuration.refused' ORDER BY sequence")
+        #expect(refused.count == 3, "\(refused)")
+        for (record, reason) in zip(refused, ["invalid", "invalid", "needs_restart"]) {
+            #expect(record.hasPrefix(#"\#(reason){"caller":"SIGHUP","errors":""#), "\(record)")
+        }
+        #expect(refused.first?.contains("daypass.yaml:") == true && refused.last?.contains("audiences differ") == true)
     }
 
     @Test func `takes up a new issuer, and refuses tokens and sessions of one that is gone`() async throws {
@@ -140,6 +165,112 @@ import Testing
         try await setting.reload(renamed, expecting: Self.done)
         #expect(try await broker.exchange(Self.token(of: setting.first)).status == 200)
         #expect(try await broker.exchange(granted, Self.access).status == 400)
+    }
+
+    @Test func `leaves nothing behind where it cannot be recorded, not even the name of an issuer`() async throws {
+        let setting = try await start()
+        let text = try setting.text
+        _ = try await setting.sql(
+            "CREATE TRIGGER refusal BEFORE INSERT ON audit WHEN NEW.kind = 'configuration.reloaded' "
+                + "BEGIN SELECT RAISE(ABORT, 'no record'); END")
+        let both = text.replacing("issuers:\n", with: Self.secondIssuer).replacing("rules:\n", with: Self.secondRule)
+        try await setting.reload(both, expecting: Self.refused)
+        #expect(try await setting.broker.exchange(Self.token(of: setting.second)).status == 400)
+        #expect(try await setting.sql("SELECT name FROM issuers") == ["github"])
+        let refused = try await setting.sql("SELECT reason FROM audit WHERE kind = 'configuration.refused'")
+        #expect(refused == ["unusable"])
+        _ = try await setting.sql("DROP TRIGGER refusal")
+        // The name is free for another issuer.
+        let third = both.replacing("https://second.example.com", with: "https://third.example.com")
+        try await setting.reload(third, expecting: Self.done)
+        #expect(
+            try await setting.sql("SELECT issuer FROM issuers WHERE name = 'second'") == ["https://third.example.com"])
+    }
+
+    @Test func `takes up a trust domain and its rules, and trusts it no more when it is gone`() async throws {
+        let setting = try await start()
+        let (broker, domain, text) = (setting.broker, try TestTrustDomain(), try setting.text)
+        try broker.workspace.write("prod.json", domain.bundleJSON)
+        #expect(try await broker.exchange(domain.token(at: Date())).status == 400)
+        let domains = """
+            trust_domains:
+              - name: prod.example.com
+                bundle: {file: prod.json}
+                audience: \(TestTrustDomain.audience)
+                replay: {mode: "off"}
+            rules:
+              - name: scorer
+                trust_domain: prod.example.com
+                match: {spiffe_id: "spiffe://prod.example.com/ns/ml/sa/*"}
+                grant: {scope: ["anthropic:messages"], ttl: 15m, max_session: 1h}
+
+            """
+        try await setting.reload(text.replacing("rules:\n", with: domains), expecting: Self.done)
+        let granted = try await broker.exchange(domain.token(at: Date()))
+        let token = try #require(granted.text("access_token"), "\(granted.body)")
+        #expect(try await broker.exchange(token, Self.access).status == 200)
+        try await setting.reload(text, expecting: Self.done)
+        #expect(try await broker.exchange(domain.token(at: Date())).status == 400)
+        #expect(try await broker.exchange(token, Self.access).status == 400)
+        #expect(broker.process.error.contains("daypass revoke issuer spiffe://prod.example.com"))
+        #expect(try await broker.exchange(Self.token(of: setting.first)).status == 200)
+    }
+
+    @Test(.enabled(if: Programs.python != nil))
+    func `asks for certificates from the first trust domain on, and no longer than there is one`() async throws {
+        let (workspace, issuer) = (try Workspace(), try TestIssuer("https://issuer.example.com", algorithm: .ES256))
+        try await Certificates.develop(workspace, "certificates")
+        let broker = try await SecureBroker(
+            workspace, certificates: "certificates", rules: RunningBroker.fileIssuer(issuer, in: workspace))
+        let client = try await CertificateClient(
+            of: workspace, port: broker.port, authority: "certificates/bundle.pem")
+        func reload(_ text: String) async throws {
+            let before = broker.process.error.components(separatedBy: Self.done).count
+            try workspace.write("daypass.yaml", text)
+            broker.process.signal(SIGHUP)
+            try await waitUntil("it is reloaded") {
+                broker.process.error.components(separatedBy: Self.done).count > before
+            }
+        }
+        func bindsTokens() async throws -> Bool {
+            let metadata = try await client.request(as: nil, "GET", "/.well-known/oauth-authorization-server")
+            return metadata.json["tls_client_certificate_bound_access_tokens"] == true
+        }
+        let text = try String(contentsOfFile: workspace.path("daypass.yaml"), encoding: .utf8)
+        #expect(try await client.token(as: "certificates/workload").status == 401)
+        #expect(try await !bindsTokens())
+        let domains = """
+            trust_domains:
+              - {name: dev.example.org, bundle: {file: certificates/bundle.pem}}
+            rules:
+              - name: workload
+                trust_domain: dev.example.org
+                match: {spiffe_id: "spiffe://dev.example.org/workload"}
+                grant: {scope: ["anthropic:messages"], ttl: 15m}
+
+            """
+        try await reload(text.replacing("rules:\n", with: domains))
+        let granted = try await client.token(as: "certificates/workload")
+        #expect(granted.status == 200, "\(granted)")
+        #expect(try await bindsTokens())
+        try await reload(text)
+        #expect(try await client.token(as: "certificates/workload").status == 401)
+        #expect(try await !bindsTokens())
+        #expect(!broker.process.error.contains("needs a restart"), "\(broker.process.error)")
+        try await broker.stop()
+    }
+
+    @Test(.enabled(if: Programs.prlimit != nil))
+    func `sees no difference in what the process could not be given`() async throws {
+        let workspace = try Workspace()
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let broker = try await RunningBroker(
+            workspace, issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace, replay: "off"),
+            through: [try #require(Programs.prlimit), "--nofile=700:700"])
+        let setting = Setting(broker: broker, first: issuer, second: issuer)
+        #expect(broker.process.error.contains("fewer connections than configured"))
+        try await setting.reload([#", "anthropic:count_tokens""#: ""], expecting: Self.done)
+        #expect(!broker.process.error.contains("needs a restart"), "\(broker.process.error)")
     }
 
     /// What clients get while the rules change again and again.

@@ -31,11 +31,6 @@ package struct ConfigurationDifference: Sendable, Hashable {
             ("server", old.server == new.server), ("tokens", old.tokens == new.tokens),
             ("verify", old.verify == new.verify), ("store", old.store == new.store),
             ("audit", old.audit == new.audit), ("master_key_file", old.masterKeyFile == new.masterKeyFile),
-            (
-                // The listener asks for certificates or does not.
-                "trust_domains (client certificates)",
-                old.server != new.server || old.requestsClientCertificates == new.requestsClientCertificates
-            ),
         ]
         needsRestart = sections.filter { !$0.1 }.map(\.0)
     }

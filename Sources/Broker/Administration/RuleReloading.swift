@@ -3,9 +3,10 @@ package import JOSE
 /// Reading the configuration again while the broker serves.
 package protocol RuleReloading: Sendable {
     /// Reads and checks the whole configuration, and puts its rules, issuers and trust domains into force: all or none.
+    /// - Parameter isRehearsal: whether nothing is put into force or recorded, and only the answer is the same.
     /// - Throws: `.invalid` with every error, a line each; what was in force stays.
     func reload(
-        _ context: AdministrativeContext
+        isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.ConfigurationDifference
 }
 

@@ -32,6 +32,8 @@ package struct AuditEvent: Sendable {
         case secretResealed = "secret.resealed"
         /// Other rules, issuers or trust domains came into force while the broker served.
         case configurationReloaded = "configuration.reloaded"
+        /// Somebody wanted that, and everything stayed as it was.
+        case configurationRefused = "configuration.refused"
         /// The store was restored from a backup, and every earlier token is dead.
         case storeRestored = "store.restored"
     }

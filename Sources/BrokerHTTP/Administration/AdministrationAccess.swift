@@ -10,7 +10,7 @@ import SPIFFE
 struct AdministrationAccess: Sendable {
     enum Proof: Sendable {
         /// What the kernel says of the process at the other end.
-        case peer
+        case peer(SocketPermission)
         /// A gateway token for the broker itself, with scopes of its own.
         case token(TokenVerifier, issuer: ExactString, PresentedCertificates)
     }
@@ -38,15 +38,24 @@ struct AdministrationAccess: Sendable {
         }
     }
 
-    /// Who asks, if anybody may ask anything here.
+    /// Whether a connection ends with its first answer. One over the socket does: who it is was settled when it was made,
+    /// and it must not outlive that by long.
+    var isForOneRequest: Bool { if case .peer = proof { true } else { false } }
+
+    /// Who asks, if anybody may ask anything here; found out for each request.
     func administrator(
         _ request: Request, _ context: BrokerRequestContext
-    ) throws(AdministrationError) -> Administrator {
+    ) async throws(AdministrationError) -> Administrator {
         switch proof {
-        case .peer:
+        case .peer(let permission):
             guard let peer = context.socketPeer else { throw refused("no credentials", "a process", context) }
-            guard peer.isPermitted else { throw refused("uid", "\(peer.caller.text)", context) }
-            return Administrator(caller: peer.caller, scopes: nil)
+            switch await permission.membership(of: peer) {
+            case .member: return Administrator(caller: peer.caller, scopes: nil)
+            case .stranger: throw refused("uid", "\(peer.caller.text)", context)
+            case .unknown:
+                note("the database of users does not answer", "\(peer.caller.text)", context)
+                throw .membershipUnknown
+            }
         case .token(let verifier, let issuer, let certificates):
             let certificate = certificates.fingerprint(of: context, request.headers)
             return try administrator(request, context, verifier, issuer, certificate)

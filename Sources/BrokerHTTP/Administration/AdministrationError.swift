@@ -36,6 +36,10 @@ struct AdministrationError: Error {
     static let notPermitted = AdministrationError(
         .forbidden, "not_permitted",
         "this user may not administer the broker: root, the broker's own user and members of server.admin.group may")
+    static let membershipUnknown = AdministrationError(
+        .serviceUnavailable, "unavailable",
+        "whether this user is in server.admin.group is not known: the system's database of users does not answer in time"
+    )
     static let notFound = AdministrationError(.notFound, "not_found", "there is no such route")
 
     static let noToken: AdministrationError = {

@@ -19,7 +19,7 @@ struct AdministrationRoutes: HTTPResponder {
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         var response: Response
         do throws(AdministrationError) {
-            let administrator = try access.administrator(request, context)
+            let administrator = try await access.administrator(request, context)
             let operation = try Self.operation(request.uri.path, request.method)
             try access.require(operation.scope, of: administrator, context)
             response = try await perform(operation, request, administrator, context)
@@ -28,6 +28,7 @@ struct AdministrationRoutes: HTTPResponder {
         }
         response.headers[.daypassTraceID] = context.trace.description
         response.headers[.cacheControl] = "no-store"
+        if access.isForOneRequest { response.headers[.connection] = "close" }
         return request.method == .head ? response.createHeadResponse() : response
     }
 
@@ -120,8 +121,8 @@ struct AdministrationRoutes: HTTPResponder {
                 let list = AdministrationAPI.Page(administration.issuers.statuses())
                 return .json(.ok, list.json("issuers", \.json))
             case .reload:
-                _ = try AdministrationAPI.flags(body, [])
-                return .json(.ok, try await administration.rules.reload(act).json)
+                let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
+                return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
             }
         } catch {
             throw AdministrationError(error)

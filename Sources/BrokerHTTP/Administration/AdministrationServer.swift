@@ -9,7 +9,7 @@ import NIOPosix
 package import ServiceLifecycle
 
 /// The administration listeners: the Unix socket, and TLS where it is configured. The same routes on both; they differ in
-/// how they know who asks.
+/// how they know who asks, and neither can hold up the other: each has a thread of its own.
 package struct AdministrationServer: Sendable {
     /// The socket first.
     package let services: [any Service]
@@ -20,13 +20,15 @@ package struct AdministrationServer: Sendable {
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - tls: of the listener on the network; nil where there is none.
     ///   - onListening: told the address of each listener once it accepts connections; of the socket its path.
+    ///   - isMember: whether a user is in a group; it may block.
     /// - Throws: where `server.admin.group` is not there.
     package init(
         _ configuration: AdministrationConfiguration, _ administration: Administration, verifier: TokenVerifier,
         issuer: ExactString, trustBundles: TrustBundles? = nil, clock: any BrokerClock, logger: Logger,
         tls: TLSListener? = nil,
         connectionBounds: ConnectionBounds = ConnectionBounds(),
-        onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in }
+        onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in },
+        isMember: @escaping @Sendable (_ uid: UInt32, _ group: UInt32) -> Bool = UserDatabase.isMember
     ) throws(ListenerFailure) {
         let socket = try AdministrationSocket(configuration)
         var quiet = logger
@@ -37,15 +39,18 @@ package struct AdministrationServer: Sendable {
                 administration: administration, access: AdministrationAccess(proof, clock: clock, logger: logger),
                 clock: clock)
         }
+        let permission = SocketPermission(
+            members: socket.group.map { GroupMembers($0, timers: Self.socketLoop.next(), isMember: isMember) })
+        let places = SocketPlaces(clock: clock, logger: logger)
         let onSocket = SocketService(
             socket: socket,
             listener: BrokerServer.listener(
-                routes(.peer), at: .unixDomainSocket(path: socket.path), named: socket.path,
-                MaximumAvailableConnections(Self.connections, logger: quiet), Self.loop, quiet
+                routes(.peer(permission)), at: .unixDomainSocket(path: socket.path), named: socket.path,
+                MaximumAvailableConnections(SocketPlaces.capacity, logger: quiet), Self.socketLoop, quiet
             ) {
                 EventLoopChannel(
                     base: HTTP1Channel(responder: $0, configuration: channel), shares: nil, tls: nil,
-                    socketPermission: socket.permission)
+                    socketPlaces: places)
             } onListening: { address in
                 do throws(ListenerFailure) {
                     try socket.open()
@@ -72,7 +77,7 @@ package struct AdministrationServer: Sendable {
             BrokerServer.listener(
                 routes(.token(verifier, issuer: issuer, certificates)),
                 at: .hostname(network.address.host, port: network.address.port), named: "\(network.address)",
-                MaximumAvailableConnections(Self.connections, logger: quiet), Self.loop, quiet
+                MaximumAvailableConnections(Self.connections, logger: quiet), Self.networkLoop, quiet
             ) {
                 EventLoopChannel(
                     base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
@@ -83,10 +88,11 @@ package struct AdministrationServer: Sendable {
     }
 
     /// Of each listener.
-    package static let connections = 64
+    package static let connections = SocketPlaces.capacity
 
-    /// A thread of its own, as the telemetry listener has: revoking works while the public listener is busy.
-    private static let loop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    /// A thread of its own, as the telemetry listener has: revoking works while the other listeners are busy.
+    static let socketLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    static let networkLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 }
 
 /// The listener on the Unix socket, with the file that it is reached by.

@@ -25,8 +25,6 @@ struct AdministrationSocket: Sendable {
         group = id
     }
 
-    var permission: SocketPeer.Permission { SocketPeer.Permission(group: group) }
-
     /// Makes the folder, and removes the socket that a broker left behind which has ended. To be called by who holds the
     /// store's lock: another broker of the same store is not there then; one of another store is asked.
     func prepare() throws(ListenerFailure) {

@@ -6,48 +6,21 @@ import NIOPosix
 /// The process at the other end of a Unix socket, as the kernel knew it when it connected (unix(7), SO_PEERCRED).
 struct SocketPeer: Sendable, Hashable {
     let uid: UInt32
+    /// The group that it ran as.
+    let gid: UInt32
     let pid: Int32
     /// The user id that its session logged in with, whatever it became since; nil where the kernel does not know.
     ///
     /// Read when it connects, from a process that may have ended: it is for the record, and decides nothing.
     let loginUID: UInt32?
-    let isPermitted: Bool
 
     /// That of the connection whose requests this task answers; nil on other listeners.
     @TaskLocal static var current: SocketPeer?
 
     var caller: Caller { .socket(uid: uid, loginUID: loginUID, pid: pid) }
 
-    /// Who may use the socket: root, the user that the broker runs as, and the members of a group.
-    struct Permission: Sendable {
-        var ownUID = geteuid()
-        /// Nil where no group may.
-        var group: UInt32?
-
-        /// Whether a process of that user may, whose own group is `gid`. Asks the system's database of users where a group
-        /// may, so that who leaves the group is out at once; that takes as long as the database does.
-        func admits(uid: UInt32, gid: UInt32) -> Bool {
-            if uid == 0 || uid == ownUID { return true }
-            guard let group else { return false }
-            return gid == group || Self.groups(of: uid).contains(group)
-        }
-
-        private static func groups(of uid: UInt32) -> [UInt32] {
-            guard let (name, gid) = UserDatabase.user(uid) else { return [] }
-            var count: CInt = 64
-            var groups = [gid_t](repeating: 0, count: Int(count))
-            if getgrouplist(name, gid, &groups, &count) < 0 {
-                // It says how many there are; more than that nobody is in.
-                guard (1...65_536).contains(count) else { return [] }
-                groups = [gid_t](repeating: 0, count: Int(count))
-                guard getgrouplist(name, gid, &groups, &count) >= 0 else { return [] }
-            }
-            return Array(groups.prefix(Int(count)))
-        }
-    }
-
     /// Who has just connected. On the connection's event loop.
-    static func of(_ channel: any Channel, _ permission: Permission) -> EventLoopFuture<SocketPeer> {
+    static func of(_ channel: any Channel) -> EventLoopFuture<SocketPeer> {
         guard let socket = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
         }
@@ -55,8 +28,8 @@ struct SocketPeer: Sendable, Hashable {
             level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
         return credentials.map { credentials in
             SocketPeer(
-                uid: credentials.uid, pid: credentials.pid, loginUID: loginUID(of: credentials.pid),
-                isPermitted: permission.admits(uid: credentials.uid, gid: credentials.gid))
+                uid: credentials.uid, gid: credentials.gid, pid: credentials.pid,
+                loginUID: loginUID(of: credentials.pid))
         }
     }
 
@@ -78,25 +51,5 @@ struct SocketPeer: Sendable, Hashable {
             return nil
         }
         return id
-    }
-}
-
-/// The system's users and groups by name.
-enum UserDatabase {
-    /// His name, and the group that is his own.
-    static func user(_ uid: UInt32) -> (name: String, group: UInt32)? {
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 16_384)
-        guard getpwuid_r(uid, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return nil }
-        return (String(cString: entry.pw_name), entry.pw_gid)
-    }
-
-    static func groupID(_ name: String) -> UInt32? {
-        var entry = group()
-        var found: UnsafeMutablePointer<group>?
-        var buffer = [CChar](repeating: 0, count: 1 << 20)
-        guard getgrnam_r(name, &entry, &buffer, buffer.count, &found) == 0, found != nil else { return nil }
-        return entry.gr_gid
     }
 }

@@ -7,15 +7,26 @@ import OpenSSL
 /// What gateways and clients read to find and check us: `GET /oauth/jwks` (RFC 7517 §5) and the metadata (RFC 8414 §3).
 struct KeyRoutes: Sendable {
     private let state: @Sendable () -> BrokerState
-    /// By the algorithms of the published keys.
-    private let metadata: [[JWSAlgorithm]: [UInt8]]
+    private let takesCertificates: @Sendable () -> Bool
+    /// By the algorithms of the published keys, and whether clients are asked for certificates.
+    private let metadata: [Bool: [[JWSAlgorithm]: [UInt8]]]
 
-    init(configuration: BrokerConfiguration, state: @escaping @Sendable () -> BrokerState) {
+    /// - Parameter takesCertificates: whether clients that connect now are asked for a certificate.
+    init(
+        configuration: BrokerConfiguration, takesCertificates: @escaping @Sendable () -> Bool,
+        state: @escaping @Sendable () -> BrokerState
+    ) {
         self.state = state
+        self.takesCertificates = takesCertificates
         // Both while the keys of one algorithm make place for those of the other.
         let possible: [[JWSAlgorithm]] = [[], [.ES256], [.EdDSA], [.ES256, .EdDSA]]
-        metadata = Dictionary(
-            uniqueKeysWithValues: possible.map { ($0, Self.metadata(configuration, signing: $0).encoded()) })
+        let documents = [false, true].map { takes in
+            let documents = possible.map { algorithms in
+                (algorithms, Self.metadata(configuration, signing: algorithms, takesCertificates: takes).encoded())
+            }
+            return (takes, Dictionary(uniqueKeysWithValues: documents))
+        }
+        metadata = Dictionary(uniqueKeysWithValues: documents)
     }
 
     /// Five minutes of caching are far below the time for which a key is published before it signs.
@@ -24,7 +35,7 @@ struct KeyRoutes: Sendable {
     }
 
     func metadata(_ request: Request) -> Response {
-        document(metadata[state().keyRing.algorithms] ?? [], type: "application/json", request)
+        document(metadata[takesCertificates()]?[state().keyRing.algorithms] ?? [], type: "application/json", request)
     }
 
     private func document(_ bytes: [UInt8], type: String, _ request: Request) -> Response {
@@ -44,11 +55,11 @@ struct KeyRoutes: Sendable {
         }
     }
 
-    private static func metadata(_ configuration: BrokerConfiguration, signing algorithms: [JWSAlgorithm]) -> JSONObject
-    {
+    private static func metadata(
+        _ configuration: BrokerConfiguration, signing algorithms: [JWSAlgorithm], takesCertificates: Bool
+    ) -> JSONObject {
         let base = configuration.server.publicURL
         func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
-        let takesCertificates = configuration.requestsClientCertificates
         let grantTypes = GrantType.allCases.filter { takesCertificates || $0 != .clientCredentials }
         let algorithms = algorithms.map { JSONValue.string(ExactString($0.rawValue)) }
         var json: JSONObject = [

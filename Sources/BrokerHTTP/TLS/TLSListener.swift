@@ -10,17 +10,21 @@ package import SPIFFE
 package struct TLSListener: Sendable {
     private let certificate: ServerCertificate
     private let validator: X509SVIDValidator?
+    private let asksNow: @Sendable () -> Bool
     private let clock: any BrokerClock
     private let metrics: TLSMetrics
     private let log: HandshakeLog
 
-    /// - Parameter validator: nil where clients are not asked for a certificate.
+    /// - Parameters:
+    ///   - validator: nil where clients are never asked for a certificate.
+    ///   - asksNow: whether a connection that is just accepted is asked for one; on its event loop.
     package init(
-        _ certificate: ServerCertificate, validator: X509SVIDValidator?, clock: any BrokerClock, metrics: TLSMetrics,
-        logger: Logger
+        _ certificate: ServerCertificate, validator: X509SVIDValidator?,
+        asksNow: @escaping @Sendable () -> Bool = { true }, clock: any BrokerClock, metrics: TLSMetrics, logger: Logger
     ) {
         self.certificate = certificate
         self.validator = validator
+        self.asksNow = asksNow
         self.clock = clock
         self.metrics = metrics
         log = HandshakeLog(logger: logger, clock: clock)
@@ -30,6 +34,7 @@ package struct TLSListener: Sendable {
     /// - Returns: who the client turns out to be, as soon as the handshake is done.
     func secure(_ channel: any Channel) throws -> ConnectionIdentity {
         let identity = ConnectionIdentity()
+        let validator = asksNow() ? validator : nil
         let context = try certificate.freshContext(requestingCertificate: validator != nil)
         let handler: NIOSSLServerHandler
         if let validator {

@@ -2,6 +2,10 @@ import Broker
 @testable import BrokerHTTP
 import BrokerTesting
 import Foundation
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
 import Testing
 
 @Suite(.onOwnThreads) struct `The administration socket` {
@@ -76,16 +80,118 @@ import Testing
         }
     }
 
-    @Test func `admits root, the broker's user, and who is in the group by his process or by the database`() {
-        let permission = SocketPeer.Permission(ownUID: 4711, group: 1)
-        #expect(permission.admits(uid: 0, gid: 77))
-        #expect(permission.admits(uid: 4711, gid: 77))
-        #expect(permission.admits(uid: 4712, gid: 1))
-        // The user daemon, whose own group it is in the database.
-        #expect(permission.admits(uid: 1, gid: 77))
-        #expect(!permission.admits(uid: 4712, gid: 77))
-        #expect(!permission.admits(uid: 65534, gid: 65534))
-        #expect(!SocketPeer.Permission(ownUID: 4711, group: nil).admits(uid: 1, gid: 1))
+    @Test(
+        arguments: [
+            (0, 77, true), (4711, 77, true), (4712, 1, true), (1, 77, true), (4712, 77, false), (65534, 65534, false),
+        ] as [(UInt32, UInt32, Bool)])
+    func `admits root, the broker's user, and who is in the group by his process or by the database`(
+        uid: UInt32, gid: UInt32, may: Bool
+    ) async {
+        let peer = SocketPeer(uid: uid, gid: gid, pid: 1, loginUID: nil)
+        // The group of the user daemon, 1, is 1 in the database.
+        let members = GroupMembers(
+            1, timers: AdministrationServer.socketLoop.next(), timeLimit: .minutes(1), isMember: UserDatabase.isMember)
+        let membership = await SocketPermission(ownUID: 4711, members: members).membership(of: peer)
+        #expect(membership == (may ? .member : .stranger))
+        let without = await SocketPermission(ownUID: 4711, members: nil).membership(of: peer)
+        #expect(without == ([0, 4711].contains(uid) ? .member : .stranger))
+    }
+
+    @Test func `answers while the network's listener does not`() async throws {
+        let gate = DispatchSemaphore(value: 0)
+        AdministrationServer.networkLoop.next().execute { gate.wait() }
+        defer { gate.signal() }
+        try await LiveAdministration.run { live in
+            let answer = try await live.send(.GET, "keys")
+            #expect(answer.status == 200)
+        }
+    }
+
+    @Test func `answers one request over each connection`() async throws {
+        try await LiveAdministration.run { live in
+            let url = "http://localhost/admin/v1/keys"
+            let answer = try await Command.run(
+                ["curl", "-sS", "--unix-socket", live.socket, "-w", "connections=%{num_connects}\n", url, url],
+                in: Self.folder(live))
+            #expect(answer.output.components(separatedBy: "connections=1\n").count == 3, "\(answer.output)")
+        }
+    }
+
+    /// Where the programs of a test leave what they print.
+    private static func folder(_ live: LiveAdministration) -> URL {
+        URL(filePath: live.socket).deletingLastPathComponent().deletingLastPathComponent()
+    }
+
+    /// One that every user may run.
+    private static let python = "/usr/bin/python3"
+
+    private static func openToAll(_ live: LiveAdministration) throws {
+        for (path, mode) in [
+            (URL(filePath: live.socket).deletingLastPathComponent().path, 0o777), (live.socket, 0o666),
+        ] {
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+        }
+    }
+
+    @Test(.enabled(if: isRoot)) func `refuses at his next request who has left the group`() async throws {
+        let members = Mutex<Set<UInt32>>([1])
+        try await LiveAdministration.run(
+            group: "nogroup", isMember: { uid, _ in members.withLock { $0.contains(uid) } }
+        ) { live in
+            try Self.openToAll(live)
+            #expect(try await Self.curl(live, as: Self.daemon).output.contains("active-key"))
+            members.withLock { $0 = [] }
+            #expect(try await Self.curl(live, as: Self.daemon).output.contains("not_permitted"))
+            members.withLock { $0 = [1] }
+            #expect(try await Self.curl(live, as: Self.daemon).output.contains("active-key"))
+        }
+    }
+
+    @Test(.enabled(if: isRoot)) func `is there for root while the database of users hangs, and nobody is let in by it`()
+        async throws
+    {
+        let gate = DispatchSemaphore(value: 0)
+        defer { gate.signal() }
+        try await LiveAdministration.run(
+            group: "nogroup",
+            isMember: { _, _ in
+                gate.wait()
+                gate.signal()
+                return true
+            }
+        ) { live in
+            try Self.openToAll(live)
+            async let member = Self.curl(live, as: Self.daemon)
+            #expect(try await live.send(.GET, "keys").status == 200)
+            let refused = try await member
+            #expect(refused.output.contains(#""error":"unavailable""#), "\(refused.output)")
+            #expect(!refused.output.contains("active-key"))
+        }
+    }
+
+    @Test(.enabled(if: isRoot && FileManager.default.isExecutableFile(atPath: python)))
+    func `has a place for root when a member of the group takes all that he gets`() async throws {
+        let script = """
+            import socket, sys, time
+            kept = []
+            for _ in range(200):
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(sys.argv[1])
+                kept.append(s)
+            time.sleep(120)
+            """
+        try await LiveAdministration.run(group: "nogroup") { live in
+            try await Command.during(Self.nobody + [Self.python, "-c", script, live.socket], in: Self.folder(live)) {
+                let end = ContinuousClock.now + .seconds(60)
+                while !live.log.lines.contains(where: { $0.contains("reason=connections") }) {
+                    try #require(ContinuousClock.now < end, "\(live.log.lines)")
+                    await Task.yield()
+                }
+                for _ in 0..<3 { #expect(try await live.send(.GET, "keys").status == 200) }
+            }
+            let line = try #require(live.log.lines.first { $0.contains("reason=connections") })
+            #expect(line.hasPrefix("warning ") && line.contains("caller=uid 65534"), "\(line)")
+        }
     }
 
     @Test func `that a broker left behind is replaced`() throws {

@@ -19,6 +19,7 @@ struct LiveAdministration: Sendable {
     static func run(
         _ administration: @escaping @Sendable (FakeAdministration) -> Administration = { $0.administration },
         sessions: [SessionRecord] = [], group: String? = nil, bounds: ConnectionBounds = .patient,
+        isMember: @escaping @Sendable (UInt32, UInt32) -> Bool = UserDatabase.isMember,
         _ body: @escaping @Sendable (LiveAdministration) async throws -> Void
     ) async throws {
         let folder = try TemporaryFolder()
@@ -29,21 +30,25 @@ struct LiveAdministration: Sendable {
         let (fake, log) = (FakeAdministration(sessions: sessions), LogRecorder())
         let configuration = AdministrationConfiguration(socketPath: "\(folder.path)/run/admin.sock", group: group)
         let live = LiveAdministration(socket: configuration.socketPath, fake: fake, log: log)
-        try await serve(configuration, administration(fake), log, bounds: bounds) { _ in try await body(live) }
+        try await serve(configuration, administration(fake), log, bounds: bounds, isMember: isMember) { _ in
+            try await body(live)
+        }
     }
 
     /// - Parameter body: told the port of the listener on the network, where there is one.
     static func serve(
         _ configuration: AdministrationConfiguration, _ administration: Administration, _ log: LogRecorder,
         tls: TLSListener? = nil, verifier: TokenVerifier? = nil, clock: any BrokerClock = SystemClock(),
-        bounds: ConnectionBounds = .patient, _ body: @escaping @Sendable (Int) async throws -> Void
+        bounds: ConnectionBounds = .patient,
+        isMember: @escaping @Sendable (UInt32, UInt32) -> Bool = UserDatabase.isMember,
+        _ body: @escaping @Sendable (Int) async throws -> Void
     ) async throws {
         let ring = try keyRing()
         let (listening, listens) = AsyncStream<SocketAddress>.makeStream()
         let server = try AdministrationServer(
             configuration, administration, verifier: verifier ?? self.verifier(ring), issuer: broker, clock: clock,
-            logger: log.logger, tls: tls, connectionBounds: bounds
-        ) { listens.yield($0) }
+            logger: log.logger, tls: tls, connectionBounds: bounds, onListening: { listens.yield($0) },
+            isMember: isMember)
         var quiet = Logger(label: "test")
         quiet.logLevel = .critical
         let group = ServiceGroup(

@@ -103,7 +103,10 @@ private struct CertificateBench: Sendable {
             certificates: presented)
         routes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),
-            keys: KeyRoutes(configuration: configuration, state: { BrokerState(keyRing: ring) }),
+            keys: KeyRoutes(
+                configuration: configuration,
+                takesCertificates: { configuration.requestsClientCertificates },
+                state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
                 verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify),
             revocation: RevocationRoutes(
