@@ -46,7 +46,7 @@ actor Reloader {
     ) async -> ReloadOutcome {
         let previous = last
         let act = Act(
-            caller: caller?.text ?? "SIGHUP", trace: trace ?? TraceID(at: maker.clock.now), isRehearsal: isRehearsal)
+            caller: caller ?? .signal, trace: trace ?? TraceID(at: maker.clock.now), isRehearsal: isRehearsal)
         let next = Task {
             _ = await previous?.value
             let outcome = await apply(act)
@@ -61,7 +61,7 @@ actor Reloader {
 
     /// Somebody's wish for a reload.
     private struct Act: Sendable {
-        let caller: ExactString
+        let caller: Caller
         let trace: TraceID
         let isRehearsal: Bool
     }
@@ -134,7 +134,7 @@ actor Reloader {
         } catch {
             maker.logger.error(
                 "that the configuration was not reloaded could not be recorded",
-                metadata: ["caller": "\(act.caller)", "cause": "\(error)"])
+                metadata: ["caller": "\(act.caller.text)", "cause": "\(error)"])
         }
     }
 
@@ -160,7 +160,7 @@ actor Reloader {
             for error in errors {
                 logger.error(
                     "the configuration was not reloaded: what was in force stays",
-                    metadata: ["error": "\(error)", "caller": "\(act.caller)"])
+                    metadata: ["error": "\(error)", "caller": "\(act.caller.text)"])
             }
         case .applied(let difference, let warnings):
             for warning in warnings { logger.warning("\(warning)") }
@@ -171,7 +171,7 @@ actor Reloader {
                 difference.isEmpty
                     ? "the configuration was reloaded: nothing differs" : "the configuration was reloaded",
                 metadata: [
-                    "caller": "\(act.caller)",
+                    "caller": "\(act.caller.text)",
                     "difference": "\(String(decoding: difference.json.encoded(), as: UTF8.self))",
                 ])
             if !difference.revocations.isEmpty {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Broker
+import BrokerHTTP
 import BrokerSQLite
 import Foundation
 import JOSE
@@ -107,6 +108,7 @@ struct Restoring {
 
     private func event(from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?) -> AuditEvent {
         var details: JSONObject = [
+            "caller": .object(Caller.command(uid: getuid(), loginUID: LoginUID.of(getpid())).json),
             "from_generation": .number(Double(old.number)), "to_generation": .number(Double(new.number)),
             "file": .string(ExactString(URL(filePath: file).standardizedFileURL.path(percentEncoded: false))),
         ]

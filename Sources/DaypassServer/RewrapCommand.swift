@@ -1,5 +1,6 @@
 import ArgumentParser
 import Broker
+import BrokerHTTP
 import BrokerSQLite
 import Foundation
 import Logging
@@ -50,7 +51,7 @@ struct RewrapCommand: AsyncParsableCommand {
                 throw CommandFailure("\(path) holds the same master key as \(configuration.masterKeyFile)")
             }
             let rewrap = Rewrap(store, from: old, to: new, clock: clock)
-            let outcome = try await rewrap.run(by: "daypassd rewrap, uid \(getuid())")
+            let outcome = try await rewrap.run(by: .command(uid: getuid(), loginUID: LoginUID.of(getpid())))
             await store.close()
             let total = outcome.resealed + outcome.alreadySealed
             lines.append(

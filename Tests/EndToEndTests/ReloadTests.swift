@@ -105,7 +105,7 @@ import Testing
         let read = try await RunningProcess(
             python, ["-c", script, broker.workspace.path("data/daypass.db")]
         ).outcome()
-        #expect(read.output.contains(#""caller":"SIGHUP""#), "\(read.output)\(read.error)")
+        #expect(read.output.contains(#""caller":{"by":"signal"}"#), "\(read.output)\(read.error)")
         #expect(read.output.contains(#""rules":{"added":[],"removed":[],"changed":["ci-main"]}"#), "\(read.output)")
     }
 
@@ -129,7 +129,7 @@ import Testing
             "SELECT reason || details FROM audit WHERE kind = 'configuration.refused' ORDER BY sequence")
         #expect(refused.count == 3, "\(refused)")
         for (record, reason) in zip(refused, ["invalid", "invalid", "needs_restart"]) {
-            #expect(record.hasPrefix(#"\#(reason){"caller":"SIGHUP","errors":""#), "\(record)")
+            #expect(record.hasPrefix(#"\#(reason){"caller":{"by":"signal"},"errors":""#), "\(record)")
         }
         #expect(refused.first?.contains("daypass.yaml:") == true && refused.last?.contains("audiences differ") == true)
     }

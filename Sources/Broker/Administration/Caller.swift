@@ -9,6 +9,13 @@ package enum Caller: Sendable, Hashable {
     case token(subject: ExactString, session: ExactString, rule: ExactString)
     /// Whoever gave back a token of its own, which proves nothing but that: who it was for, of which session and rule.
     case holder(subject: ExactString, session: ExactString, rule: ExactString)
+    /// Whoever may run the broker's own program beside it, on the store: the user id, and the one that its session logged
+    /// in with.
+    case command(uid: UInt32, loginUID: UInt32?)
+    /// Whoever may send the broker a signal.
+    case signal
+    /// What the configuration says is to be done in time.
+    case schedule
     /// The broker itself.
     case daemon
 
@@ -16,15 +23,21 @@ package enum Caller: Sendable, Hashable {
     package var text: ExactString {
         switch self {
         case .socket(let uid, let login, let pid):
-            ExactString("uid \(uid)\(login.map { ", login uid \($0)" } ?? ""), process \(pid)")
+            ExactString("uid \(uid)\(Self.text(login)), process \(pid)")
         case .token(let subject, let session, let rule):
             ExactString("session \(session), rule \(rule), subject \(subject)")
         case .holder(let subject, let session, let rule):
             ExactString("the holder, session \(session), rule \(rule), subject \(subject)")
+        case .command(let uid, let login): ExactString("the command line, uid \(uid)\(Self.text(login))")
+        case .signal: "a signal"
+        case .schedule: "the schedule"
         case .daemon: "the broker"
         }
     }
 
+    private static func text(_ loginUID: UInt32?) -> String { loginUID.map { ", login uid \($0)" } ?? "" }
+
+    /// As audit records have it under `caller`.
     package var json: JSONObject {
         switch self {
         case .socket(let uid, let loginUID, let pid):
@@ -35,6 +48,12 @@ package enum Caller: Sendable, Hashable {
             return ["by": "token", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
         case .holder(let subject, let session, let rule):
             return ["by": "holder", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
+        case .command(let uid, let loginUID):
+            var json: JSONObject = ["by": "command", "uid": .number(Double(uid))]
+            if let loginUID { _ = json.append("login_uid", .number(Double(loginUID))) }
+            return json
+        case .signal: return ["by": "signal"]
+        case .schedule: return ["by": "schedule"]
         case .daemon: return ["by": "daemon"]
         }
     }
@@ -55,6 +74,11 @@ package enum Caller: Sendable, Hashable {
                 json["by"]?.string == "token"
                 ? .token(subject: subject, session: session, rule: rule)
                 : .holder(subject: subject, session: session, rule: rule)
+        case "command":
+            guard let uid: UInt32 = integer("uid") else { return nil }
+            self = .command(uid: uid, loginUID: integer("login_uid"))
+        case "signal": self = .signal
+        case "schedule": self = .schedule
         case "daemon": self = .daemon
         default: return nil
         }

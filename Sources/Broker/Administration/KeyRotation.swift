@@ -199,7 +199,7 @@ extension KeyRotation {
     func event(
         _ kind: AuditEvent.Kind, _ change: KeyRingChange, by caller: Caller?, _ details: JSONObject, _ trace: TraceID
     ) -> AuditEvent {
-        var all: JSONObject = ["caller": .string(caller?.text ?? "schedule")]
+        var all: JSONObject = ["caller": .object((caller ?? .schedule).json)]
         _ = all.append("keys", change.json)
         for member in details.members { _ = all.append(member.name, member.value) }
         return AuditEvent(time: change.time, trace: trace, kind: kind, issuer: nil, subject: nil, details: all)

@@ -12,12 +12,6 @@ extension Revocation {
 
     var isBlockedWithoutEnd: Bool { block.map { $0.until == nil } ?? false }
 
-    /// Whether a holder gave back a token of its own.
-    var isOfHolder: Bool {
-        guard case .token = target, case .token = caller else { return false }
-        return reason == nil
-    }
-
     /// What everybody may know who may know of it at all: never the reason, nor who asked for it.
     package var publicJSON: JSONObject {
         var json: JSONObject = [
@@ -25,7 +19,7 @@ extension Revocation {
         ]
         if let value = target.value { _ = json.append("value", .string(value)) }
         _ = json.append("created", .number(created.timeIntervalSince1970))
-        _ = json.append("expires", .number(expires.timeIntervalSince1970))
+        if !isBlockedWithoutEnd { _ = json.append("expires", .number(expires.timeIntervalSince1970)) }
         if let block { _ = json.append("block", .object(block.json)) }
         return json
     }

@@ -31,9 +31,8 @@ package struct Rewrap: Sendable {
         self.clock = clock
     }
 
-    /// - Parameter caller: for the audit record.
     /// - Throws: before anything is changed where a row opens with neither key.
-    package func run(by caller: String) async throws(RewrapFailure) -> Outcome {
+    package func run(by caller: Caller) async throws(RewrapFailure) -> Outcome {
         let rows = try await rows()
         for row in rows { _ = try open(row) }
         let trace = TraceID(at: clock.now)
@@ -69,7 +68,7 @@ package struct Rewrap: Sendable {
         }
     }
 
-    private func reseal(_ row: SealedRow, by caller: String, under trace: TraceID) async throws(RewrapFailure) {
+    private func reseal(_ row: SealedRow, by caller: Caller, under trace: TraceID) async throws(RewrapFailure) {
         let secret = try open(row)
         let sealed: [UInt8]
         do {
@@ -80,7 +79,7 @@ package struct Rewrap: Sendable {
         let event = AuditEvent(
             time: clock.now, trace: trace, kind: .secretResealed, issuer: nil, subject: nil,
             details: [
-                "caller": .string(ExactString(caller)), "table": .string(ExactString(row.place.table)),
+                "caller": .object(caller.json), "table": .string(ExactString(row.place.table)),
                 "row": .string(row.id), "before": .string(row.masterKeyID), "after": .string(new.id),
             ])
         do {

@@ -26,11 +26,10 @@ extension AuditEvent {
     package static let maximumErrorsLength = 2048
 
     /// That a configuration came into force.
-    /// - Parameter caller: who asked for it, or the signal that did.
     package init(
-        reloading difference: ConfigurationDifference, by caller: ExactString, under trace: TraceID, at now: Date
+        reloading difference: ConfigurationDifference, by caller: Caller, under trace: TraceID, at now: Date
     ) {
-        var details: JSONObject = ["caller": .string(caller)]
+        var details: JSONObject = ["caller": .object(caller.json)]
         for member in difference.json.members { _ = details.append(member.name, member.value) }
         self.init(
             time: now, trace: trace, kind: .configurationReloaded, issuer: nil, subject: nil, details: details)
@@ -38,7 +37,7 @@ extension AuditEvent {
 
     /// That one did not, and why: as much of the errors as there is room for.
     package init(
-        refusingReload reason: ReloadOutcome.Reason, _ errors: [String], by caller: ExactString, under trace: TraceID,
+        refusingReload reason: ReloadOutcome.Reason, _ errors: [String], by caller: Caller, under trace: TraceID,
         at now: Date
     ) {
         var text = errors.joined(separator: "\n")
@@ -49,7 +48,7 @@ extension AuditEvent {
         self.init(
             time: now, trace: trace, kind: .configurationRefused, issuer: nil, subject: nil, reason: reason.rawValue,
             details: [
-                "caller": .string(caller), "errors": .string(ExactString(text)),
+                "caller": .object(caller.json), "errors": .string(ExactString(text)),
                 "error_count": .number(Double(errors.count)),
             ])
     }

@@ -42,11 +42,11 @@ extension Revocations {
         return lines.prefix(Self.shownBlocks) + ["\(others) more blocks go by names that are not configured"]
     }
 
-    /// The last of each target, by ascending number: it is the one that counts.
+    /// Of each target the last one that holds, by ascending number.
     private func blocks(at now: Date) -> [Revocation] {
         var last: [Revocation.Target: Revocation] = [:]
-        for revocation in list where revocation.block != nil { last[revocation.target] = revocation }
-        return last.values.filter { $0.block?.holds(at: now) == true }.sorted { $0.sequence < $1.sequence }
+        for revocation in list where revocation.block?.holds(at: now) == true { last[revocation.target] = revocation }
+        return last.values.sorted { $0.sequence < $1.sequence }
     }
 
     private static func line(_ what: String, _ state: String, _ sequence: UInt64) -> String {

@@ -41,6 +41,14 @@ struct SocketPeer: Sendable, Hashable {
     }
 
     private static func loginUID(of pid: Int32) -> UInt32? {
+        LoginUID.of(pid)
+    }
+}
+
+/// The user id that a process's session logged in with.
+package enum LoginUID {
+    /// - Returns: nil where the kernel does not know.
+    package static func of(_ pid: Int32) -> UInt32? {
         guard pid > 0 else { return nil }
         let descriptor = open("/proc/\(pid)/loginuid", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }

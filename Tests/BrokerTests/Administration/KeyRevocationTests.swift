@@ -22,7 +22,7 @@ import Testing
         #expect(bench.revocations.keys == [first])
         let event = try #require(bench.store.base.events.first)
         let expected: JSONObject = [
-            "caller": "uid 1000, process 7",
+            "caller": ["by": "socket", "uid": 1000, "pid": 7],
             "keys": [
                 ["key": .string(first), "before": "active", "after": "compromised"],
                 ["key": .string(second), "before": "staged", "after": "active"],

@@ -38,7 +38,7 @@ import Testing
         #expect(bench.store.base.events.count == 1)
         #expect(event.kind == .keyRotated && event.trace == trace && event.time == bench.clock.now)
         let expected: JSONObject = [
-            "caller": "uid 1000, process 7",
+            "caller": ["by": "socket", "uid": 1000, "pid": 7],
             "keys": [
                 ["key": .string(first), "before": "active", "after": "retiring"],
                 ["key": .string(second), "before": "staged", "after": "active"],

@@ -21,7 +21,7 @@ import Testing
         #expect(bench.metrics.nextRotation == bench.clock.now.addingTimeInterval(7 * 86_400))
         #expect(bench.metrics.activated == bench.clock.now)
         let event = try #require(bench.store.base.events.first)
-        #expect(event.details["caller"] == "schedule" && event.details["forced"] == .bool(false))
+        #expect(event.details["caller"] == ["by": "schedule"] && event.details["forced"] == .bool(false))
         try await bench.expectConsistent()
     }
 

@@ -43,7 +43,7 @@ import Testing
 
     @Test func `everything opens with the new key and nothing with the old one, each row with its record`() async throws
     {
-        let outcome = try await rewrap(memory).run(by: "test")
+        let outcome = try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil))
         #expect(outcome == Rewrap.Outcome(resealed: 3, alreadySealed: 0))
         let after = try await memory.signingKeys()
         let ring = try KeyRing(opening: after, with: new)
@@ -52,21 +52,21 @@ import Testing
         #expect(try await memory.sealedRows().allSatisfy { $0.masterKeyID == new.id })
         #expect(memory.events.map(\.kind) == [.secretResealed, .secretResealed, .secretResealed])
         let expected: JSONObject = [
-            "caller": "test", "table": "signing_keys", "row": .string(keys[0].keyID), "before": .string(old.id),
+            "caller": ["by": "command", "uid": 0], "table": "signing_keys", "row": .string(keys[0].keyID), "before": .string(old.id),
             "after": .string(new.id),
         ]
         #expect(memory.events.first?.details == expected)
-        #expect(try await rewrap(memory).run(by: "test") == Rewrap.Outcome(resealed: 0, alreadySealed: 3))
+        #expect(try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil)) == Rewrap.Outcome(resealed: 0, alreadySealed: 3))
         #expect(memory.events.count == 3)
     }
 
     @Test(arguments: 1...3)
     func `what was interrupted after any row is taken up there`(row: Int) async throws {
         let failing = FailingRows(memory, at: row)
-        await #expect(throws: RewrapFailure.self) { try await rewrap(failing).run(by: "test") }
+        await #expect(throws: RewrapFailure.self) { try await rewrap(failing).run(by: .command(uid: 0, loginUID: nil)) }
         #expect(try await memory.sealedRows().count { $0.masterKeyID == new.id } == row - 1)
         #expect(memory.events.count == row - 1)
-        let outcome = try await rewrap(memory).run(by: "test")
+        let outcome = try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil))
         #expect(outcome == Rewrap.Outcome(resealed: 4 - row, alreadySealed: row - 1))
         _ = try KeyRing(opening: try await memory.signingKeys(), with: new)
     }
@@ -75,7 +75,7 @@ import Testing
         let third = try MasterKey.generate().0
         let before = try await memory.sealedRows()
         let other = Rewrap(memory, from: third, to: new, clock: ManualClock())
-        let failure = await #expect(throws: RewrapFailure.self) { try await other.run(by: "test") }
+        let failure = await #expect(throws: RewrapFailure.self) { try await other.run(by: .command(uid: 0, loginUID: nil)) }
         #expect(
             failure?.description.contains("signing key \(keys[0].keyID) was sealed with master key \(old.id)") == true)
         #expect(try await memory.sealedRows() == before)
@@ -83,7 +83,7 @@ import Testing
         var damaged = try bundle(sealedWith: old).sealed
         damaged[4] ^= 1
         try await memory.reseal(try #require(before.last), as: damaged, under: old.id, Sample.keyEvent(.secretResealed))
-        let damage = await #expect(throws: RewrapFailure.self) { try await rewrap(memory).run(by: "test") }
+        let damage = await #expect(throws: RewrapFailure.self) { try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil)) }
         #expect(
             damage?.description
                 == "the trust bundle of prod.example.com does not open: its row was altered or damaged")

@@ -59,9 +59,8 @@ import Testing
         try await block(.issuer(try #require(IssuerName(recorded: "spiffe://prod.example.com"))))
         try await block(.all)
         try await block(.rule("old"), until: clock.now.addingTimeInterval(-1))
-        // The later one of a target counts.
         try await block(.rule("older"))
-        try await block(.rule("older"), until: clock.now.addingTimeInterval(-1))
+        _ = try await revocations.lift(RevocationRequest(.rule("older")), by: .daemon)
         _ = try await revocations.revoke(RevocationRequest(.rule("revoked")), by: .daemon)
         #expect(lines == [])
     }
@@ -78,16 +77,16 @@ import Testing
     @Test(arguments: ReloadOutcome.Reason.allCases)
     func `has who asked, why, and the errors`(_ reason: ReloadOutcome.Reason) {
         let event = AuditEvent(
-            refusingReload: reason, ["a.yaml:1:2: no", "b.yaml:3:4: no"], by: "SIGHUP", under: TraceID(), at: Date())
+            refusingReload: reason, ["a.yaml:1:2: no", "b.yaml:3:4: no"], by: .signal, under: TraceID(), at: Date())
         #expect(event.kind == .configurationRefused && event.reason == reason.rawValue)
-        #expect(event.details == ["caller": "SIGHUP", "errors": "a.yaml:1:2: no\nb.yaml:3:4: no", "error_count": 2])
+        #expect(event.details == ["caller": ["by": "signal"], "errors": "a.yaml:1:2: no\nb.yaml:3:4: no", "error_count": 2])
     }
 
     @Test(arguments: ["x", "é", "€", "😀"]) func `has no more than 2048 bytes of them`(_ character: String) throws {
         for length in 2046...2050 {
             let text = String(repeating: "x", count: length % 4) + String(repeating: character, count: length)
             let event = AuditEvent(
-                refusingReload: .invalid, [text], by: "SIGHUP", under: TraceID(), at: Date())
+                refusingReload: .invalid, [text], by: .signal, under: TraceID(), at: Date())
             let errors = try #require(event.details["errors"]?.string)
             #expect(errors.utf8.count <= 2048 && errors.utf8.count > 2030)
         }
