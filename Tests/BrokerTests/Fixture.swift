@@ -107,6 +107,20 @@ enum Fixture {
         try RuleSet(rules, issuers: [configuration(quick)], broker: Fixture.broker)
     }
 
+    /// Of nothing that is served; what it has besides decides nothing in tests of this target.
+    static func configuration(
+        issuers: [IssuerConfiguration] = [], trustDomains: [TrustDomainConfiguration] = [], _ rules: [Rule] = []
+    ) throws -> BrokerConfiguration {
+        let address = ListenAddress(host: "127.0.0.1", port: 0)
+        return BrokerConfiguration(
+            server: ServerConfiguration(
+                publicListener: address, publicURL: broker.string, telemetryListener: address),
+            tokens: TokenConfiguration(issuer: broker, audiences: [gateway]), verify: VerifyConfiguration(),
+            store: .sqlite(path: "/x"), audit: AuditConfiguration(), masterKeyFile: "/k", issuers: issuers,
+            trustDomains: trustDomains,
+            rules: try RuleSet(rules, issuers: issuers, trustDomains: trustDomains.map(\.name), broker: broker))
+    }
+
     /// A master key and two signing keys, the active one and the staged one.
     static func keyRing(
         _ masterKey: MasterKey? = nil, algorithm: JWSAlgorithm = .ES256

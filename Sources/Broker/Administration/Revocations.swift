@@ -1,7 +1,7 @@
 // The control path of revocations: a number, in force in this process, durable with its audit record, and only then the
 // answer. What cannot be made durable stays in force and is tried again until it is.
 package import FoundationEssentials
-import JOSE
+package import JOSE
 package import Logging
 import Synchronization
 

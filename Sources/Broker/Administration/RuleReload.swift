@@ -1,5 +1,5 @@
 package import FoundationEssentials
-package import JOSE
+import JOSE
 
 /// What became of reading the configuration again while the broker serves.
 package enum ReloadOutcome: Sendable {

@@ -38,7 +38,10 @@ import Testing
                 revoking: revocations, clock: clock, logger: logger)
             (self.store, self.masterKey, self.rotation) = (store, masterKey, rotation)
             keys = SigningKeyAdministration(rotation, revocations)
-            live = LiveRevocations(revocations, search: store.base, state: { state.current }, clock: clock)
+            let configuration = try Fixture.configuration()
+            live = LiveRevocations(
+                revocations, search: store.base, configuration: { configuration }, state: { state.current },
+                clock: clock)
         }
 
         func id(_ state: SigningKeyRecord.State) async throws -> ExactString {

@@ -26,17 +26,11 @@ import Testing
     /// The rules `main` of `ci`, which reads `sub`, and `mail` of `corp`, which reads `email`; `idle` has none.
     private static func configuration() throws -> BrokerConfiguration {
         let issuers = try ["ci", "corp", "idle"].map { try Fixture.configuration(Fixture.quick, name: $0) }
-        let address = ListenAddress(host: "127.0.0.1", port: 0)
         let rules = [
             try Fixture.rule("main", issuer: "ci", texts: [("sub", ["*"])]),
             try Fixture.rule("mail", issuer: "corp", texts: [("email", ["*@x.com"])]),
         ]
-        return BrokerConfiguration(
-            server: ServerConfiguration(
-                publicListener: address, publicURL: Fixture.broker.string, telemetryListener: address),
-            tokens: TokenConfiguration(issuer: Fixture.broker, audiences: [Fixture.gateway]),
-            verify: VerifyConfiguration(), store: .sqlite(path: "/x"), audit: AuditConfiguration(), masterKeyFile: "/k",
-            issuers: issuers, rules: try RuleSet(rules, issuers: issuers, broker: Fixture.broker))
+        return try Fixture.configuration(issuers: issuers, rules)
     }
 
     private func revoke(_ kind: API.RevocationKind, _ value: ExactString) async throws -> API.RevocationResult {

@@ -15,16 +15,8 @@ import Testing
         revocations = Revocations(MemoryStore(), publishedIn: state, clock: clock, logger: LogRecorder().logger)
         let issuers = [try Fixture.configuration(Fixture.quick)]
         let domain = try TestTrustDomain("prod.example.com").configuration()
-        let address = ListenAddress(host: "127.0.0.1", port: 0)
-        configuration = BrokerConfiguration(
-            server: ServerConfiguration(
-                publicListener: address, publicURL: Fixture.broker.string, telemetryListener: address),
-            tokens: TokenConfiguration(issuer: Fixture.broker, audiences: [Fixture.gateway]),
-            verify: VerifyConfiguration(), store: .sqlite(path: "/x"), audit: AuditConfiguration(),
-            masterKeyFile: "/k", issuers: issuers, trustDomains: [domain],
-            rules: try RuleSet(
-                [Fixture.rule("known", texts: [("sub", ["alice"])])], issuers: issuers, trustDomains: [domain.name],
-                broker: Fixture.broker))
+        configuration = try Fixture.configuration(
+            issuers: issuers, trustDomains: [domain], [Fixture.rule("known", texts: [("sub", ["alice"])])])
     }
 
     private func block(_ target: Revocation.Target, until: Date? = nil) async throws {
