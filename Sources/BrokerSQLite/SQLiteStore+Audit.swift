@@ -23,6 +23,24 @@ extension SQLiteStore {
                 .mapToArray { try $0.date(0) }.first
         }
     }
+
+    /// Looks at the records that were made last, in their order, and not at the times of all.
+    package func latestExpiry(
+        grantedAfter moment: Date, lookingAt count: Int
+    ) async throws(StoreFailure) -> Date? {
+        try await perform("look for the last token's expiry") { db in
+            let kinds = AuditEvent.grants.map { "'\($0.rawValue)'" }.joined(separator: ", ")
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT count(*), max(CASE WHEN kind IN (\(kinds)) THEN json_extract(details, '$.expires') END) FROM
+                    (SELECT time, kind, details FROM audit ORDER BY sequence DESC LIMIT ?) WHERE time > ?
+                    """, arguments: [count + 1, moment.milliseconds])
+            guard let row = try rows.next(), let found = Int(exactly: row[0] as Int64), found <= count else { return nil }
+            let seconds: Double? = row[1]
+            return seconds.map(Date.init(timeIntervalSince1970:)) ?? .distantPast
+        }
+    }
 }
 
 extension AuditEvent {

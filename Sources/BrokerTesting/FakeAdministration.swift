@@ -25,6 +25,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var failure: AdministrationFailure?
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
+        /// After how many further questions all who follow the feed were told; nil where nobody does.
+        var readsBehind: Int?
     }
 
     private let state = Mutex(State())
@@ -55,6 +57,11 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     /// Revocations are durable only after so many questions about them.
     package func delayRecording(byReads count: Int) {
         state.withLock { $0.pendingReads = count }
+    }
+
+    /// Of two who follow the feed one lags behind for so many questions, that by the order included.
+    package func delayReaders(byReads count: Int) {
+        state.withLock { $0.readsBehind = count }
     }
 
     private func check() throws(AdministrationFailure) {
@@ -118,6 +125,14 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
             if let pending = state.pendingReads { state.pendingReads = pending > 1 ? pending - 1 : nil }
             return state.revocations.first { $0.sequence == sequence }
                 .map { Self.copy($0, isDurable: state.pendingReads == nil) }
+        }
+    }
+
+    package func reach(of sequence: UInt64) async -> API.Reach {
+        state.withLock { state in
+            guard let left = state.readsBehind else { return API.Reach(readers: 0, behind: 0, offlineUntil: nil) }
+            state.readsBehind = max(0, left - 1)
+            return API.Reach(readers: 2, behind: left > 0 ? 1 : 0, offlineUntil: Self.start.addingTimeInterval(900))
         }
     }
 

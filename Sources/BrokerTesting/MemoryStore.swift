@@ -202,6 +202,17 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { $0.events.rows.last?.time }
     }
 
+    package func latestExpiry(
+        grantedAfter moment: Date, lookingAt count: Int
+    ) async throws(StoreFailure) -> Date? {
+        try whileReachable { state in
+            let young = state.events.rows.filter { $0.time > moment }
+            guard young.count <= count else { return nil }
+            return young.filter { AuditEvent.grants.contains($0.kind) }.compactMap { $0.details["expires"]?.number }.max().map(Date.init(timeIntervalSince1970:))
+                ?? .distantPast
+        }
+    }
+
     package func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int {
         try whileReachable { state in
             let old = state.uses.filter { $0.value[0].expires < now.addingTimeInterval(-60) }.prefix(limit)

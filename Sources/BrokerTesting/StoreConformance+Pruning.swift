@@ -134,4 +134,29 @@ extension StoreConformance {
         let last = try await store.lastAuditTime()
         try expect(last == Sample.time.addingTimeInterval(3), "\(last as Any) is not what was recorded last")
     }
+
+    static func lastExpiry(_ store: any Store) async throws {
+        let before = Sample.time.addingTimeInterval(-1)
+        try expect(
+            try await store.latestExpiry(grantedAfter: before, lookingAt: 0) == .distantPast, "a token of nobody")
+        for (index, (kind, expires)) in [
+            (AuditEvent.Kind.exchangeGranted, 900), (.sessionRenewed, 1800), (.sessionNarrowed, 60),
+            (.revoked, 86_400), (.exchangeRefused, 86_400),
+        ].enumerated() {
+            let end = Sample.time.addingTimeInterval(Double(expires)).timeIntervalSince1970
+            try await store.record(
+                AuditEvent(
+                    time: Sample.time.addingTimeInterval(Double(index)), trace: TraceID(), kind: kind, issuer: nil,
+                    subject: nil, tokenID: "t\(index)", details: ["expires": .number(end)]))
+        }
+        func latest(after seconds: Double, _ count: Int) async throws -> Date? {
+            try await store.latestExpiry(
+                grantedAfter: Sample.time.addingTimeInterval(seconds), lookingAt: count)
+        }
+        let (all, some) = (try await latest(after: -1, 5), try await latest(after: 1, 3))
+        try expect(all == Sample.time.addingTimeInterval(1800), "\(all as Any) is not the latest of what was granted")
+        try expect(some == Sample.time.addingTimeInterval(60), "\(some as Any) is not the latest of the younger ones")
+        try expect(try await latest(after: 0, 4) == Sample.time.addingTimeInterval(1800), "four are not too many")
+        try expect(try await latest(after: -1, 4) == nil, "five are too many")
+    }
 }

@@ -25,6 +25,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case sessionsArePruned = "sessions that ended before the retention are deleted, and their audit records stay"
     case joinableSessionsStay = "a session that a use may join is not deleted"
     case lastTime = "the last audit record is the one that was recorded last, whatever its time"
+    case lastExpiry = "the latest expiry of what was granted since a moment is found, or that it is too much to look at"
     case keysComeBack = "the first signing keys come back oldest first"
     case keysOnce = "there are first signing keys only once"
     case keysAllOrNone = "of signing keys that cannot be stored together none is stored"
@@ -77,6 +78,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .sessionsArePruned: try await Self.sessionsArePruned(store)
         case .joinableSessionsStay: try await Self.joinableSessionsStay(store)
         case .lastTime: try await Self.lastTime(store)
+        case .lastExpiry: try await Self.lastExpiry(store)
         case .keysComeBack: try await Self.keysComeBack(store)
         case .keysOnce: try await Self.keysOnce(store)
         case .keysAllOrNone: try await Self.keysAllOrNone(store)

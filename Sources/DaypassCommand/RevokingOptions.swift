@@ -6,7 +6,11 @@ struct RevokingOptions: ParsableArguments {
     @Option(help: "Why, for the audit record; at most 512 bytes.")
     var reason: String?
 
-    @Flag(help: "Wait until it is recorded, at most 10 minutes; in force it is at once.")
+    @Flag(
+        help: """
+            Wait until it is recorded and all who follow the feed of revocations were told, at most 10 minutes; at the \
+            broker it is in force at once.
+            """)
     var wait = false
 
     @OptionGroup var destructive: DestructiveOptions
@@ -42,7 +46,9 @@ struct RevokingOptions: ParsableArguments {
             let revocations = result.list("revocations")
             if broker.json { try Terminal.print(result) }
             guard !revocations.isEmpty else { throw CommandFailure(.refused, "there are no \(words)") }
-            if !broker.json { Terminal.print(Table(revocations, Revocations.columns)) }
+            guard !broker.json else { return }
+            Terminal.print(Table(revocations, Revocations.columns))
+            Self.tell(ofReach: result)
         }
     }
 
@@ -57,6 +63,20 @@ struct RevokingOptions: ParsableArguments {
     static func warn(of answer: JSON) {
         for warning in answer.list("warnings") {
             Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
+        }
+    }
+
+    /// Where else it is in force, and where it is not.
+    static func tell(ofReach answer: JSON) {
+        let readers = answer["readers"]
+        if let open = readers?["open"]?.count, open > 0, let behind = readers?["behind"]?.count {
+            Terminal.note(
+                behind == 0
+                    ? "told to all who follow the feed of revocations: \(open)"
+                    : "of \(open) who follow the feed of revocations \(behind) are not told yet")
+        }
+        if let end = answer["offline_until"]?.text {
+            Terminal.note("a gateway that reads only the key set may accept what it ended until \(end)")
         }
     }
 
@@ -88,24 +108,43 @@ struct RevokingOptions: ParsableArguments {
     private func send(_ order: [String: JSON], _ client: AdministrationClient) async throws -> JSON {
         let failure: ClientFailure
         do throws(ClientFailure) {
-            return try await client.post("revocations", .object(order))
+            let answer = try await client.post("revocations", .object(order))
+            guard wait, (answer["readers"]?["behind"]?.count ?? 0) > 0,
+                let number = answer.list("revocations").last?["sequence"]?.count
+            else { return answer }
+            Terminal.note("in force and recorded; waiting until all who follow the feed of revocations were told")
+            return try await told(answer, number, client)
         } catch {
             failure = error
         }
         guard case .notDurable(let numbers, _, let answer) = failure else { throw failure }
         guard wait else {
             Self.warn(of: answer)
+            Self.tell(ofReach: answer)
             throw failure
         }
         Terminal.note("in force; waiting until it is recorded")
         guard let revocations = try await recorded(numbers, client) else { throw failure }
-        guard case .object(let members) = answer else { return .object(revocations) }
-        let findings = ["warnings", "block_in_force", "issuers_without_claim"]
-        return .object(members.filter { findings.contains($0.key) }.merging(revocations) { $1 })
+        guard case .object(let members) = answer, let number = numbers.last else { return .object(revocations) }
+        let findings = ["warnings", "block_in_force", "issuers_without_claim", "readers", "offline_until"]
+        let result = members.filter { findings.contains($0.key) }.merging(revocations) { $1 }
+        return try await told(.object(result), number, client)
     }
 
     private static let pause: Duration = .milliseconds(250)
     private static let pauses = 2400
+
+    /// The answer, when all who follow the feed were told of a number, or after so many pauses.
+    private func told(_ answer: JSON, _ number: Int, _ client: AdministrationClient) async throws(ClientFailure) -> JSON {
+        guard case .object(var members) = answer else { return answer }
+        for _ in 0..<Self.pauses {
+            let revocation = try await client.get("revocations/\(number)")
+            for name in ["readers", "offline_until"] { members[name] = revocation[name] }
+            guard (revocation["readers"]?["behind"]?.count ?? 0) > 0 else { break }
+            try? await Task.sleep(for: Self.pause)
+        }
+        return .object(members)
+    }
 
     /// The revocations when all of them are recorded; nil where that takes too long.
     private func recorded(_ numbers: [Int], _ client: AdministrationClient) async throws -> [String: JSON]? {
@@ -114,7 +153,7 @@ struct RevokingOptions: ParsableArguments {
             while let number = open.first {
                 let revocation = try await client.get("revocations/\(number)")
                 guard revocation["durable"]?.flag == true else { break }
-                done.append(revocation)
+                done.append(revocation.without(["readers", "offline_until"]))
                 open.removeFirst()
             }
             guard !open.isEmpty else {
@@ -123,6 +162,13 @@ struct RevokingOptions: ParsableArguments {
             try await Task.sleep(for: Self.pause)
         }
         return nil
+    }
+}
+
+extension JSON {
+    fileprivate func without(_ names: [String]) -> JSON {
+        guard case .object(let members) = self else { return self }
+        return .object(members.filter { !names.contains($0.key) })
     }
 }
 

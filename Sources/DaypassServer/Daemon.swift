@@ -115,7 +115,10 @@ struct Daemon: Sendable {
         let metrics = BrokerMetrics(
             configuration, issuers: issuers.current, trustBundles: trustBundles, revocations: revocations,
             store: storeMetrics, signingKeys: signingKeyMetrics)
-        let mint = TokenMint(issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
+        let latestExpiry = LatestExpiry()
+        let mint = TokenMint(
+            issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom(),
+            latestExpiry: latestExpiry)
         let verifier = TokenVerifier(
             tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
         let decide = exchanges(mint, verifier, metrics)
@@ -148,7 +151,9 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
-        let administration = try await administrationServices(verifier, administration(issuers, inForce, reloader))
+        let administration = try await administrationServices(
+            verifier,
+            administration(issuers, inForce, reloader, OutstandingTokens(latestExpiry, store, clock: clock)))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -198,14 +203,15 @@ extension Daemon {
 
     /// What administrators can see and change.
     private func administration(
-        _ issuers: Published<[TrustedIssuer]>, _ configuration: Published<BrokerConfiguration>, _ reloader: Reloader?
+        _ issuers: Published<[TrustedIssuer]>, _ configuration: Published<BrokerConfiguration>, _ reloader: Reloader?,
+        _ outstanding: OutstandingTokens
     ) -> Administration {
         let state = state
         return Administration(
             keys: SigningKeyAdministration(rotation, revocations),
             revocations: LiveRevocations(
                 revocations, search: store, configuration: { configuration.current }, state: { state.current },
-                clock: clock),
+                outstanding: outstanding, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())

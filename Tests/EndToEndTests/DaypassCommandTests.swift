@@ -378,6 +378,30 @@ import Testing
         }
     }
 
+    @Test func `waits with --wait until all who follow the feed were told, and says what gateways may still accept`()
+        async throws
+    {
+        try await run { broker in
+            let until = "a gateway that reads only the key set may accept what it ended until 2027-01-15T08:15:00Z\n"
+            broker.fake.delayReaders(byReads: 3)
+            let without = try await broker.daypass("revoke", "all", "--yes")
+            #expect(without.status == 0, "\(without.error)")
+            #expect(without.error == "of 2 who follow the feed of revocations 1 are not told yet\n\(until)")
+            let with = try await broker.daypass("revoke", "rule", "ci-main", "--yes", "--wait")
+            #expect(with.status == 0, "\(with.error)")
+            #expect(
+                with.error == """
+                    in force and recorded; waiting until all who follow the feed of revocations were told
+                    told to all who follow the feed of revocations: 2
+                    \(until)
+                    """)
+            let json = try await broker.daypass("revoke", "all", "--yes", "--json")
+            let answer = try JSONReader.readObject(Array(json.output.utf8))
+            #expect(answer["readers"]?.object?["open"] == 2 && answer["readers"]?.object?["behind"] == 0)
+            #expect(answer["offline_until"] == "2027-01-15T08:15:00Z" && json.error == "")
+        }
+    }
+
     @Test func `ends with 69 where nobody answers, and with 77 where this user or token may not`() async throws {
         let workspace = try Workspace()
         let absent = try await AdministeredBroker.daypass(["keys", "list", "--socket", workspace.path("none")], [:])

@@ -14,18 +14,20 @@ package struct LiveRevocations: RevocationAdministration {
     private let search: any ExchangeStore & SessionSearch
     private let configuration: @Sendable () -> BrokerConfiguration
     private let state: @Sendable () -> BrokerState
+    private let outstanding: OutstandingTokens
     private let clock: any BrokerClock
 
     /// - Parameter configuration: that of the moment.
     package init(
         _ revocations: Revocations, search: any ExchangeStore & SessionSearch,
         configuration: @escaping @Sendable () -> BrokerConfiguration, state: @escaping @Sendable () -> BrokerState,
-        clock: any BrokerClock
+        outstanding: OutstandingTokens, clock: any BrokerClock
     ) {
         self.revocations = revocations
         self.search = search
         self.configuration = configuration
         self.state = state
+        self.outstanding = outstanding
         self.clock = clock
     }
 
@@ -45,6 +47,13 @@ package struct LiveRevocations: RevocationAdministration {
         _ sequence: UInt64
     ) async throws(AdministrationFailure) -> AdministrationAPI.Revocation? {
         revocations.revocation(sequence).map { AdministrationAPI.Revocation($0.revocation, isDurable: $0.isDurable) }
+    }
+
+    package func reach(of sequence: UInt64) async -> AdministrationAPI.Reach {
+        let offlineUntil = await outstanding.latestExpiry()
+        let followers = revocations.followers(reached: sequence)
+        return AdministrationAPI.Reach(
+            readers: followers.count, behind: followers.behind, offlineUntil: offlineUntil)
     }
 
     package func preview(

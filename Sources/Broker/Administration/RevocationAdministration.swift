@@ -8,6 +8,9 @@ package protocol RevocationAdministration: Sendable {
     /// The live one of that number, or nil.
     func revocation(_ sequence: UInt64) async throws(AdministrationFailure) -> AdministrationAPI.Revocation?
 
+    /// How far the revocation of that number has got.
+    func reach(of sequence: UInt64) async -> AdministrationAPI.Reach
+
     /// What `revoke` would affect. Changes and records nothing.
     func preview(
         _ order: AdministrationAPI.RevocationOrder

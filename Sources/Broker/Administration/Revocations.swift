@@ -210,6 +210,36 @@ package final class Revocations: Sendable {
         return stream
     }
 
+    /// A place among those that are told of each revocation, until it is given up.
+    package func follower() -> Follower {
+        Follower(self, state.withLock { $0.follow() })
+    }
+
+    /// How many follow, and to how many of these not everything up to a number was written.
+    package func followers(reached sequence: UInt64) -> (count: Int, behind: Int) {
+        state.withLock { ($0.followers.count, $0.followers.values.count { $0 < sequence }) }
+    }
+
+    /// Whoever is told of each revocation as it comes into force. It ends with its last reference.
+    package final class Follower: Sendable {
+        private let revocations: Revocations
+        private let number: Int
+
+        fileprivate init(_ revocations: Revocations, _ number: Int) {
+            self.revocations = revocations
+            self.number = number
+        }
+
+        /// Everything up to that number was written to it.
+        package func reached(_ sequence: UInt64) {
+            revocations.state.withLock { $0.followers[number] = sequence }
+        }
+
+        deinit {
+            _ = revocations.state.withLock { $0.followers.removeValue(forKey: number) }
+        }
+    }
+
     /// Tries to make durable what waits. To be called again and again, by one task.
     package func retry() async {
         while true {
@@ -309,6 +339,9 @@ extension Revocations {
         private(set) var liftCount = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
+        /// The number up to which each was told.
+        var followers: [Int: UInt64] = [:]
+        private var lastFollower = 0
         private var ofHolders = HolderPlaces()
         /// The keys that are revoked, and whose own records do not say so yet.
         var unrecordedKeys: Set<ExactString> = []
@@ -362,6 +395,12 @@ extension Revocations {
             lastObserver += 1
             observers[lastObserver] = continuation
             return lastObserver
+        }
+
+        mutating func follow() -> Int {
+            lastFollower += 1
+            followers[lastFollower] = 0
+            return lastFollower
         }
 
         mutating func forget(_ observer: Int) {

@@ -38,6 +38,9 @@ package struct AuditEvent: Sendable {
         case storeRestored = "store.restored"
     }
 
+    /// Those of which each made a gateway token that expires when `details` says under `expires`.
+    package static let grants: [Kind] = [.exchangeGranted, .sessionRenewed, .sessionNarrowed]
+
     package let time: Date
     package let trace: TraceID
     package let kind: Kind

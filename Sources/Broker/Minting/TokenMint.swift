@@ -8,12 +8,19 @@ package struct TokenMint: Sendable {
     private let issuer: ExactString
     private let state: @Sendable () -> BrokerState
     private let random: any RandomSource
+    private let latestExpiry: LatestExpiry
 
-    /// - Parameter state: that of the moment of each minting.
-    package init(issuer: ExactString, state: @escaping @Sendable () -> BrokerState, random: any RandomSource) {
+    /// - Parameters:
+    ///   - state: that of the moment of each minting.
+    ///   - latestExpiry: is told when each token expires.
+    package init(
+        issuer: ExactString, state: @escaping @Sendable () -> BrokerState, random: any RandomSource,
+        latestExpiry: LatestExpiry = LatestExpiry()
+    ) {
         self.issuer = issuer
         self.state = state
         self.random = random
+        self.latestExpiry = latestExpiry
     }
 
     /// Those of now, for whoever begins an exchange.
@@ -70,6 +77,7 @@ package struct TokenMint: Sendable {
         }
         // Nobody would accept it, ourselves included.
         guard text.utf8.count <= CompactJWS.maximumLength else { throw .tokenTooLong }
+        latestExpiry.note(issuedAt + lifetime)
         return GatewayToken(Minted(text: SecretText(text), id: tokenID, issuedAt: issuedAt, lifetime: lifetime))
     }
 

@@ -37,6 +37,10 @@ package protocol AuditReader: Sendable {
 
     /// The time of the record that was made last; nil where there is none.
     func lastAuditTime() async throws(StoreFailure) -> Date?
+
+    /// The latest expiry of a token that was granted after `moment`, as its record has it; `.distantPast` where none was.
+    /// - Returns: nil where more than `count` records are younger than that.
+    func latestExpiry(grantedAfter moment: Date, lookingAt count: Int) async throws(StoreFailure) -> Date?
 }
 
 /// That a subject token is presented, of which there may only be so many.

@@ -178,7 +178,7 @@ extension AdministrationRoutes {
             guard let revocation = try await revocations.revocation(sequence) else {
                 throw .notFound("there is no live revocation \(sequence)")
             }
-            return .json(.ok, revocation.json)
+            return .json(.ok, revocation.json.adding(await revocations.reach(of: sequence).json))
         case .revoke:
             let (order, isDryRun) = try AdministrationAPI.RevocationOrder.parse(body, at: clock.now)
             guard !isDryRun else {
@@ -187,7 +187,9 @@ extension AdministrationRoutes {
                 if !administrator.may(.sessions) { preview.sessions = [] }
                 return .json(.ok, preview.json)
             }
-            return answer(try await revoke(order, act), act)
+            let result = try await revoke(order, act)
+            guard let last = result.revocations.last else { return answer(result, result.json, act) }
+            return answer(result, result.json.adding(await revocations.reach(of: last.sequence).json), act)
         case .unblock:
             let (order, isDryRun) = try AdministrationAPI.RevocationOrder.parseLifting(body)
             let lift = isDryRun ? try await revocations.previewLifting(order) : try await revocations.lift(order, act)
@@ -220,13 +222,23 @@ extension AdministrationRoutes {
     }
 
     /// What is in force and not yet recorded is 503: whoever asks again learns when it is.
-    private func answer(_ result: AdministrationAPI.RevocationResult, _ act: AdministrativeContext) -> Response {
-        guard !result.isDurable else { return .json(.ok, result.json) }
+    private func answer(
+        _ result: AdministrationAPI.RevocationResult, _ members: JSONObject, _ act: AdministrativeContext
+    ) -> Response {
+        guard !result.isDurable else { return .json(.ok, members) }
         var json = AdministrationError.body(
             "not_durable", "in force on this node, and not yet recorded: the broker goes on trying", act.trace)
-        for member in result.json.members { _ = json.append(member.name, member.value) }
+        for member in members.members { _ = json.append(member.name, member.value) }
         var response = Response.json(.serviceUnavailable, json)
         response.headers[.retryAfter] = "1"
         return response
+    }
+}
+
+extension JSONObject {
+    fileprivate func adding(_ more: JSONObject) -> JSONObject {
+        var all = self
+        for member in more.members { _ = all.append(member.name, member.value) }
+        return all
     }
 }

@@ -62,13 +62,17 @@ struct RevocationFeed: Sendable {
             // The place is held for as long as this is.
             defer { withExtendedLifetime(place) {} }
             var cursor = EventCursor(encoded, last)
+            let follower = revocations.follower()
             let pulse = EventPulse(of: revocations.changes(), every: Self.heartbeat)
             defer { pulse.end() }
             beats: for await _ in pulse.beats {
                 var isQuiet = true
                 while true {
                     guard access.holds(for: request, context, scope: .revocations) else { break beats }
-                    guard let events = cursor.next(of: revocations.snapshot) else { break }
+                    guard let events = cursor.next(of: revocations.snapshot) else {
+                        if let number = cursor.number { follower.reached(number) }
+                        break
+                    }
                     for part in events where part.readableBytes > 0 {
                         isQuiet = false
                         try await writer.write(part)
@@ -97,6 +101,9 @@ struct RevocationFeed: Sendable {
             guard parts.count == 2, let number = UInt64(parts[1]) else { return }
             sent = (String(parts[0]), number)
         }
+
+        /// The number up to which all was sent; nil before anything was.
+        var number: UInt64? { sent?.number }
 
         /// What is to be sent next, in parts that others share; nil where all was.
         mutating func next(of snapshot: RevocationSnapshot) -> [ByteBuffer]? {

@@ -246,6 +246,12 @@ extension LiveBroker {
                 #expect(last["data"]?.contains(#""value":"s\#(number)""#) == true)
                 #expect(last["data"]?.contains("4711") == false)
             }
+            let end = ContinuousClock.now + .seconds(60)
+            while broker.revocations.followers(reached: 3) != (1, 0) {
+                try #require(ContinuousClock.now < end)
+                await Task.yield()
+            }
+            #expect(broker.revocations.followers(reached: 4) == (1, 1))
             let id = try #require(last["id"]).replacing("-3", with: "-1")
             let resumed = try await Self.events(broker, token, last: id)
             var second = EventReader(resumed.body)
