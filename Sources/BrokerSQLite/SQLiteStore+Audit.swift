@@ -36,7 +36,9 @@ extension SQLiteStore {
                     SELECT count(*), max(CASE WHEN kind IN (\(kinds)) THEN json_extract(details, '$.expires') END) FROM
                     (SELECT time, kind, details FROM audit ORDER BY sequence DESC LIMIT ?) WHERE time > ?
                     """, arguments: [count + 1, moment.milliseconds])
-            guard let row = try rows.next(), let found = Int(exactly: row[0] as Int64), found <= count else { return nil }
+            guard let row = try rows.next(), let found = Int(exactly: row[0] as Int64), found <= count else {
+                return nil
+            }
             let seconds: Double? = row[1]
             return seconds.map(Date.init(timeIntervalSince1970:)) ?? .distantPast
         }

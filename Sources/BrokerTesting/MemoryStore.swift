@@ -208,7 +208,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { state in
             let young = state.events.rows.filter { $0.time > moment }
             guard young.count <= count else { return nil }
-            return young.filter { AuditEvent.grants.contains($0.kind) }.compactMap { $0.details["expires"]?.number }.max().map(Date.init(timeIntervalSince1970:))
+            return young.filter { AuditEvent.grants.contains($0.kind) }.compactMap { $0.details["expires"]?.number }
+                .max().map(Date.init(timeIntervalSince1970:))
                 ?? .distantPast
         }
     }

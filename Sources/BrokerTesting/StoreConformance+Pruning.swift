@@ -147,7 +147,7 @@ extension StoreConformance {
             try await store.record(
                 AuditEvent(
                     time: Sample.time.addingTimeInterval(Double(index)), trace: TraceID(), kind: kind, issuer: nil,
-                    subject: nil, tokenID: "t\(index)", details: ["expires": .number(end)]))
+                    subject: nil, tokenID: ExactString("t\(index)"), details: ["expires": .number(end)]))
         }
         func latest(after seconds: Double, _ count: Int) async throws -> Date? {
             try await store.latestExpiry(

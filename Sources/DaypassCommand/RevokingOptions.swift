@@ -135,7 +135,8 @@ struct RevokingOptions: ParsableArguments {
     private static let pauses = 2400
 
     /// The answer, when all who follow the feed were told of a number, or after so many pauses.
-    private func told(_ answer: JSON, _ number: Int, _ client: AdministrationClient) async throws(ClientFailure) -> JSON {
+    private func told(_ answer: JSON, _ number: Int, _ client: AdministrationClient) async throws(ClientFailure) -> JSON
+    {
         guard case .object(var members) = answer else { return answer }
         for _ in 0..<Self.pauses {
             let revocation = try await client.get("revocations/\(number)")

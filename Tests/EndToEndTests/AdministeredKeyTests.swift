@@ -155,6 +155,6 @@ import Testing
         #expect(try await stage.exchange().text("scope") == "anthropic:messages")
         let records = try await stage.audited("configuration.reloaded")
         #expect(records.count == 1)
-        #expect(records.first?["by"]?.string?.string.hasPrefix("uid \(getuid()),") == true, "\(records)")
+        #expect(records.first?["caller"]?.object?["uid"]?.number == Double(getuid()), "\(records)")
     }
 }

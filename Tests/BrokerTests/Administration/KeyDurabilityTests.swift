@@ -41,7 +41,7 @@ import Testing
             let configuration = try Fixture.configuration()
             live = LiveRevocations(
                 revocations, search: store.base, configuration: { configuration }, state: { state.current },
-                clock: clock)
+                outstanding: OutstandingTokens(LatestExpiry(), store.base, clock: clock), clock: clock)
         }
 
         func id(_ state: SigningKeyRecord.State) async throws -> ExactString {

@@ -20,7 +20,8 @@ import Testing
         let revocations = Revocations(store, publishedIn: state, clock: clock, logger: LogRecorder().logger)
         let configuration = try Self.configuration()
         administration = LiveRevocations(
-            revocations, search: store, configuration: { configuration }, state: { state.current }, clock: clock)
+            revocations, search: store, configuration: { configuration }, state: { state.current },
+            outstanding: OutstandingTokens(LatestExpiry(), store, clock: clock), clock: clock)
     }
 
     /// The rules `main` of `ci`, which reads `sub`, and `mail` of `corp`, which reads `email`; `idle` has none.

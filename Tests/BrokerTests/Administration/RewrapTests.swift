@@ -52,11 +52,14 @@ import Testing
         #expect(try await memory.sealedRows().allSatisfy { $0.masterKeyID == new.id })
         #expect(memory.events.map(\.kind) == [.secretResealed, .secretResealed, .secretResealed])
         let expected: JSONObject = [
-            "caller": ["by": "command", "uid": 0], "table": "signing_keys", "row": .string(keys[0].keyID), "before": .string(old.id),
+            "caller": ["by": "command", "uid": 0], "table": "signing_keys", "row": .string(keys[0].keyID),
+            "before": .string(old.id),
             "after": .string(new.id),
         ]
         #expect(memory.events.first?.details == expected)
-        #expect(try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil)) == Rewrap.Outcome(resealed: 0, alreadySealed: 3))
+        #expect(
+            try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil))
+                == Rewrap.Outcome(resealed: 0, alreadySealed: 3))
         #expect(memory.events.count == 3)
     }
 
@@ -75,7 +78,9 @@ import Testing
         let third = try MasterKey.generate().0
         let before = try await memory.sealedRows()
         let other = Rewrap(memory, from: third, to: new, clock: ManualClock())
-        let failure = await #expect(throws: RewrapFailure.self) { try await other.run(by: .command(uid: 0, loginUID: nil)) }
+        let failure = await #expect(throws: RewrapFailure.self) {
+            try await other.run(by: .command(uid: 0, loginUID: nil))
+        }
         #expect(
             failure?.description.contains("signing key \(keys[0].keyID) was sealed with master key \(old.id)") == true)
         #expect(try await memory.sealedRows() == before)
@@ -83,7 +88,9 @@ import Testing
         var damaged = try bundle(sealedWith: old).sealed
         damaged[4] ^= 1
         try await memory.reseal(try #require(before.last), as: damaged, under: old.id, Sample.keyEvent(.secretResealed))
-        let damage = await #expect(throws: RewrapFailure.self) { try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil)) }
+        let damage = await #expect(throws: RewrapFailure.self) {
+            try await rewrap(memory).run(by: .command(uid: 0, loginUID: nil))
+        }
         #expect(
             damage?.description
                 == "the trust bundle of prod.example.com does not open: its row was altered or damaged")

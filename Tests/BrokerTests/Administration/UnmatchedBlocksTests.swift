@@ -71,7 +71,8 @@ import Testing
         let event = AuditEvent(
             refusingReload: reason, ["a.yaml:1:2: no", "b.yaml:3:4: no"], by: .signal, under: TraceID(), at: Date())
         #expect(event.kind == .configurationRefused && event.reason == reason.rawValue)
-        #expect(event.details == ["caller": ["by": "signal"], "errors": "a.yaml:1:2: no\nb.yaml:3:4: no", "error_count": 2])
+        #expect(
+            event.details == ["caller": ["by": "signal"], "errors": "a.yaml:1:2: no\nb.yaml:3:4: no", "error_count": 2])
     }
 
     @Test(arguments: ["x", "é", "€", "😀"]) func `has no more than 2048 bytes of them`(_ character: String) throws {
