@@ -131,7 +131,7 @@ import Testing
             #expect(made.status == 0 && made.error.contains("warning: \(warning)"), "\(made.error)")
         }
         let known = try await stage.daypass(["revoke", "subject", "github:job", "--yes"])
-        #expect(known.status == 0 && known.error == "", "\(known.error)")
+        #expect(known.status == 0 && !known.error.contains("warning"), "\(known.error)")
         let key = try await stage.daypass(["keys", "revoke", "nothing", "--dry-run"])
         #expect(key.status == 1 && key.error.contains("there is no signing key nothing"), "\(key.error)")
     }
