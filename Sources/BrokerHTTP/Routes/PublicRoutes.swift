@@ -19,7 +19,10 @@ struct PublicRoutes: HTTPResponder {
         let hasExpired = token.certificates.isExpired(context)
         var response = try await route(request, context)
         response.headers[.daypassTraceID] = context.trace.description
-        if hasExpired { response.headers[.connection] = "close" }
+        // It may have expired meanwhile, and be the reason for a refusal.
+        if hasExpired || (response.status.kind == .clientError && token.certificates.isExpired(context)) {
+            response.headers[.connection] = "close"
+        }
         if request.uri.path == FederationRoute.path { response.headers[.requestID] = context.trace.description }
         return request.method == .head ? response.createHeadResponse() : response
     }
