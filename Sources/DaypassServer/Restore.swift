@@ -99,10 +99,14 @@ struct Restoring {
                 "the stored trust bundle of \(bundle.trustDomain), which master key \(bundle.masterKeyID) sealed, does not "
                     + "open with \(masterKey.id)")
         }
+        let credentials = try await restore.store.sealedRows().filter(\.isProviderCredential)
+        if let damaged = try ProviderCredentials.damaged(among: credentials, sealedWith: masterKey).first {
+            throw CredentialFailure.damaged(damaged)
+        }
         let last = try await restore.store.lastAuditTime()
         let known = [last, restore.replaced?.lastRecord].compactMap(\.self).max()
         try StartTime.check(clock.now, against: known, accepting: acceptsEarlierClock, logger)
-        return (try await restore.store.generation(), last, keys.count + bundles.count)
+        return (try await restore.store.generation(), last, keys.count + bundles.count + credentials.count)
     }
 
     private func event(from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?) -> AuditEvent {
@@ -130,7 +134,7 @@ struct Restoring {
             "the master key opened all \(secrets) sealed rows; every earlier signing key is retired, and its tokens dead",
             "what happened after \(time) is lost. Before you serve:",
             "  - block again whoever was blocked since then: blocks and revocations of that time are gone",
-            "  - have rotated again whatever was rotated since then: master key, trust bundles",
+            "  - have rotated again whatever was rotated since then: master key, trust bundles, provider credentials",
             "  - have gateways that verify by themselves fetch the keys anew, or they trust the old ones until they do",
             "  - clients get new tokens by themselves: a proof that was issued before now and may be used only so often is "
                 + "refused, a newer one is not",
