@@ -89,7 +89,8 @@ package final class FakeCredentials: CredentialAdministration {
         state.withLock { state -> CredentialVersion? in
             guard let index = state.versions.firstIndex(where: { $0.provider == provider && $0.number == number })
             else { return nil }
-            state.versions[index] = state.versions[index].moved(to: next, at: FakeAdministration.start.addingTimeInterval(60))
+            state.versions[index] = state.versions[index].moved(
+                to: next, at: FakeAdministration.start.addingTimeInterval(60))
             return state.versions[index]
         }
     }

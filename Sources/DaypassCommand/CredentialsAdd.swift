@@ -44,9 +44,9 @@ struct CredentialsAdd: AsyncParsableCommand {
     }
 
     func run() async throws {
-        guard daypass_forbid_dumps() == 0 else {
+        guard daypass_keep_memory_private() == 0 else {
             throw CommandFailure(
-                .refused, "core dumps of this process, which would hold the secret, cannot be forbidden")
+                .refused, "the memory of this process, which would hold the secret, cannot be kept from others")
         }
         let secret = try read()
         guard secret.count > 0 else { throw CommandFailure(.usage, "the secret is empty") }

@@ -3,12 +3,12 @@ import Foundation
 
 /// This process.
 enum Process {
-    /// Takes away what a process that holds keys should not have: files that others may read, core dumps with keys in
-    /// them, memory that another process of the same user can read, and the signals that would end it where a write can
-    /// just fail.
+    /// Takes away what a process that holds keys should not have: files that others may read, core dumps and reports of
+    /// crashes with keys in them, memory that another process of the same user can read, and the signals that would end
+    /// it where a write can just fail.
     static func restrict() {
         umask(0o077)
-        _ = daypass_forbid_dumps()
+        _ = daypass_keep_memory_private()
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
     }

@@ -187,9 +187,12 @@ import Testing
 
         let damage =
             "import sqlite3,sys;c=sqlite3.connect(sys.argv[1]);"
-            + "c.execute(\"update provider_credentials set sealed = substr(sealed, 1, 20) || x'00' || substr(sealed, 22)\");"
+            + "c.execute(\"update provider_credentials set sealed = cast(substr(sealed, 1, 20) || x'000000' as blob)\");"
             + "c.commit()"
-        _ = try await RunningProcess(try #require(Programs.python), ["-c", damage, workspace.path("bad.db")]).outcome()
+        let damaged = try await RunningProcess(
+            try #require(Programs.python), ["-c", damage, workspace.path("bad.db")]
+        ).outcome()
+        #expect(damaged.status == 0, "\(damaged.error)")
         let bad = try await daypassd("restore", "--replace", workspace.path("bad.db"))
         #expect(
             bad.status == 1 && bad.error.contains("version 1 of the credential of anthropic does not open"),
