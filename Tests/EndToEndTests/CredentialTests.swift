@@ -130,40 +130,97 @@ import Testing
         #expect(opened == Array(secret.utf8))
     }
 
+    /// Counts how often texts, in hexadecimal digits, stand in the memory of a process.
+    private static let searching = """
+        import sys
+        pid, needles = sys.argv[1], [bytes.fromhex(n) for n in sys.argv[2:]]
+        found = [0] * len(needles)
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                span, rights = line.split()[:2]
+                if "r" not in rights or "[v" in line: continue
+                start, end = (int(x, 16) for x in span.split("-"))
+                try:
+                    memory.seek(start)
+                    data = memory.read(end - start)
+                except OSError:
+                    continue
+                for index, needle in enumerate(needles): found[index] += data.count(needle)
+        print(*found)
+        """
+
+    /// How often the secret stands in the memory of the broker, all but its beginning, which many have.
+    private static func count(_ secret: String, in broker: RunningBroker) async throws -> Int {
+        let known = Array("exchanges_per_second_per_address".utf8)
+        let found = try await RunningProcess(
+            try #require(Programs.python),
+            ["-c", searching, "\(broker.process.id)"]
+                + [Array(secret.utf8.dropFirst(13)), known].map { $0.map { String(format: "%02x", $0) }.joined() }
+        ).outcome()
+        let counts = found.output.split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
+        try #require(counts.count == 2 && counts[1] > 0, "the search found nothing at all: \(found.error)")
+        return counts[0]
+    }
+
     @Test(.enabled(if: geteuid() == 0 && Programs.python != nil))
     func `nothing of a secret stays in the broker's memory when the command returns`() async throws {
         let stage = try await AdministeredGrants()
         let secret = Self.secret()
         _ = try await Self.add(secret, stage)
+        #expect(try await Self.count(secret, in: stage.broker) == 0)
         try await stage.done("credentials", "promote", "anthropic", "1")
-        // Told where to look for it on standard input: an argument would be in this machine's list of processes.
-        let script = """
-            import re, sys
-            pid, needles = sys.argv[1], [bytes.fromhex(n) for n in sys.argv[2:]]
-            found = [0] * len(needles)
-            with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-                for line in maps:
-                    span, rights = line.split()[:2]
-                    if "r" not in rights or "[v" in line: continue
-                    start, end = (int(x, 16) for x in span.split("-"))
-                    try:
-                        memory.seek(start)
-                        data = memory.read(end - start)
-                    except OSError:
-                        continue
-                    for index, needle in enumerate(needles): found[index] += data.count(needle)
-            print(*found)
+        #expect(try await Self.count(secret, in: stage.broker) == 0)
+    }
+
+    @Test func `a token with daypass:credentials adds one over TLS, and a token without it ends with 77`() async throws
+    {
+        let workspace = try Workspace()
+        let script = Programs.repository.appending(path: "certs/make-development").path(percentEncoded: false)
+        let made = try await RunningProcess(script, ["certificates"], in: workspace.folder).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let rules = ["credentials", "keys"].map {
             """
-        let known = Array("exchanges_per_second_per_address".utf8)
-        let found = try await RunningProcess(
-            try #require(Programs.python),
-            ["-c", script, "\(stage.broker.process.id)"]
-                + [Array(secret.utf8.dropFirst(13)), known].map { $0.map { String(format: "%02x", $0) }.joined() }
-        ).outcome()
-        let counts = found.output.split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
-        try #require(counts.count == 2, "\(found.error)")
-        #expect(counts[1] > 0, "the search found nothing at all")
-        #expect(counts[0] == 0, "the secret is \(counts[0]) times in memory")
+              - name: \($0)
+                issuer: github
+                match: {repository_id: "123456"}
+                grant: {scope: [daypass:\($0)], ttl: 10m}
+
+            """
+        }.joined()
+        let port = try Workspace.freePort()
+        let tls = "{certificate: certificates/server.pem, key: certificates/server.key}"
+        let broker = try await RunningBroker(
+            workspace,
+            issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace, replay: "off") + rules,
+            admin: "{socket: run/admin.sock, listen: \"127.0.0.1:\(port)\", tls: \(tls)}")
+        try await waitUntil("the network listener is there") { Workspace.isListening(port) }
+        let secret = Self.secret()
+        try workspace.write("key", secret)
+        for (scope, status) in [("keys", 77), ("credentials", 0)] as [(String, Int32)] {
+            let matching: JSONObject = ["repository_id": "123456", "ref": "refs/heads/main"]
+            let proof = try issuer.token(issuer.claims(subject: "job", at: Date()).merging(matching))
+            let exchanged = try await broker.exchange(proof, ["scope": "daypass:\(scope)"])
+            let token = try #require(exchanged.text("access_token"), "\(exchanged.body)")
+            let outcome = try await AdministeredBroker.daypass(
+                ["credentials", "add", "anthropic", "--file", workspace.path("key")],
+                [
+                    "DAYPASS_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
+                    "DAYPASS_CA_FILE": workspace.path("certificates/bundle.pem"),
+                ])
+            #expect(outcome.status == status, "\(scope): \(outcome.error)")
+            if geteuid() == 0 {
+                // The connection, which has it, ends after the answer.
+                try await waitUntil("it is in memory no more") { try await Self.count(secret, in: broker) == 0 }
+            }
+        }
+        broker.process.signal(SIGTERM)
+        _ = try await broker.process.outcome()
+        let versions = try await StoredCredentials.open(workspace) {
+            try await $0.credentials.list(of: nil, after: nil, limit: 9)
+        }
+        #expect(versions.map(\.caller.text.string).allSatisfy { $0.hasSuffix("rule credentials, subject github:job") })
+        #expect(versions.map(\.number) == [1])
     }
 
     @Test func `a backup brings credentials back, and a damaged one is refused before anything changes`() async throws {

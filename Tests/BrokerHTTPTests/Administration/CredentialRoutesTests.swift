@@ -5,7 +5,9 @@ import BrokerTesting
 import Foundation
 import JOSE
 import NIOCore
+import NIOEmbedded
 import NIOHTTP1
+import NIOHTTPTypes
 import Testing
 
 @Suite(.onOwnThreads) struct `The routes of provider credentials` {
@@ -202,6 +204,25 @@ import Testing
             }
             #expect(answers.map(\.status) == [status, status, status, status])
         }
+    }
+
+    @Test func `what a connection has of a body is wiped before anything else is read from it`() throws {
+        let channel = EmbeddedChannel(handler: OwnedBodies())
+        var read = ByteBuffer(string: "head|the secret|tail")
+        let copy = read
+        read.moveReaderIndex(forwardBy: 5)
+        let slice = read.readSlice(length: 10)
+        let part = try #require(slice)
+        try channel.writeInbound(HTTPRequestPart.body(part))
+        guard case .body(let own)? = try channel.readInbound(as: HTTPRequestPart.self) else {
+            Issue.record("no body came through")
+            return
+        }
+        #expect(String(buffer: own) == "the secret")
+        #expect(String(buffer: copy) == "head|\(String(repeating: "\u{0}", count: 10))|tail")
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        #expect(try channel.readInbound(as: HTTPRequestPart.self) == .end(nil))
+        _ = try channel.finish()
     }
 
     @Test func `a buffer is wiped together with those that share its memory`() {
