@@ -1,7 +1,7 @@
 package import Broker
-import FoundationEssentials
+package import FoundationEssentials
 import GRDB
-import JOSE
+package import JOSE
 
 extension SQLiteStore: ProviderCredentialStore {
     package func sealedCredentials(of provider: ProviderName) async throws(StoreFailure) -> [SealedCredential] {
@@ -74,6 +74,47 @@ extension SQLiteStore: ProviderCredentialStore {
                 }
                 return .commit
             }
+        }
+    }
+}
+
+extension SQLiteStore {
+    /// Has no number given out again up to these, by a retired version of each that is higher than what is there. For a
+    /// store that takes the place of one that had given them out.
+    /// - Returns: those that were higher.
+    package func skipCredentials(
+        to numbers: [CredentialPosition], at time: Date, masterKeyID: ExactString
+    ) async throws(StoreFailure) -> [CredentialPosition] {
+        try await perform("skip numbers of provider credentials") { db in
+            var skipped: [CredentialPosition] = []
+            try db.inTransaction(.immediate) {
+                let last = Dictionary(try CredentialPosition.lastOfEach(db).map { ($0.provider, $0.number) }) { $1 }
+                for position in numbers where position.number > last[position.provider] ?? 0 {
+                    let version = CredentialVersion(
+                        provider: position.provider, number: position.number, state: .retired,
+                        masterKeyID: masterKeyID, created: time, since: time, caller: .daemon)
+                    try SealedCredential(version, sealed: []).insert(db)
+                    skipped.append(position)
+                }
+                return .commit
+            }
+            return skipped
+        }
+    }
+}
+
+extension CredentialPosition {
+    /// The last version of each provider; none in a store that is older than credentials are.
+    static func lastOfEach(_ db: Database) throws -> [CredentialPosition] {
+        guard try db.tableExists("provider_credentials") else { return [] }
+        let sql = "SELECT provider, max(version) FROM provider_credentials GROUP BY provider ORDER BY provider"
+        return try Row.fetchCursor(db, sql: sql).mapToArray { row in
+            guard let provider = ProviderName(parsing: try row.requiredText(0).string),
+                case .int64(let number) = (row[1] as DatabaseValue).storage, let number = Int(exactly: number)
+            else {
+                throw StoreFailure(.unreadable, "read provider credentials", cause: "a credential has an unknown form")
+            }
+            return CredentialPosition(provider, number)
         }
     }
 }

@@ -77,7 +77,9 @@ struct Restoring {
                 try SigningKey.generate(
                     configuration.tokens.signing.algorithm, state: $0, sealedWith: masterKey, at: clock.now)
             }
-            try await restore.store.begin(new, with: keys, event(from: old, to: new, lastRecord: last))
+            let skipped = try await restore.store.skipCredentials(
+                to: restore.replaced?.credentials ?? [], at: clock.now, masterKeyID: masterKey.id)
+            try await restore.store.begin(new, with: keys, event(from: old, to: new, lastRecord: last, skipped))
             let kept = try await restore.commit(at: clock.now)
             return lines(restore.path, old, new, secrets, keys, kept)
         } catch {
@@ -109,13 +111,19 @@ struct Restoring {
         return (try await restore.store.generation(), last, keys.count + bundles.count + credentials.count)
     }
 
-    private func event(from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?) -> AuditEvent {
+    private func event(
+        from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?, _ skipped: [CredentialPosition]
+    ) -> AuditEvent {
         var details: JSONObject = [
             "from_generation": .number(Double(old.number)), "to_generation": .number(Double(new.number)),
             "file": .string(ExactString(URL(filePath: file).standardizedFileURL.path(percentEncoded: false))),
         ]
         for (name, time) in [("backed_up", new.backedUp), ("last_record", lastRecord)] {
             if let time { _ = details.append(ExactString(name), .string(ExactString(time.formatted(.iso8601)))) }
+        }
+        if !skipped.isEmpty {
+            let numbers = skipped.map { JSONValue.string(ExactString("\($0.provider)/\($0.number)")) }
+            _ = details.append("retired_credentials", .array(numbers))
         }
         return AuditEvent(
             time: clock.now, trace: TraceID(at: clock.now), kind: .storeRestored, issuer: nil, subject: nil,

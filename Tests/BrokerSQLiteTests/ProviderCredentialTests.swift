@@ -102,6 +102,25 @@ import Testing
         }
     }
 
+    @Test func `numbers that another store gave out are skipped, and none that is there changes`() async throws {
+        let store = try folder.open()
+        try await add(1, to: store)
+        try await add(2, to: store)
+        let openai = try #require(ProviderName(parsing: "openai"))
+        let before = try await store.sealedCredentials(of: provider)
+        let numbers = [CredentialPosition(provider, 2), CredentialPosition(openai, 7)]
+        let skipped = try await store.skipCredentials(to: numbers, at: Sample.time, masterKeyID: "m1")
+        #expect(skipped == [CredentialPosition(openai, 7)])
+        #expect(try await store.sealedCredentials(of: provider) == before)
+        let added = try await store.skipCredentials(
+            to: [CredentialPosition(provider, 5)], at: Sample.time, masterKeyID: "m1")
+        #expect(added == [CredentialPosition(provider, 5)])
+        #expect(try await store.sealedCredentials(of: provider).map(\.version.number) == [1, 2, 5])
+        try await add(6, to: store)
+        #expect(try await store.sealedRows().map(\.id) == ["anthropic/1", "anthropic/2", "anthropic/6"])
+        await store.close()
+    }
+
     @Test func `of a newer version is unreadable and no other`() async throws {
         for change in ["state = 'Active'", "provider = 'Anthropic'", "caller = '{}'", "version = 'one'"] {
             let folder = try TemporaryFolder()

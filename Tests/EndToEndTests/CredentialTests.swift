@@ -262,7 +262,14 @@ import Testing
         #expect(good.output.contains("trust bundles, provider credentials"))
         let again = try await RunningBroker(restarting: stage.broker)
         try await waitUntil("daypassd is administered") { again.process.error.contains(#""listener":"admin""#) }
-        #expect(try await stage.done("credentials", "list").contains("anthropic  1        active"))
+        let list = try await stage.done("credentials", "list").split(separator: "\n")
+        #expect(list.count == 3 && list[1].hasPrefix("anthropic  1        active "), "\(list)")
+        // Its number was given out by the store that was replaced, and is not given out again.
+        #expect(list.last?.hasPrefix("anthropic  2        retired ") == true, "\(list)")
+        #expect(list.last?.hasSuffix(" the broker") == true)
+        let restored = try await stage.audited("store.restored").first
+        #expect(restored?["retired_credentials"] == ["anthropic/2"], "\(String(describing: restored))")
+        #expect(try await Self.add(Self.secret(), stage).output.contains("anthropic  3        staged"))
         again.process.signal(SIGTERM)
         _ = try await again.process.outcome()
         let opened = try await StoredCredentials.open(workspace) { try await $0.opened() }
