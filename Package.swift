@@ -36,6 +36,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CProcess"),
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: memorySafe),
         .target(name: "JOSE", dependencies: ["OpenSSL"], swiftSettings: memorySafe),
         .target(name: "SPIFFE", dependencies: ["JOSE", "OpenSSL"], swiftSettings: memorySafe),
@@ -99,7 +100,8 @@ let package = Package(
         .executableTarget(
             name: "DaypassServer",
             dependencies: [
-                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "JOSE", "OpenSSL", "SPIFFE",
+                "Broker", "BrokerConfigurationYAML", "BrokerHTTP", "BrokerSQLite", "CProcess", "JOSE", "OpenSSL",
+                "SPIFFE",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
@@ -127,7 +129,7 @@ let package = Package(
         .executableTarget(
             name: "DaypassCommand",
             dependencies: [
-                "BrokerClient",
+                "BrokerClient", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

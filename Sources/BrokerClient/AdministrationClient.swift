@@ -57,7 +57,41 @@ package struct AdministrationClient: Sendable {
 
     /// `POST /admin/v1/PATH`
     package func post(_ path: String, _ body: JSON? = nil) async throws(ClientFailure) -> JSON {
-        try await send("POST", path, body)
+        try await send("POST", path, body.map { .json($0) })
+    }
+
+    /// The same with a secret as the body, byte for byte. The copy of it that is sent is wiped afterwards.
+    package func post(_ path: String, _ secret: SecretInput) async throws(ClientFailure) -> JSON {
+        var bytes = ByteBufferAllocator().buffer(capacity: secret.count)
+        secret.withBytes { _ = bytes.writeBytes($0) }
+        defer { Self.wipe(bytes) }
+        return try await send("POST", path, .secret(bytes))
+    }
+
+    private static func wipe(_ bytes: ByteBuffer) {
+        bytes.withUnsafeReadableBytes { bytes in
+            // Not as a change of the buffer: where its memory is shared that would be one of a copy.
+            if let start = bytes.baseAddress { explicit_bzero(UnsafeMutableRawPointer(mutating: start), bytes.count) }
+        }
+    }
+
+    private enum Body {
+        case json(JSON)
+        case secret(ByteBuffer)
+
+        var type: String {
+            switch self {
+            case .json: "application/json"
+            case .secret: "application/octet-stream"
+            }
+        }
+
+        func bytes() throws -> ByteBuffer {
+            switch self {
+            case .json(let json): ByteBuffer(bytes: Array(try json.encoded()))
+            case .secret(let bytes): bytes
+            }
+        }
     }
 
     /// The elements of a list, page after page, at most `limit` of them.
@@ -78,7 +112,7 @@ package struct AdministrationClient: Sendable {
         return (Array(elements.prefix(limit)), cursor == nil)
     }
 
-    private func send(_ method: String, _ path: String, _ body: JSON?) async throws(ClientFailure) -> JSON {
+    private func send(_ method: String, _ path: String, _ body: Body?) async throws(ClientFailure) -> JSON {
         let (status, bytes) = try await exchange(method, path, body)
         let json = try? JSON(parsing: bytes)
         if (200...299).contains(status) {
@@ -97,7 +131,7 @@ package struct AdministrationClient: Sendable {
     }
 
     private func exchange(
-        _ method: String, _ path: String, _ body: JSON?
+        _ method: String, _ path: String, _ body: Body?
     ) async throws(ClientFailure) -> (Int, Data) {
         if case .socket(let socket) = address { try Self.check(socket) }
         do {
@@ -108,8 +142,8 @@ package struct AdministrationClient: Sendable {
                 request.headers.add(name: "Authorization", value: "Bearer \(token)")
             }
             if let body {
-                request.headers.add(name: "Content-Type", value: "application/json")
-                request.body = .bytes(ByteBuffer(bytes: Array(try body.encoded())))
+                request.headers.add(name: "Content-Type", value: body.type)
+                request.body = .bytes(try body.bytes())
             }
             let response = try await client.execute(request, timeout: Self.timeout)
             let answer = try await response.body.collect(upTo: Self.maximumAnswerLength)

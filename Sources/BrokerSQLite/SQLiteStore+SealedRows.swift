@@ -8,6 +8,7 @@ extension SQLiteStore: SealedRowStore {
         try await perform("read sealed rows") { db in
             let keys = try SigningKeyRecord.fetchAll(db).filter { !$0.sealed.isEmpty }
             return try keys.map(SealedRow.signingKey) + TrustBundleRecord.fetchAll(db).map(SealedRow.trustBundle)
+                + SealedCredential.fetchLive(db).map(SealedRow.providerCredential)
         }
     }
 
@@ -21,7 +22,7 @@ extension SQLiteStore: SealedRowStore {
                 try db.cachedStatement(sql: row.update).run { binder in
                     binder.blob(sealed)
                     binder.text(masterKeyID)
-                    binder.text(row.id)
+                    row.bindKey(&binder)
                     binder.blob(row.sealed)
                 }
                 guard db.changesCount == 1 else {
@@ -40,6 +41,20 @@ extension SealedRow {
         case .signingKey: "UPDATE signing_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
         case .trustBundle:
             "UPDATE trust_bundles SET sealed = ?, master_key_id = ? WHERE trust_domain = ? AND sealed = ?"
+        case .providerCredential:
+            """
+            UPDATE provider_credentials SET sealed = ?, master_key_id = ?
+            WHERE provider = ? AND version = ? AND sealed = ?
+            """
+        }
+    }
+
+    fileprivate func bindKey(_ binder: inout Binder) {
+        switch self {
+        case .signingKey, .trustBundle: binder.text(id)
+        case .providerCredential(let credential):
+            binder.text(credential.version.provider.text)
+            binder.integer(Int64(credential.version.number))
         }
     }
 }

@@ -52,6 +52,7 @@ enum Schema {
         { try $0.execute(sql: keyTimes) },
         { try $0.execute(sql: generation) },
         { try $0.execute(sql: revocations) },
+        { try $0.execute(sql: providerCredentials) },
     ]
 
     private static let firstTables =
@@ -172,6 +173,25 @@ enum Schema {
 
         CREATE TABLE revocation_number (highest INTEGER NOT NULL) STRICT;
         INSERT INTO revocation_number VALUES (0);
+        """
+
+    /// `sealed` is empty where a version is retired. Rows are never deleted: no number is given twice.
+    private static let providerCredentials =
+        """
+        CREATE TABLE provider_credentials (
+            provider TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            sealed BLOB NOT NULL,
+            master_key_id TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            since INTEGER NOT NULL,
+            first_used INTEGER,
+            last_used INTEGER,
+            caller TEXT NOT NULL,
+            PRIMARY KEY (provider, version)
+        ) STRICT;
+        CREATE UNIQUE INDEX provider_credentials_active ON provider_credentials (provider) WHERE state = 'active'
         """
 
     /// Audit records that are about no token have no issuer.

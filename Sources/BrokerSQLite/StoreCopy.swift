@@ -36,6 +36,8 @@ enum StoreCopy {
         /// Nil in one of a version that knew no generations.
         let generation: StoreGeneration?
         let lastRecord: Date?
+        /// The last number of each provider's credential.
+        var credentials: [CredentialPosition] = []
     }
 
     /// Looks through the whole copy, and notes in it when it was made.
@@ -70,7 +72,8 @@ enum StoreCopy {
         return try? connection?.read { db in
             try Schema.recognise(db, path, .existing)
             return Contents(
-                generation: try db.tableExists("store") ? StoreGeneration(db) : nil, lastRecord: try lastRecord(db))
+                generation: try db.tableExists("store") ? StoreGeneration(db) : nil, lastRecord: try lastRecord(db),
+                credentials: (try? CredentialPosition.lastOfEach(db)) ?? [])
         }
     }
 

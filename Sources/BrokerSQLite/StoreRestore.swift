@@ -10,8 +10,9 @@ package final class StoreRestore: Sendable {
     package let store: SQLiteStore
     /// Where the store is to be.
     package let path: String
-    /// Of the store that is replaced, and the time of its last record, as far as it can still be read.
-    package let replaced: (generation: Int, lastRecord: Date?)?
+    /// Of the store that is replaced, the time of its last record, and the last numbers of credentials that it gave out, as
+    /// far as it can still be read.
+    package let replaced: (generation: Int, lastRecord: Date?, credentials: [CredentialPosition])?
 
     private let temporary: String
     private let lock: StoreLock
@@ -42,7 +43,8 @@ package final class StoreRestore: Sendable {
                     .conflict, "restore the store", cause: "\(place.path) exists; with --replace it is kept beside it")
             }
             let companions = ["-wal", "-shm"].map { place.path + $0 }.filter { !FileSystem.exists($0) }
-            replaced = StoreCopy.contents(of: place.path).map { ($0.generation?.number ?? 1, $0.lastRecord) }
+            replaced = StoreCopy.contents(of: place.path)
+                .map { ($0.generation?.number ?? 1, $0.lastRecord, $0.credentials) }
             // A connection that only reads may not remove what it made; with the lock nobody else needs it.
             for companion in companions { unlink(companion) }
         } else {

@@ -15,6 +15,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         package var contexts: [AdministrativeContext] = []
     }
 
+    package let credentials = FakeCredentials()
+
     package static let start = Date(timeIntervalSince1970: 1_800_000_000)
 
     private struct State: Sendable {
@@ -39,7 +41,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
 
     package func administration(issuers: [TrustedIssuer]) -> Administration {
         Administration(
-            keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self)
+            keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self,
+            credentials: credentials)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }

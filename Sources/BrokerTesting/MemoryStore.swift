@@ -6,7 +6,8 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch
+    TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch,
+    ProviderCredentialStore
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -17,6 +18,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var trustBundles: [TrustDomain: TrustBundleRecord] = [:]
         var generation = StoreGeneration(number: 1)
         var revocations: [Revocation] = []
+        /// Of each provider in the order of their numbers.
+        var credentials: [ProviderName: [SealedCredential]] = [:]
         var highestRevocation: UInt64 = 0
         var asked: @Sendable () -> RevocationSet = { .none }
         var callsLeft = Int.max
@@ -274,8 +277,10 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     package func sealedRows() async throws(StoreFailure) -> [SealedRow] {
         try whileReachable { state in
             let bundles = state.trustBundles.values.sorted { $0.trustDomain.name < $1.trustDomain.name }
+            let credentials = state.credentials.sorted { $0.key < $1.key }.flatMap(\.value)
             return state.keys.sorted { $0.created < $1.created }.filter { !$0.sealed.isEmpty }
                 .map(SealedRow.signingKey) + bundles.map(SealedRow.trustBundle)
+                + credentials.filter { $0.version.state != .retired }.map(SealedRow.providerCredential)
         }
     }
 
@@ -297,8 +302,70 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 state.trustBundles[bundle.trustDomain] = TrustBundleRecord(
                     trustDomain: bundle.trustDomain, endpoint: bundle.endpoint, sequence: bundle.sequence,
                     sealed: sealed, masterKeyID: masterKeyID, updated: bundle.updated)
+            case .providerCredential(let credential):
+                let version = credential.version
+                let index = state.credentials[version.provider]?.firstIndex {
+                    $0.version.number == version.number && $0.sealed == credential.sealed
+                }
+                guard let index, let now = state.credentials[version.provider]?[index].version else { throw conflict }
+                state.credentials[version.provider]?[index] = SealedCredential(
+                    CredentialVersion(
+                        provider: now.provider, number: now.number, state: now.state, masterKeyID: masterKeyID,
+                        created: now.created, since: now.since, firstUsed: now.firstUsed, lastUsed: now.lastUsed,
+                        caller: now.caller), sealed: sealed)
             }
             state.events.append(event)
+        }
+    }
+
+    package func sealedCredentials(of provider: ProviderName) async throws(StoreFailure) -> [SealedCredential] {
+        try whileReachable { $0.credentials[provider] ?? [] }
+    }
+
+    package func credentialVersions(
+        of provider: ProviderName?, after position: CredentialPosition?, limit: Int
+    ) async throws(StoreFailure) -> [CredentialVersion] {
+        try whileReachable { state in
+            let all = state.credentials.sorted { $0.key < $1.key }.flatMap(\.value).map(\.version)
+            let found = all.filter { version in
+                guard provider == nil || version.provider == provider else { return false }
+                guard let position else { return true }
+                return version.provider == position.provider
+                    ? version.number > position.number : version.provider > position.provider
+            }
+            return Array(found.prefix(limit))
+        }
+    }
+
+    package func countCredentialProviders() async throws(StoreFailure) -> Int {
+        try whileReachable { $0.credentials.count }
+    }
+
+    package func apply(_ change: CredentialChange, _ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            var credentials = state.credentials[change.provider] ?? []
+            guard let versions = change.applied(to: credentials.map(\.version)) else {
+                throw StoreFailure(.conflict, "change a provider credential", cause: "it is in another state")
+            }
+            if case .add(let added) = change.step { credentials.append(added) }
+            state.credentials[change.provider] = zip(credentials, versions).map { credential, version in
+                SealedCredential(version, sealed: version.state == .retired ? [] : credential.sealed)
+            }
+            state.events.append(event)
+        }
+    }
+
+    package func record(_ uses: [CredentialUse]) async throws(StoreFailure) {
+        try whileReachable { state in
+            for use in uses {
+                guard
+                    let index = state.credentials[use.provider]?.firstIndex(where: { $0.version.number == use.number })
+                else { continue }
+                if let credential = state.credentials[use.provider]?[index] {
+                    state.credentials[use.provider]?[index] = SealedCredential(
+                        credential.version.used(use), sealed: credential.sealed)
+                }
+            }
         }
     }
 

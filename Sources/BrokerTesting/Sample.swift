@@ -74,4 +74,17 @@ package enum Sample {
         AuditEvent(
             time: time, trace: TraceID(), kind: kind, issuer: nil, subject: nil, details: ["caller": "schedule"])
     }
+
+    /// Of whole milliseconds, as all that is stored.
+    package static func credential(
+        _ provider: String, _ number: Int, _ state: CredentialVersion.State = .staged,
+        sealed: [UInt8] = [0, 1, 0, 255],
+        at time: Date = time
+    ) -> SealedCredential {
+        guard let provider = ProviderName(parsing: provider) else { preconditionFailure("\(provider) is no name") }
+        return SealedCredential(
+            CredentialVersion(
+                provider: provider, number: number, state: state, masterKeyID: "m1", created: time, since: time,
+                caller: .token(subject: "ci:\u{e9}\u{0}", session: "s1", rule: "admins")), sealed: sealed)
+    }
 }

@@ -92,9 +92,14 @@ extension StoreConformance {
             trustDomain: domain, endpoint: "https_web https://a.example.com/", sequence: .max, sealed: [7, 0, 7],
             masterKeyID: "m1", updated: Sample.time)
         try await store.keep(bundle)
+        let credential = Sample.credential("anthropic", 1)
+        try await store.apply(
+            CredentialChange(credential.version.provider, .add(credential), at: Sample.time),
+            Sample.keyEvent(.credentialAdded))
         let rows = try await store.sealedRows()
         try expect(
-            rows == [.signingKey(later("k1", .active, 1)), .trustBundle(bundle)], "the sealed rows are \(rows)")
+            rows == [.signingKey(later("k1", .active, 1)), .trustBundle(bundle), .providerCredential(credential)],
+            "the sealed rows are \(rows)")
         for row in rows {
             let event = Sample.keyEvent(.secretResealed)
             try await store.reseal(row, as: [9, 0, 9], under: "m2", event)
@@ -107,7 +112,7 @@ extension StoreConformance {
         }
         let after = try await store.sealedRows()
         try expect(
-            after.allSatisfy { $0.sealed == [9, 0, 9] && $0.masterKeyID == "m2" } && after.count == 2,
+            after.allSatisfy { $0.sealed == [9, 0, 9] && $0.masterKeyID == "m2" } && after.count == 3,
             "the rows were sealed otherwise: \(after)")
         try expect(try await store.trustBundle(of: domain)?.sequence == .max, "a sequence was lost")
     }

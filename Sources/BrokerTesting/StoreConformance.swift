@@ -33,6 +33,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case keysChangeWhole = "a change that does not fit the stored signing keys changes nothing and leaves no event"
     case keysChangeOnce = "of many concurrent changes from one state exactly one is made"
     case rowsAreResealed = "sealed rows are found, and sealed anew each with its audit record, once"
+    case credentialsComeBack =
+        "credentials of providers come back byte for byte, in the order of providers and versions"
+    case credentialsChange = "a credential's versions change with their audit record, and what is retired is erased"
+    case credentialsChangeWhole = "a change that does not fit the stored versions changes nothing and leaves no event"
+    case credentialsChangeOnce = "of many concurrent additions of one number exactly one is made"
+    case credentialUses = "first and last uses are widened, and only those of versions that are there"
     case issuersBind = "an issuer's name may be bound again to the same issuer and never to another"
     case issuersAtomic = "of names of which one is taken none is bound"
     case issuersExact = "issuers are compared byte by byte"
@@ -52,6 +58,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
         & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
+        & ProviderCredentialStore
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -86,6 +93,11 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .keysChangeWhole: try await Self.keysChangeWhole(store)
         case .keysChangeOnce: try await Self.keysChangeOnce(store)
         case .rowsAreResealed: try await Self.rowsAreResealed(store)
+        case .credentialsComeBack: try await Self.credentialsComeBack(store)
+        case .credentialsChange: try await Self.credentialsChange(store)
+        case .credentialsChangeWhole: try await Self.credentialsChangeWhole(store)
+        case .credentialsChangeOnce: try await Self.credentialsChangeOnce(store)
+        case .credentialUses: try await Self.credentialUses(store)
         case .issuersBind: try await Self.issuersBind(store)
         case .issuersAtomic: try await Self.issuersAtomic(store)
         case .issuersExact: try await Self.issuersExact(store)

@@ -18,7 +18,8 @@ struct Daypass: AsyncParsableCommand {
             Example: daypass sessions list --rule ci-main
             """,
         subcommands: [
-            Keys.self, Revoke.self, Unblock.self, Revocations.self, Sessions.self, Issuers.self, Rules.self,
+            Keys.self, Credentials.self, Revoke.self, Unblock.self, Revocations.self, Sessions.self, Issuers.self,
+            Rules.self,
         ])
 }
 

@@ -23,6 +23,7 @@ struct Daemon: Sendable {
     /// Moves the signing keys.
     let rotation: KeyRotation
     private let revocations: Revocations
+    private let credentials: ProviderCredentials
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let generation: StoreGeneration
@@ -60,6 +61,7 @@ struct Daemon: Sendable {
             rotation = try KeyRotation(
                 store, holding: keys, sealedWith: masterKey, configuration.tokens.signing, publishingIn: state,
                 revoking: revocations, lastRecord: lastRecord, clock: clock, metrics: signingKeyMetrics, logger: logger)
+            credentials = try await Self.openCredentials(store, masterKey, clock, logger)
             maker = PolicyMaker(
                 trustBundles: trustBundles, store: store, masterKey: masterKey, clock: clock, logger: logger)
             // As it was read: a reload compares with it.
@@ -91,6 +93,19 @@ struct Daemon: Sendable {
 
     /// For the connections of the telemetry and the administration listeners, the store, and fetching keys.
     private static let reservedFiles = 200 + 2 * AdministrationServer.connections
+
+    /// - Throws: where one was sealed with another master key. One that is damaged keeps nobody from a token: it is logged.
+    private static func openCredentials(
+        _ store: SQLiteStore, _ masterKey: MasterKey, _ clock: any BrokerClock, _ logger: Logger
+    ) async throws -> ProviderCredentials {
+        let rows = try await store.sealedRows()
+        for version in try ProviderCredentials.damaged(among: rows, sealedWith: masterKey) {
+            logger.error(
+                "a provider's credential does not open: its row was altered or damaged",
+                metadata: ["provider": "\(version.provider)", "version": "\(version.number)"])
+        }
+        return ProviderCredentials(store, sealedWith: masterKey, clock: clock)
+    }
 
     static func openStore(
         _ configuration: BrokerConfiguration, _ opening: SQLiteStore.Opening, _ logger: Logger,
@@ -168,6 +183,7 @@ struct Daemon: Sendable {
                         revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
                         logger: logger)),
                 KeyRotationService(rotation: rotation),
+                CredentialKeeping(credentials: credentials, logger: logger),
                 SourceKeeping(changes: sources),
             ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
@@ -214,7 +230,7 @@ extension Daemon {
                 outstanding: outstanding, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
-            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials)
     }
 
     private func administrationServices(

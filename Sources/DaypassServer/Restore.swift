@@ -78,7 +78,9 @@ struct Restoring {
                 try SigningKey.generate(
                     configuration.tokens.signing.algorithm, state: $0, sealedWith: masterKey, at: clock.now)
             }
-            try await restore.store.begin(new, with: keys, event(from: old, to: new, lastRecord: last))
+            let skipped = try await restore.store.skipCredentials(
+                to: restore.replaced?.credentials ?? [], at: clock.now, masterKeyID: masterKey.id)
+            try await restore.store.begin(new, with: keys, event(from: old, to: new, lastRecord: last, skipped))
             let kept = try await restore.commit(at: clock.now)
             return lines(restore.path, old, new, secrets, keys, kept)
         } catch {
@@ -100,13 +102,19 @@ struct Restoring {
                 "the stored trust bundle of \(bundle.trustDomain), which master key \(bundle.masterKeyID) sealed, does not "
                     + "open with \(masterKey.id)")
         }
+        let credentials = try await restore.store.sealedRows().filter(\.isProviderCredential)
+        if let damaged = try ProviderCredentials.damaged(among: credentials, sealedWith: masterKey).first {
+            throw CredentialFailure.damaged(damaged)
+        }
         let last = try await restore.store.lastAuditTime()
         let known = [last, restore.replaced?.lastRecord].compactMap(\.self).max()
         try StartTime.check(clock.now, against: known, accepting: acceptsEarlierClock, logger)
-        return (try await restore.store.generation(), last, keys.count + bundles.count)
+        return (try await restore.store.generation(), last, keys.count + bundles.count + credentials.count)
     }
 
-    private func event(from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?) -> AuditEvent {
+    private func event(
+        from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?, _ skipped: [CredentialPosition]
+    ) -> AuditEvent {
         var details: JSONObject = [
             "caller": .object(Caller.command(uid: getuid(), loginUID: LoginUID.of(getpid())).json),
             "from_generation": .number(Double(old.number)), "to_generation": .number(Double(new.number)),
@@ -114,6 +122,10 @@ struct Restoring {
         ]
         for (name, time) in [("backed_up", new.backedUp), ("last_record", lastRecord)] {
             if let time { _ = details.append(ExactString(name), .string(ExactString(time.formatted(.iso8601)))) }
+        }
+        if !skipped.isEmpty {
+            let numbers = skipped.map { JSONValue.string(ExactString("\($0.provider)/\($0.number)")) }
+            _ = details.append("retired_credentials", .array(numbers))
         }
         return AuditEvent(
             time: clock.now, trace: TraceID(at: clock.now), kind: .storeRestored, issuer: nil, subject: nil,
@@ -132,7 +144,7 @@ struct Restoring {
             "the master key opened all \(secrets) sealed rows; every earlier signing key is retired, and its tokens dead",
             "what happened after \(time) is lost. Before you serve:",
             "  - block again whoever was blocked since then: blocks and revocations of that time are gone",
-            "  - have rotated again whatever was rotated since then: master key, trust bundles",
+            "  - have rotated again whatever was rotated since then: master key, trust bundles, provider credentials",
             "  - have gateways that verify by themselves fetch the keys anew, or they trust the old ones until they do",
             "  - clients get new tokens by themselves: a proof that was issued before now and may be used only so often is "
                 + "refused, a newer one is not",

@@ -1,7 +1,7 @@
 import COpenSSL
 
 /// A secret in a buffer of its own that is wiped when the last reference goes, and that no printing,
-/// interpolation or reflection shows.
+/// interpolation or reflection shows. It is compared in constant time, and is neither hashed, ordered nor encoded.
 @safe package final class SecretBytes: Sendable {
     private let buffer: Buffer
 
@@ -38,6 +38,14 @@ import COpenSSL
             unsafe bytes = .allocate(capacity: source.count)
             unsafe source.withUnsafeBufferPointer { unsafe _ = bytes.initialize(fromContentsOf: $0) }
         }
+    }
+}
+
+extension SecretBytes: Equatable {
+    /// Whether both hold the same bytes. How long that takes tells of their lengths and of nothing else.
+    package static func == (one: SecretBytes, other: SecretBytes) -> Bool {
+        guard one.count == other.count else { return false }
+        return unsafe CRYPTO_memcmp(one.buffer.bytes.baseAddress, other.buffer.bytes.baseAddress, one.count) == 0
     }
 }
 

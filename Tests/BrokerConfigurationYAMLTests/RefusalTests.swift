@@ -14,8 +14,8 @@ private let keysURL =
     + "without user and fragment"
 private let address = #"expected an address such as "127.0.0.1:8080" or "[::1]:8080""#
 private let own =
-    "is none of the broker's own scopes, which are daypass:admin, daypass:audit, daypass:introspect, daypass:issuers, "
-    + "daypass:keys, daypass:revocations, daypass:revoke, daypass:rules, daypass:sessions"
+    "is none of the broker's own scopes, which are daypass:admin, daypass:audit, daypass:credentials, "
+    + "daypass:introspect, daypass:issuers, daypass:keys, daypass:revocations, daypass:revoke, daypass:rules, daypass:sessions"
 private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginning with a letter, and not spiffe"
 
 @Suite struct `Refused configurations` {

@@ -452,6 +452,11 @@ import Testing
         ["sessions", "list", "--limit", "0"], ["sessions", "list", "--subject", ""],
         ["keys", "list", "--socket", "/x", "--url", "https://x"], ["keys", "list", "--url", "http://example.com"],
         ["keys", "list", "--url", "https://example.com/path"], ["revoke", "token", "a.b.c", "--yes"],
+        ["credentials", "add"], ["credentials", "add", "Anthropic"], ["credentials", "add", "a/../b"],
+        ["credentials", "add", "anthropic", "--timeout", "0"], ["credentials", "list", "a_b"],
+        ["credentials", "promote"], ["credentials", "promote", "anthropic", "0"],
+        ["credentials", "promote", "anthropic", "two"], ["credentials", "retire", "anthropic", "--yes"],
+        ["credentials", "retire", "anthropic", "1"], ["credentials", "retire", "../x", "1", "--yes"],
     ])
     func `ends with 2 where it is used wrongly`(_ arguments: [String]) async throws {
         let outcome = try await AdministeredBroker.daypass(
@@ -464,7 +469,8 @@ import Testing
         [], ["keys"], ["keys", "list"], ["keys", "rotate"], ["keys", "activate"], ["keys", "revoke"], ["revoke"],
         ["unblock"],
         ["revocations"], ["sessions"], ["sessions", "list"], ["sessions", "show"], ["sessions", "end"], ["issuers"],
-        ["issuers", "list"], ["rules"], ["rules", "reload"],
+        ["issuers", "list"], ["rules"], ["rules", "reload"], ["credentials"], ["credentials", "add"],
+        ["credentials", "list"], ["credentials", "promote"], ["credentials", "retire"],
     ])
     func `helps with an example for each command`(_ command: [String]) async throws {
         let help = try await AdministeredBroker.daypass(command + ["--help"], [:])

@@ -91,10 +91,12 @@ package struct Rewrap: Sendable {
 }
 
 extension SealedRow {
-    fileprivate var name: String {
+    /// For messages.
+    package var name: String {
         switch self {
         case .signingKey: "signing key \(id)"
         case .trustBundle: "the trust bundle of \(id)"
+        case .providerCredential(let credential): credential.version.name
         }
     }
 }

@@ -28,6 +28,12 @@ package struct AuditEvent: Sendable {
         case keyRetired = "key.retired"
         /// A signing key is compromised: it is published no more, and what it signed is refused.
         case keyRevoked = "key.revoked"
+        /// A version of a provider's credential was added, staged.
+        case credentialAdded = "credential.added"
+        /// A version of a provider's credential became the active one, and the one before began to drain.
+        case credentialPromoted = "credential.promoted"
+        /// A version of a provider's credential was retired, and its secret erased.
+        case credentialRetired = "credential.retired"
         /// A secret was sealed anew, under another master key.
         case secretResealed = "secret.resealed"
         /// Other rules, issuers or trust domains came into force while the broker served.

@@ -28,9 +28,8 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
 
     /// The broker's own scopes: its administration, all of it or a part; introspection of tokens; the feed of revocations.
     package static let ownTexts = [
-        "daypass:admin", "daypass:audit", "daypass:introspect", "daypass:issuers", "daypass:keys",
-        "daypass:revocations",
-        "daypass:revoke", "daypass:rules", "daypass:sessions",
+        "daypass:admin", "daypass:audit", "daypass:credentials", "daypass:introspect", "daypass:issuers",
+        "daypass:keys", "daypass:revocations", "daypass:revoke", "daypass:rules", "daypass:sessions",
     ]
 
     /// Asking whether a token is good.

@@ -17,12 +17,15 @@ package protocol SealedRowStore: Sendable {
 package enum SealedRow: Sendable, Hashable {
     case signingKey(SigningKeyRecord)
     case trustBundle(TrustBundleRecord)
+    case providerCredential(SealedCredential)
 
-    /// What the row is known by in its table.
+    /// What the row is known by in its table; of a credential `provider/version`.
     package var id: ExactString {
         switch self {
         case .signingKey(let key): key.keyID
         case .trustBundle(let bundle): bundle.trustDomain.name
+        case .providerCredential(let credential):
+            ExactString("\(credential.version.provider)/\(credential.version.number)")
         }
     }
 
@@ -30,6 +33,7 @@ package enum SealedRow: Sendable, Hashable {
         switch self {
         case .signingKey(let key): key.sealed
         case .trustBundle(let bundle): bundle.sealed
+        case .providerCredential(let credential): credential.sealed
         }
     }
 
@@ -37,13 +41,19 @@ package enum SealedRow: Sendable, Hashable {
         switch self {
         case .signingKey(let key): key.masterKeyID
         case .trustBundle(let bundle): bundle.masterKeyID
+        case .providerCredential(let credential): credential.version.masterKeyID
         }
     }
 
-    var place: SealedPlace {
+    package var place: SealedPlace {
         switch self {
         case .signingKey(let key): SigningKey.place(of: key.keyID)
         case .trustBundle(let bundle): TrustBundleRecord.place(of: bundle.trustDomain, from: bundle.endpoint)
+        case .providerCredential(let credential): credential.place
         }
+    }
+
+    package var isProviderCredential: Bool {
+        if case .providerCredential = self { true } else { false }
     }
 }

@@ -131,6 +131,7 @@ enum AdministrationScope: String, Sendable, CaseIterable {
     case issuers = "daypass:issuers"
     case rules = "daypass:rules"
     case audit = "daypass:audit"
+    case credentials = "daypass:credentials"
 
     var text: ExactString { ExactString(rawValue) }
 }

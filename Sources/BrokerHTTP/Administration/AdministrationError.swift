@@ -55,12 +55,13 @@ struct AdministrationError: Error {
         return error
     }()
 
-    static let bodyTooLong: AdministrationError = {
-        var error = AdministrationError(
-            .contentTooLarge, "too_long", "the body is longer than \(AdministrationRoutes.maximumBodyLength) bytes")
+    static let bodyTooLong = tooLong(AdministrationRoutes.maximumBodyLength)
+
+    static func tooLong(_ maximum: Int) -> AdministrationError {
+        var error = AdministrationError(.contentTooLarge, "too_long", "the body is longer than \(maximum) bytes")
         error.closesConnection = true
         return error
-    }()
+    }
 
     static let bodyTooSlow: AdministrationError = {
         var error = AdministrationError(.requestTimeout, "timeout", "the body did not come in time")

@@ -41,6 +41,7 @@ struct AdministrationRoutes: HTTPResponder {
         case revocations, revoke, unblock
         case revocation(UInt64)
         case issuers, reload
+        case credentials(CredentialOperation)
 
         var scope: AdministrationScope {
             switch self {
@@ -51,6 +52,7 @@ struct AdministrationRoutes: HTTPResponder {
             case .unblock: .admin
             case .issuers: .issuers
             case .reload: .rules
+            case .credentials: .credentials
             }
         }
 
@@ -59,6 +61,7 @@ struct AdministrationRoutes: HTTPResponder {
             switch self {
             case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
             case .revocations: ["cursor", "limit"]
+            case .credentials(let operation): operation.parameters
             default: []
             }
         }
@@ -72,6 +75,8 @@ struct AdministrationRoutes: HTTPResponder {
             .map { ExactString(String($0)) }
         let operations: [HTTPRequest.Method: Operation]
         switch parts.count {
+        case 1... where parts[0] == "credentials":
+            operations = try CredentialOperation.operations(parts.dropFirst()).mapValues { .credentials($0) }
         case 1 where parts[0] == "keys": operations = [.get: .keys]
         case 1 where parts[0] == "sessions": operations = [.get: .sessions]
         case 1 where parts[0] == "revocations": operations = [.get: .revocations, .post: .revoke]
@@ -102,8 +107,9 @@ struct AdministrationRoutes: HTTPResponder {
         _ context: BrokerRequestContext
     ) async throws(AdministrationError) -> Response {
         let query = try AdministrationQuery(request.uri.query, operation.parameters)
-        let body = try await body(of: request)
         let act = AdministrativeContext(caller: administrator.caller, trace: context.trace)
+        if case .credentials(let operation) = operation { return try await answer(operation, request, query, act) }
+        let body = try await body(of: request)
         do throws(AdministrationFailure) {
             switch operation {
             case .keys, .rotate, .activate: return try await answer(operation, body, act)
@@ -123,6 +129,7 @@ struct AdministrationRoutes: HTTPResponder {
             case .reload:
                 let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
                 return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
+            case .credentials: throw .notFound("there is no such route")
             }
         } catch {
             throw AdministrationError(error)
@@ -130,7 +137,7 @@ struct AdministrationRoutes: HTTPResponder {
     }
 
     /// A body is JSON and says so; where none is needed none has to be there.
-    private func body(of request: Request) async throws(AdministrationError) -> [UInt8] {
+    func body(of request: Request) async throws(AdministrationError) -> [UInt8] {
         let bytes: [UInt8]
         do {
             var request = request

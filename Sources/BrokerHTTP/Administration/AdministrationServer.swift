@@ -33,7 +33,7 @@ package struct AdministrationServer: Sendable {
         let socket = try AdministrationSocket(configuration)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
-        let channel = BrokerServer.channel { ConnectionLimits(connectionBounds) }
+        let channel = BrokerServer.channel { ConnectionLimits(connectionBounds) }.owningBodies
         let routes = { (proof: AdministrationAccess.Proof) in
             AdministrationRoutes(
                 administration: administration, access: AdministrationAccess(proof, clock: clock, logger: logger),

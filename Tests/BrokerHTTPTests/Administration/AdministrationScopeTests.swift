@@ -21,6 +21,11 @@ import Testing
         (.POST, "rules/reload", nil, "daypass:rules"),
         (.POST, "unblock", #"{"kind":"all"}"#, "daypass:admin"),
         (.POST, "unblock", #"{"kind":"all","dry_run":true}"#, "daypass:admin"),
+        (.GET, "credentials", nil, "daypass:credentials"),
+        (.GET, "credentials/anthropic/versions", nil, "daypass:credentials"),
+        (.POST, "credentials/anthropic/versions", "the secret", "daypass:credentials"),
+        (.POST, "credentials/anthropic/versions/1/promote", nil, "daypass:credentials"),
+        (.POST, "credentials/anthropic/versions/1/retire", nil, "daypass:credentials"),
     ]
 
     private struct Network: Sendable {
@@ -36,7 +41,9 @@ import Testing
             request.method = method
             request.headers = HTTPHeaders(headers)
             if let body {
-                request.headers.add(name: "Content-Type", value: "application/json")
+                let isSecret = path.hasSuffix("/versions")
+                request.headers.add(
+                    name: "Content-Type", value: isSecret ? "application/octet-stream" : "application/json")
                 request.body = .bytes(ByteBuffer(string: body))
             }
             let response = try await client.execute(request, timeout: .seconds(20))
@@ -100,16 +107,16 @@ import Testing
             for scope in Scope.ownTexts + ["daypass:KEYS", "daypass:admin2"] {
                 let bearer = try network.bearer(scope)
                 for route in Self.routes {
-                    let mutations = network.fake.calls.lines.count
+                    let mutations = network.fake.mutations
                     let answer = try await network.send(route.method, route.path, route.body, bearer)
                     if scope == "daypass:admin" || scope == route.scope {
-                        #expect([200, 404].contains(answer.status), "\(scope) \(route.path): \(answer.body)")
+                        #expect([200, 201, 404].contains(answer.status), "\(scope) \(route.path): \(answer.body)")
                     } else {
                         #expect(answer.status == 403, "\(scope) \(route.path): \(answer.body)")
                         #expect(answer.text("error") == "insufficient_scope")
                         let challenge = #"Bearer error="insufficient_scope", scope="\#(route.scope)""#
                         #expect(answer.headers.first(name: "WWW-Authenticate") == challenge)
-                        #expect(network.fake.calls.lines.count == mutations)
+                        #expect(network.fake.mutations == mutations)
                     }
                 }
             }
@@ -163,5 +170,12 @@ import Testing
             #expect(network.fake.calls.lines == [])
             #expect(try await network.send(.GET, "nothing", nil, network.bearer("daypass:admin")).status == 404)
         }
+    }
+}
+
+extension FakeAdministration {
+    /// How many there were, as far as that can be seen.
+    fileprivate var mutations: [Int] {
+        [calls.lines.count, credentials.secrets.count] + credentials.versions.map(\.number)
     }
 }

@@ -150,7 +150,7 @@ import Testing
         let ring = try Fixture.keyRing()
         let (subject, grant) = try await grant(Fixture.terms())
         let (token, _) = try mint(ring).mint(subject, grant, keeping: [:], at: Fixture.now)
-        #expect(!"\(token)".contains("ey"))
+        #expect(!"\(token)".contains("eyJ"))
         #expect(!String(reflecting: token).contains(TokenSegments(token.text.reveal()).signature))
     }
 }

@@ -1,0 +1,28 @@
+import Broker
+import Logging
+import ServiceLifecycle
+
+/// Has the uses of providers' credentials recorded, each minute and before the store closes.
+struct CredentialKeeping: Service {
+    let credentials: ProviderCredentials
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(60))
+                await record()
+            }
+        }
+        await record()
+    }
+
+    private func record() async {
+        do throws(StoreFailure) {
+            try await credentials.recordUses()
+        } catch {
+            // They are tried again.
+            logger.warning("uses of provider credentials are not recorded yet", metadata: ["failure": "\(error)"])
+        }
+    }
+}
