@@ -118,12 +118,14 @@ struct Daemon: Sendable {
         let exchange = Published(decide(policy))
         let (sources, changes) = AsyncStream<[Source]>.makeStream(bufferingPolicy: .bufferingNewest(1))
         changes.yield(maker.sources(of: policy))
+        let inForce = Published(policy.configuration)
         let reloader = reading.map { [maker] reading in
             Reloader(policy, read: reading, maker: maker) { next in
                 metrics.exchange.configure(
                     issuers: next.configuration.issuerNames, rules: next.configuration.rules.rules)
                 exchange.replace(with: decide(next))
                 issuers.replace(with: next.issuers)
+                inForce.replace(with: next.configuration)
                 changes.yield(maker.sources(of: next))
             }
         }
@@ -141,7 +143,7 @@ struct Daemon: Sendable {
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
             await onListening(listener, address)
         }
-        let administration = try await administrationServices(verifier, administration(issuers, reloader))
+        let administration = try await administrationServices(verifier, administration(issuers, inForce, reloader))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [
@@ -190,14 +192,18 @@ extension Daemon {
     }
 
     /// What administrators can see and change.
-    private func administration(_ issuers: Published<[TrustedIssuer]>, _ reloader: Reloader?) -> Administration {
+    private func administration(
+        _ issuers: Published<[TrustedIssuer]>, _ inForce: Published<BrokerConfiguration>, _ reloader: Reloader?
+    ) -> Administration {
         let state = state
         return Administration(
             keys: SigningKeyAdministration(rotation, revocations),
             revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
-            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(),
+            ruleInspector: LiveRules(
+                { inForce.current }, history: store, reader: RuleReading(), clock: clock))
     }
 
     private func administrationServices(

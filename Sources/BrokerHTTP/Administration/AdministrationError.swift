@@ -51,12 +51,11 @@ struct AdministrationError: Error {
         return error
     }()
 
-    static let bodyTooLong: AdministrationError = {
-        var error = AdministrationError(
-            .contentTooLarge, "too_long", "the body is longer than \(AdministrationRoutes.maximumBodyLength) bytes")
+    static func bodyTooLong(_ limit: Int) -> AdministrationError {
+        var error = AdministrationError(.contentTooLarge, "too_long", "the body is longer than \(limit) bytes")
         error.closesConnection = true
         return error
-    }()
+    }
 
     static let bodyTooSlow: AdministrationError = {
         var error = AdministrationError(.requestTimeout, "timeout", "the body did not come in time")
