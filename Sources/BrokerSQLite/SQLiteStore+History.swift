@@ -43,7 +43,7 @@ extension SQLiteStore: ExchangeHistory {
         var done = start.done
         let end = start.last - done > Int64(part.limit) ? done + Int64(part.limit) : start.last
         while done < end {
-            let stop = min(done + historyStep, end)
+            let stop = done + min(historyStep, end - done)
             let (interrupted, reached) = try connection.inDatabase { db in
                 let rows = try Row.fetchCursor(
                     db.cachedStatement(sql: selection),

@@ -28,6 +28,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var failure: AdministrationFailure?
         var test: API.RuleTestResult?
         var parts: [API.RuleReplayPart] = []
+        /// How many more replays are told to wait.
+        var waits = 0
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
     }
@@ -51,6 +53,11 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     /// What `rules test` and `rules replay` find, one part after another.
     package func find(_ test: API.RuleTestResult? = nil, replaying parts: [API.RuleReplayPart] = []) {
         state.withLock { ($0.test, $0.parts) = (test, parts) }
+    }
+
+    /// So many replays are told that another one is under way.
+    package func letReplaysWait(_ count: Int) {
+        state.withLock { $0.waits = count }
     }
 
     /// Everything fails with it from now on.
@@ -249,6 +256,11 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
 
     package func replay(_ order: API.RuleReplayOrder) async throws(AdministrationFailure) -> API.RuleReplayPart {
         try check()
+        let waits = state.withLock { state in
+            defer { state.waits = max(0, state.waits - 1) }
+            return state.waits > 0
+        }
+        guard !waits else { throw .conflict("another replay is under way: one at a time") }
         return state.withLock { state in
             state.calls.replays.append(order)
             guard !state.parts.isEmpty else { return API.RuleReplayPart(counts: RuleReplay.Counts(), groups: []) }

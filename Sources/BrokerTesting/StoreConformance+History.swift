@@ -69,5 +69,12 @@ extension StoreConformance {
         let rest = try await read(store, HistoryPart(since: .distantPast, position: first.next))
         try expect(rest.events, are: Array(events[2...]))
         try expect(rest.next == nil, "there is a part behind the last")
+        // A position that somebody made up is no more than that.
+        for position in [(0, Int64.max), (.max - 1, .max), (.max, .max)] as [(Int64, Int64)] {
+            let part = HistoryPart(
+                since: .distantPast, position: HistoryPosition(done: position.0, last: position.1))
+            let found = try await read(store, part)
+            try expect(found.events, are: position.0 == 0 ? events : [])
+        }
     }
 }

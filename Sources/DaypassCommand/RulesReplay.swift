@@ -48,7 +48,7 @@ struct RulesReplay: AsyncParsableCommand {
     ) async throws -> CollectedReplay {
         var (order, replay) = (order, CollectedReplay(atMost: limit))
         while true {
-            let part = try await part(.object(order), client)
+            let part = try await client.waitingForTurn("rules/replay", .object(order))
             replay.add(part)
             guard let next = part["next"] else { return replay }
             guard next != order["cursor"] else {
@@ -56,25 +56,6 @@ struct RulesReplay: AsyncParsableCommand {
             }
             order["cursor"] = next
         }
-    }
-
-    private static let pause: Duration = .milliseconds(500)
-    private static let pauses = 120
-
-    /// A part; waits while somebody else's is under way.
-    private static func part(_ order: JSON, _ client: AdministrationClient) async throws -> JSON {
-        for _ in 0..<pauses {
-            let failure: ClientFailure
-            do throws(ClientFailure) {
-                return try await client.post("rules/replay", order)
-            } catch {
-                failure = error
-            }
-            // One at a time.
-            guard case .refused(409, _, _) = failure else { throw failure }
-            try await Task.sleep(for: pause)
-        }
-        return try await client.post("rules/replay", order)
     }
 }
 

@@ -2,8 +2,8 @@ import Glibc
 
 /// Text from a file or standard input, of bounded length.
 enum TextFile {
-    /// In bytes.
-    static let maximumClaimsLength = 64 * 1024
+    /// In bytes: as many as a token has.
+    static let maximumClaimsLength = 16 * 1024
 
     /// - Parameter path: - is standard input.
     /// - Throws: a `CommandFailure` where it cannot be read, is longer than `limit` bytes, or no UTF-8.

@@ -195,7 +195,7 @@ extension Daemon {
     private func administration(
         _ issuers: Published<[TrustedIssuer]>, _ inForce: Published<BrokerConfiguration>, _ reloader: Reloader?
     ) -> Administration {
-        let state = state
+        let (state, reading) = (state, RuleReading())
         return Administration(
             keys: SigningKeyAdministration(rotation, revocations),
             revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
@@ -203,7 +203,8 @@ extension Daemon {
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(),
             ruleInspector: LiveRules(
-                { inForce.current }, history: store, reader: RuleReading(), clock: clock))
+                { inForce.current }, history: store, reader: reading, clock: clock,
+                aside: reading.aside))
     }
 
     private func administrationServices(

@@ -5,14 +5,20 @@ import JOSE
 
 /// Reads rules that administrators try, with the reader of the configuration.
 struct RuleReading: RuleDocumentReader {
+    private let queue = DispatchQueue(label: "daypass.rules", qos: .utility)
+
+    /// Runs what takes a while, on a thread of its own: one after another.
+    func aside(_ work: @escaping @Sendable () -> Void) {
+        queue.async(execute: work)
+    }
+
     func rules(
         in documents: [AdministrationAPI.RuleDocument], under configuration: BrokerConfiguration
     ) async throws(AdministrationFailure) -> (rules: RuleSet, warnings: [String]) {
         let files = documents.map { (name: $0.name, contents: Array($0.text.utf8)) }
         let result: Result<(rules: RuleSet, notes: [ConfigurationNote]), ConfigurationErrors> =
             await withCheckedContinuation { continuation in
-                // It takes a while, and a thread of its own for that.
-                DispatchQueue.global(qos: .utility).async {
+                aside {
                     do throws(ConfigurationErrors) {
                         let read = try ConfigurationReader.readRules(files, under: configuration)
                         continuation.resume(returning: .success(read))

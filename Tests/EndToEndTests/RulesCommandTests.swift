@@ -94,7 +94,7 @@ import Testing
             try broker.workspace.write("latin", [0x7B, 0xE9, 0x7D])
             let latin = try await broker.daypass("rules", "test", "--claims", broker.workspace.path("latin"))
             #expect(latin.status == 1 && latin.error.contains("no UTF-8"), "\(latin.error)")
-            try broker.workspace.write("long", [UInt8](repeating: 0x20, count: 65_537))
+            try broker.workspace.write("long", [UInt8](repeating: 0x20, count: 16_385))
             let long = try await broker.daypass("rules", "test", "--claims", broker.workspace.path("long"))
             #expect(long.status == 1 && long.error.contains("longer than"), "\(long.error)")
             let endless = try await broker.daypass("rules", "test", "--claims", "/dev/zero")
@@ -160,6 +160,23 @@ import Testing
             let json = try JSONReader.readObject(Array(try await daypass("--json", "--limit", "2").output.utf8))
             #expect(json["loses"] == 5 && json["groups"]?.array?.count == 2 && json["complete"] == false)
             #expect(json["groups"]?.array?.first?.object?["count"] == 3)
+        }
+    }
+
+    @Test func `waits for its turn while another replay is under way`() async throws {
+        try await AdministeredBroker.run { broker in
+            try broker.workspace.write("new.yaml", "rules: []\n")
+            broker.fake.letReplaysWait(2)
+            let outcome = try await broker.daypass(
+                "rules", "replay", "--since", "1h", "--rules", broker.workspace.path("new.yaml"))
+            #expect(outcome.status == 0 && outcome.output == "", "\(outcome.error)")
+            #expect(broker.fake.calls.replays.count == 1)
+            // Nothing else is tried again.
+            broker.fake.fail(with: .invalid("no\u{1B}[2K"))
+            let refused = try await broker.daypass(
+                "rules", "replay", "--since", "1h", "--rules", broker.workspace.path("new.yaml"))
+            #expect(refused.status == 1 && refused.error.hasPrefix("daypass: no\\u{1B}[2K"), "\(refused.error)")
+            #expect(broker.fake.calls.replays.count == 1)
         }
     }
 

@@ -7,6 +7,7 @@ package final class LiveRules: RuleInspector {
     private let history: any ExchangeHistory
     private let reader: any RuleDocumentReader
     private let clock: any BrokerClock
+    private let aside: @Sendable (@escaping @Sendable () -> Void) -> Void
     /// What is under way: of each at most one.
     private let busy = Mutex<Set<Work>>([])
 
@@ -17,11 +18,15 @@ package final class LiveRules: RuleInspector {
     /// In bytes of JSON, of a page.
     private static let maximumPageLength = 4 << 20
 
-    /// - Parameter configuration: that whose rules are in force at the moment.
+    /// - Parameters:
+    ///   - configuration: that whose rules are in force at the moment.
+    ///   - aside: runs what it is given, one after another, where it may take its time.
     package init(
         _ configuration: @escaping @Sendable () -> BrokerConfiguration, history: any ExchangeHistory,
-        reader: any RuleDocumentReader, clock: any BrokerClock
+        reader: any RuleDocumentReader, clock: any BrokerClock,
+        aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
     ) {
+        self.aside = aside
         self.configuration = configuration
         self.history = history
         self.reader = reader
@@ -82,7 +87,7 @@ package final class LiveRules: RuleInspector {
         question.named = order.rule
         question.scope = order.scope
         question.federation = order.federation
-        let (answer, attempts) = (rules.answer(to: question), rules.attempts(question))
+        let (answer, attempts) = await asked(question, of: rules)
         if let name = order.rule, rules.rule(name)?.issuer != made.issuer {
             warnings.append("no rule for \(made.issuer) is named \(name)")
         }
@@ -92,6 +97,13 @@ package final class LiveRules: RuleInspector {
         return AdministrationAPI.RuleTestResult(
             subject: made.identity, answer: answer, terms: terms, attempts: Array(listed),
             omittedRules: attempts.count - listed.count, warnings: warnings)
+    }
+
+    /// One after another: with rules of somebody's own it can take a while.
+    private func asked(_ question: RuleQuestion, of rules: RuleSet) async -> (RuleAnswer, [RuleAttempt]) {
+        await withCheckedContinuation { continuation in
+            aside { continuation.resume(returning: (rules.answer(to: question), rules.attempts(question))) }
+        }
     }
 
     package func replay(

@@ -32,8 +32,8 @@ extension AdministrationAPI.RuleTest {
     private static let members: [ExactString] = [
         "claims", "issuer", "trust_domain", "scope", "rule", "federation", "rules",
     ]
-    /// Of the claims where they are given as text, in bytes: more than a token can hold.
-    package static let maximumClaimsLength = 64 * 1024
+    /// Of the claims, in bytes: as many as a token has. What matching them against rules can cost depends on it.
+    package static let maximumClaimsLength = 16 * 1024
 
     /// The body of `POST rules/test`.
     package init(parsing body: [UInt8]) throws(AdministrationFailure) {
@@ -59,18 +59,19 @@ extension AdministrationAPI.RuleTest {
 
     /// An object, or its text: as text it is read like that of a token, and what is wrong with it is said.
     private static func claims(_ value: JSONValue?) throws(AdministrationFailure) -> JSONObject {
+        let text: [UInt8]
         switch value {
-        case .object(let claims): return claims
-        case .string(let text):
-            guard text.utf8.count <= maximumClaimsLength else {
-                throw .invalid("the claims are longer than \(maximumClaimsLength) bytes")
-            }
-            do {
-                return try JSONReader.readObject(Array(text.utf8))
-            } catch {
-                throw .invalid("the claims are \(error.description)")
-            }
+        case .object(let claims): text = claims.encoded()
+        case .string(let string): text = Array(string.utf8)
         default: throw .invalid("claims has to be an object, or the text of one")
+        }
+        guard text.count <= maximumClaimsLength else {
+            throw .invalid("the claims are longer than \(maximumClaimsLength) bytes")
+        }
+        do {
+            return try JSONReader.readObject(text)
+        } catch {
+            throw .invalid("the claims are \(error.description)")
         }
     }
 }
