@@ -169,11 +169,13 @@ struct PastMoment: ExpressibleByArgument {
 
     init?(argument: String) {
         if let unit = argument.last, let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][unit],
-            let count = Int(argument.dropLast()), (1...1_000_000).contains(count)
+            let count = Int(argument.dropLast()), (0...1_000_000).contains(count)
         {
             text = Date(timeIntervalSinceNow: -Double(count * seconds)).formatted(.iso8601)
-        } else if let moment = try? Date(argument, strategy: .iso8601) {
-            text = moment.formatted(.iso8601)
+        } else if (try? Date(argument, strategy: .iso8601)) != nil
+            || (try? Date(argument, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true))) != nil
+        {
+            text = argument
         } else {
             return nil
         }

@@ -138,7 +138,9 @@ extension JSONObject {
 
     fileprivate func moment(_ name: ExactString) throws(AdministrationFailure) -> Date? {
         guard let text = try ruleText(name, atMost: 64) else { return nil }
-        guard let moment = try? Date(text.string, strategy: .iso8601) else {
+        let fine = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+        let moment = (try? Date(text.string, strategy: .iso8601)) ?? (try? Date(text.string, strategy: fine))
+        guard let moment else {
             throw .invalid("\(name) has to be a moment such as 2027-01-31T12:00:00Z")
         }
         return moment

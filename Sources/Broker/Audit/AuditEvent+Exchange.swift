@@ -12,7 +12,7 @@ extension AuditEvent {
             "client": .string(request.client), "scope": .array(grant.scope.map { .string($0.text) }),
             "audience": .string(grant.audience), "expires": .number(token.expiry.timeIntervalSince1970),
         ]
-        details.append(askedBy: request)
+        if let asked = request.asked { _ = details.append("asked", .object(asked)) }
         details.append(request.certificate)
         if let actor = session.actor { _ = details.append("act", .object(actor)) }
         if let binding = session.binding { _ = details.append("x5t#S256", .string(binding.thumbprint)) }
@@ -29,7 +29,7 @@ extension AuditEvent {
         adding more: JSONObject = [:]
     ) {
         var details: JSONObject = ["client": .string(request.client)]
-        details.append(askedBy: request)
+        if let asked = request.asked { _ = details.append("asked", .object(asked)) }
         details.append(request.certificate)
         for member in more.members { _ = details.append(member.name, member.value) }
         self.init(
@@ -39,26 +39,6 @@ extension AuditEvent {
 }
 
 extension JSONObject {
-    /// What the request asked for, where it did not leave all of it to the rules: see `RecordedExchange`.
-    fileprivate mutating func append(askedBy request: ExchangeRequest) {
-        var asked = JSONObject()
-        if let rule = request.rule { _ = asked.append("rule", KeptClaims.shortened(.string(rule))) }
-        if let scope = request.scope {
-            _ = asked.append("scope", .array(scope.map { .string($0.text) }))
-        }
-        if let target = request.targets.first {
-            // A second one says that no grant has all of them, and so would any further.
-            let other = request.targets.first { $0 != target }
-            let targets = [target] + (other.map { [$0] } ?? [])
-            _ = asked.append("audience", .array(targets.map { KeptClaims.shortened(.string($0)) }))
-        }
-        for parameter in FederationIDs.Parameter.allCases {
-            guard let id = request.federation[parameter] else { continue }
-            _ = asked.append(ExactString(parameter.rawValue), KeptClaims.shortened(.string(id)))
-        }
-        if !asked.members.isEmpty { _ = append("asked", .object(asked)) }
-    }
-
     /// Which certificate the request came with, and whom a handshake proved with it, whether or not it counted: of a token
     /// that was stolen, who presents it.
     fileprivate mutating func append(_ presented: PresentedCertificate?) {

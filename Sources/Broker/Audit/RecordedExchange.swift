@@ -36,7 +36,9 @@ package struct RecordedExchange: Sendable {
         var question = RuleQuestion(issuer: issuer, claims: claims)
         // One that was there and did not count is as good as none.
         question.hasCertificate = event.details["certificate"] != nil && answer != .refused(.certificate)
-        if let asked = event.details["asked"]?.object { question.read(asked) }
+        if let asked = event.details["asked"]?.object {
+            guard question.read(asked, answered: answer) else { return nil }
+        }
         self.question = question
     }
 }
@@ -62,15 +64,22 @@ extension RuleAnswer {
 }
 
 extension RuleQuestion {
-    fileprivate mutating func read(_ asked: JSONObject) {
-        // One that stands there as its digest is too long for any rule's name or id: the empty one is none either.
-        if let rule = asked["rule"] { named = rule.string ?? "" }
-        if let texts = asked["scope"]?.array {
+    /// - Returns: false where not all that was asked for was recorded, and the answer does not say it either.
+    fileprivate mutating func read(_ asked: JSONObject, answered answer: RuleAnswer) -> Bool {
+        if case .granted(let grant) = answer {
+            // All that was asked for was granted, or nothing would have been.
+            scope = asked["scope"].map { _ in grant.scope }
+        } else if asked["omitted_scope"] != nil || asked["omitted_audiences"] != nil {
+            return false
+        } else if let texts = asked["scope"]?.array {
             scope = texts.compactMap { $0.string.flatMap { Scope(parsing: $0.string) } }
         }
-        targets = asked["audience"]?.array ?? []
+        // One that stands there as its digest is too long for any rule's name or id: the empty one is none either.
+        if let rule = asked["rule"] { named = rule.string ?? "" }
+        targets = asked["audiences"]?.array ?? []
         for parameter in FederationIDs.Parameter.allCases {
             if let id = asked[ExactString(parameter.rawValue)] { federation[parameter] = id.string ?? "" }
         }
+        return true
     }
 }

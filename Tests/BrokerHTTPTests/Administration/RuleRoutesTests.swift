@@ -49,14 +49,14 @@ import Testing
             ])
             let body =
                 #"{"rules":[{"name":"a","text":"x"},{"name":"b","text":"y"}],"since":"2026-01-01T00:00:00Z","#
-                + #""until":"2026-02-01T00:00:00Z","cursor":"3-9"}"#
+                + #""until":"2026-02-01T00:00:00.250Z","cursor":"3-9"}"#
             let answer = try await live.send(.POST, "rules/replay", body)
             #expect(answer.status == 200 && answer.text("next") == "5-9", "\(answer.body)")
             #expect(answer.json["gains"] == 0 && answer.json["warnings"] == ["w"])
             let order = try #require(live.fake.calls.replays.first)
             #expect(order.documents.map(\.name) == ["a", "b"] && order.position == HistoryPosition(done: 3, last: 9))
             #expect(order.since == Date(timeIntervalSince1970: 1_767_225_600))
-            #expect(order.until == Date(timeIntervalSince1970: 1_769_904_000))
+            #expect(order.until == Date(timeIntervalSince1970: 1_769_904_000.25))
         }
     }
 

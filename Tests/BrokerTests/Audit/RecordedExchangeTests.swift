@@ -23,7 +23,7 @@ import Testing
         let event = bench.store.events[0]
         #expect(
             event.details["asked"] == [
-                "rule": "main", "scope": ["a:write"], "audience": ["https://second.example.com"], "workspace_id": "w1",
+                "rule": "main", "scope": ["a:write"], "audiences": ["https://second.example.com"], "workspace_id": "w1",
             ])
         let exchange = try recorded(bench)
         #expect(exchange.subject == "corp:alice" && exchange.trace == request.trace)
@@ -86,6 +86,23 @@ import Testing
         let exchange = try recorded(bench)
         #expect(exchange.answer == .refused(reason))
         #expect(bench.exchange.rules.answer(to: exchange.question) == .refused(reason))
+    }
+
+    @Test func `of a request for more scopes than are recorded the grant says the others, and a refusal is left out`()
+        async throws
+    {
+        let many = (0..<20).map { "s:\($0)" }
+        let rule = try Fixture.rule("main", texts: [("sub", ["alice"])], terms: ExchangeBench.terms(scope: many))
+        let bench = try ExchangeBench(rules: [rule])
+        _ = try await bench.opened(scope: Array(many.prefix(17)))
+        #expect(bench.store.events[0].details["asked"]?.object?["omitted_scope"] == 1)
+        let exchange = try recorded(bench)
+        #expect(exchange.question.scope?.map(\.text.string) == Array(many.prefix(17)))
+        #expect(bench.exchange.rules.answer(to: exchange.question) == exchange.answer)
+        let more = try bench.request(bench.token(["jti": "t2"]), scope: many + ["s:none"])
+        #expect(await bench.refusal(more)?.name == "scope")
+        let refused = try #require(bench.store.events.last)
+        #expect(refused.reason == "scope" && RecordedExchange(refused) == nil)
     }
 
     @Test func `an audience that is kept as its digest is compared by it`() async throws {
