@@ -8,8 +8,7 @@ extension SQLiteStore: AuditReader {
         try await perform("read audit records") { db in
             let statement = try db.cachedStatement(
                 sql: """
-                    SELECT time, trace, kind, issuer, subject, rule, session, token, reason, details FROM audit
-                    WHERE trace = ? ORDER BY sequence
+                    SELECT \(AuditEvent.columns) FROM audit WHERE trace = ? ORDER BY sequence
                     """)
             return try Row.fetchCursor(statement, arguments: [trace.description]).mapToArray(AuditEvent.init)
         }
@@ -46,7 +45,10 @@ extension SQLiteStore {
 }
 
 extension AuditEvent {
-    fileprivate init(_ row: Row) throws {
+    /// In the order in which `init(_:)` reads them.
+    static let columns = "time, trace, kind, issuer, subject, rule, session, token, reason, details"
+
+    init(_ row: Row) throws {
         guard let trace = TraceID(parsing: try row.requiredText(1).string),
             let kind = Kind(rawValue: try row.requiredText(2).string),
             case let name = try row.text(3), let issuer = name.map({ IssuerName(recorded: $0) }) ?? .some(nil)

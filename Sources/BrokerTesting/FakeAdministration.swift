@@ -4,7 +4,9 @@ package import JOSE
 import Synchronization
 
 /// Every part of the administration in memory, which remembers what it was asked for.
-package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading {
+package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading,
+    RuleInspector
+{
     package typealias API = AdministrationAPI
 
     package struct Calls: Sendable {
@@ -13,6 +15,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         package var filters: [API.SessionFilter] = []
         package var orders: [API.RevocationOrder] = []
         package var contexts: [AdministrativeContext] = []
+        package var tests: [API.RuleTest] = []
+        package var replays: [API.RuleReplayOrder] = []
     }
 
     package let credentials = FakeCredentials()
@@ -25,6 +29,10 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var revocations: [API.Revocation] = []
         var findings = API.RevocationFindings()
         var failure: AdministrationFailure?
+        var test: API.RuleTestResult?
+        var parts: [API.RuleReplayPart] = []
+        /// How many more replays are told to wait.
+        var waits = 0
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
         /// After how many further questions all who follow the feed were told; nil where nobody does.
@@ -42,10 +50,20 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     package func administration(issuers: [TrustedIssuer]) -> Administration {
         Administration(
             keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self,
-            credentials: credentials)
+            credentials: credentials, ruleInspector: self)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }
+
+    /// What `rules test` and `rules replay` find, one part after another.
+    package func find(_ test: API.RuleTestResult? = nil, replaying parts: [API.RuleReplayPart] = []) {
+        state.withLock { ($0.test, $0.parts) = (test, parts) }
+    }
+
+    /// So many replays are told that another one is under way.
+    package func letReplaysWait(_ count: Int) {
+        state.withLock { $0.waits = count }
+    }
 
     /// Everything fails with it from now on.
     package func fail(with failure: AdministrationFailure?) {
@@ -257,6 +275,46 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         return API.ConfigurationDifference(
             rules: .init(added: ["ci-docs"], removed: ["ci-old"], changed: ["ci-main"]), warnings: ["store changed"],
             revocations: [.init(.rule, "ci-old"), .init(.rule, "ci-main")])
+    }
+
+    package func rules(_ page: API.PageRequest) async throws(AdministrationFailure) -> API.Page<API.Rule> {
+        try check()
+        return try Self.page([], page)
+    }
+
+    package func openings(
+        of scope: Scope, _ page: API.PageRequest
+    ) async throws(AdministrationFailure) -> API.Page<API.RuleOpening> {
+        try check()
+        let openings = ["ci-main", "docs"].map {
+            API.RuleOpening(
+                rule: $0, issuer: "ci", whom: "subjects of ci whose ref is like refs/\u{1B}[2K*", through: nil,
+                isShared: $0 == "docs", isOpen: false, cautions: $0 == "docs" ? ["for \(scope)"] : [])
+        }
+        return try Self.page(openings, page)
+    }
+
+    package func test(_ order: API.RuleTest) async throws(AdministrationFailure) -> API.RuleTestResult {
+        try check()
+        return state.withLock { state in
+            state.calls.tests.append(order)
+            return state.test
+                ?? API.RuleTestResult(subject: "ci:ada", answer: .refused(.noRule), terms: nil, attempts: [])
+        }
+    }
+
+    package func replay(_ order: API.RuleReplayOrder) async throws(AdministrationFailure) -> API.RuleReplayPart {
+        try check()
+        let waits = state.withLock { state in
+            defer { state.waits = max(0, state.waits - 1) }
+            return state.waits > 0
+        }
+        guard !waits else { throw .conflict("another replay is under way: one at a time") }
+        return state.withLock { state in
+            state.calls.replays.append(order)
+            guard !state.parts.isEmpty else { return API.RuleReplayPart(counts: RuleReplay.Counts(), groups: []) }
+            return state.parts.removeFirst()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ import Synchronization
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
     TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch,
-    ProviderCredentialStore
+    ProviderCredentialStore, ExchangeHistory
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -412,6 +412,24 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
+    package func exchanges<State: Sendable>(
+        _ part: HistoryPart, into state: State, _ body: @escaping @Sendable (inout State, AuditEvent) -> Bool
+    ) async throws(StoreFailure) -> (state: State, next: HistoryPosition?) {
+        let rows = try whileReachable { $0.events.numbered }
+        guard let end = rows.last?.number else { return (state, nil) }
+        var state = state
+        let position = part.position ?? HistoryPosition(done: 0, last: end)
+        var done = position.done
+        let (since, until) = (part.since, part.until ?? .distantFuture)
+        for (number, event) in rows where number > position.done && number <= position.last {
+            guard number - position.done <= part.limit else { break }
+            done = number
+            guard event.isExchange, since <= event.time, event.time < until else { continue }
+            if !body(&state, event) { break }
+        }
+        return (state, done < position.last ? HistoryPosition(done: done, last: position.last) : nil)
+    }
+
     private static var taken: StoreFailure {
         StoreFailure(.conflict, "record", cause: "the session is recorded already")
     }
@@ -428,4 +446,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             return try body(&state)
         }
     }
+}
+
+extension AuditEvent {
+    fileprivate var isExchange: Bool { kind == .exchangeGranted || kind == .exchangeRefused }
 }

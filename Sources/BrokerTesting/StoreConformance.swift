@@ -56,9 +56,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
     case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
 
+    case exchangesByTime = "exchanges are read again by their time, oldest first, part by part, and nothing else is"
+    case exchangesUntilStopped = "reading exchanges ends where it is told to, and goes on behind"
+
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
         & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
-        & ProviderCredentialStore
+        & ProviderCredentialStore & ExchangeHistory
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -113,6 +116,8 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .revocationNumbers: try await Self.revocationNumbers(store)
         case .sessionsByClaim: try await Self.sessionsByClaim(store)
         case .sessionsByCondition: try await Self.sessionsByCondition(store)
+        case .exchangesByTime: try await Self.exchangesByTime(store)
+        case .exchangesUntilStopped: try await Self.exchangesUntilStopped(store)
         }
     }
 }

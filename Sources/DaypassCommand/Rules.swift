@@ -1,40 +1,83 @@
 import ArgumentParser
 import BrokerClient
 
-/// `daypass issuers`
-struct Issuers: AsyncParsableCommand {
+/// `daypass rules`
+struct Rules: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "The issuers whose tokens the broker takes.",
-        discussion: "Example: daypass issuers list",
-        subcommands: [IssuersList.self])
+        abstract: "The rules by which the broker grants, and what others would change.",
+        discussion: """
+            Nothing but `reload` changes what is in force.
+
+            Example: daypass rules test --claims claims.json
+            """,
+        subcommands: [RulesList.self, RulesWho.self, RulesTest.self, RulesReplay.self, RulesReload.self])
 }
 
-struct IssuersList: AsyncParsableCommand {
+struct RulesList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List the issuers, and how their keys are.",
-        discussion: "Example: daypass issuers list --json")
+        commandName: "list", abstract: "List the rules in force, in their order.",
+        discussion: "Example: daypass rules list --json")
 
+    @OptionGroup var list: ListOptions
     @OptionGroup var broker: BrokerOptions
 
     func run() async throws {
         try await broker.withClient { client in
-            let issuers = try await client.get("issuers").list("issuers")
-            try broker.print(
-                (issuers, true), "issuers",
+            let rules = try await client.list("rules", "rules", atMost: list.limit)
+            guard !broker.json, !rules.elements.isEmpty else { return try broker.print(rules, "rules", [:]) }
+            let rows = rules.elements.map { rule in
                 [
-                    "NAME": "name", "USABLE": "usable", "KEYS": "keys", "AGE (S)": "age_seconds",
-                    "LAST REFRESH": "last_refresh", "LAST ERROR": "last_error", "ISSUER": "issuer",
-                ])
+                    rule.cell("name"), rule.cell("issuer"),
+                    rule.list("match").map(\.test).joined(separator: ", "), rule.cell("scope"),
+                    "\(rule.cell("ttl_seconds")) s",
+                ]
+            }
+            Terminal.print(Table(["RULE", "ISSUER", "MATCH", "SCOPE", "TTL"], rows))
+            if !rules.isComplete { Terminal.note("there are more: --limit shows them") }
         }
     }
 }
 
-/// `daypass rules`
-struct Rules: AsyncParsableCommand {
+struct RulesWho: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "The rules by which the broker grants.",
-        discussion: "Example: daypass rules reload",
-        subcommands: [RulesReload.self])
+        commandName: "who", abstract: "Show who can get a scope.",
+        discussion: """
+            Each rule that grants it, and for whom. A scope is compared as it is: a star in it stands for itself. On the \
+            broker's own host root, its user and members of server.admin.group need no rule for the administration.
+
+            Example: daypass rules who --scope anthropic:messages
+            """)
+
+    @Option(help: "The scope.")
+    var scope: String
+
+    @OptionGroup var list: ListOptions
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        try await broker.withClient { client in
+            let rules = try await client.list("rules/who", "rules", [("scope", scope)], atMost: list.limit)
+            guard !broker.json, !rules.elements.isEmpty else { return try broker.print(rules, "rules", [:]) }
+            let rows = rules.elements.map { rule in
+                [rule.cell("rule"), rule.cell("through"), rule.cell("whom")]
+            }
+            // Who is meant is what it is all about: it is not cut.
+            for line in Table(["RULE", "THROUGH", "WHO"], rows).lines(columns: nil) { Terminal.print(line) }
+            for rule in rules.elements {
+                for caution in rule.list("cautions") {
+                    Terminal.note("warning: \(ReadableText.escaped("\(rule.cell("rule")): \(caution.text ?? "")"))")
+                }
+            }
+            if !rules.isComplete { Terminal.note("there are more: --limit shows them") }
+        }
+    }
+}
+
+extension JSON {
+    /// A line of a rule's `match`: `ref=refs/heads/main|refs/tags/*`
+    fileprivate var test: String {
+        "\(cell("claim"))=\(list("wanted").map { $0.text ?? "" }.joined(separator: "|"))"
+    }
 }
 
 struct RulesReload: AsyncParsableCommand {

@@ -219,18 +219,20 @@ extension Daemon {
 
     /// What administrators can see and change.
     private func administration(
-        _ issuers: Published<[TrustedIssuer]>, _ configuration: Published<BrokerConfiguration>, _ reloader: Reloader?,
+        _ issuers: Published<[TrustedIssuer]>, _ inForce: Published<BrokerConfiguration>, _ reloader: Reloader?,
         _ outstanding: OutstandingTokens
     ) -> Administration {
-        let state = state
+        let (state, reading) = (state, RuleReading())
         return Administration(
             keys: SigningKeyAdministration(rotation, revocations),
             revocations: LiveRevocations(
-                revocations, search: store, configuration: { configuration.current }, state: { state.current },
+                revocations, search: store, configuration: { inForce.current }, state: { state.current },
                 outstanding: outstanding, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
-            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials)
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials,
+            ruleInspector: LiveRules(
+                { inForce.current }, history: store, reader: reading, clock: clock, aside: reading.aside))
     }
 
     private func administrationServices(

@@ -10,11 +10,12 @@ package struct Administration: Sendable {
     package var issuers: any IssuerReader
     package var rules: any RuleReloading
     package var credentials: any CredentialAdministration
+    package var ruleInspector: any RuleInspector
 
     package init(
         keys: any KeyAdministration, revocations: any RevocationAdministration,
         sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading,
-        credentials: any CredentialAdministration
+        credentials: any CredentialAdministration, ruleInspector: any RuleInspector
     ) {
         self.keys = keys
         self.revocations = revocations
@@ -22,6 +23,7 @@ package struct Administration: Sendable {
         self.issuers = issuers
         self.rules = rules
         self.credentials = credentials
+        self.ruleInspector = ruleInspector
     }
 }
 

@@ -12,6 +12,7 @@ extension AuditEvent {
             "client": .string(request.client), "scope": .array(grant.scope.map { .string($0.text) }),
             "audience": .string(grant.audience), "expires": .number(token.expiry.timeIntervalSince1970),
         ]
+        if let asked = request.asked { _ = details.append("asked", .object(asked)) }
         details.append(request.certificate)
         if let actor = session.actor { _ = details.append("act", .object(actor)) }
         if let binding = session.binding { _ = details.append("x5t#S256", .string(binding.thumbprint)) }
@@ -28,6 +29,7 @@ extension AuditEvent {
         adding more: JSONObject = [:]
     ) {
         var details: JSONObject = ["client": .string(request.client)]
+        if let asked = request.asked { _ = details.append("asked", .object(asked)) }
         details.append(request.certificate)
         for member in more.members { _ = details.append(member.name, member.value) }
         self.init(

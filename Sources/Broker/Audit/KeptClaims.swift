@@ -31,8 +31,31 @@ package enum KeptClaims {
     private static func areKept(
         _ name: ExactString, _ read: Set<ExactString>, _ which: AuditConfiguration.Claims
     ) -> Bool {
-        which == .all || always.contains(name) || read.contains(name)
+        which == .all || isAlwaysKept(name) || read.contains(name)
     }
+
+    /// Which claims that rules of the issuer read are not in the token, so that a record says of each of them what it was:
+    /// their names, or `true` where everything that is not kept was not there. Nil where nothing is to be said.
+    static func absent(
+        from claims: JSONObject, signedBy issuer: IssuerName, rules: RuleSet,
+        keeping which: AuditConfiguration.Claims
+    ) -> JSONValue? {
+        guard which == .matched else { return true }
+        let names = rules.claimsRead(of: issuer).filter { claims[$0] == nil && !isAlwaysKept($0) }
+        guard !names.isEmpty else { return nil }
+        var (listed, room): ([JSONValue], Int) = ([], maximumAbsentLength)
+        for name in names.sorted() where name.utf8.count <= room {
+            listed.append(.string(name))
+            room -= name.utf8.count
+        }
+        return .array(listed)
+    }
+
+    /// Of the names in `absent`, in bytes. Of more it is not known whether they were there.
+    static let maximumAbsentLength = 1024
+
+    /// Whether a claim of that name is kept of every token that has it.
+    static func isAlwaysKept(_ name: ExactString) -> Bool { always.contains(name) }
 
     /// The value, with each text of more than 256 bytes in it replaced by `{"sha256": …, "bytes": …}`.
     package static func shortened(_ value: JSONValue) -> JSONValue {
@@ -48,6 +71,15 @@ package enum KeptClaims {
     /// Whether `kept` is what stands for `text` among kept claims.
     static func isDigest(_ kept: JSONObject, of text: ExactString) -> Bool {
         text.utf8.count > maximumTextLength && .object(kept) == digest(of: Array(text.utf8))
+    }
+
+    /// How many bytes the text had that `value` stands for, where it has the form of what stands for one. It can also be
+    /// an object that an issuer made so.
+    static func lengthOfText(behind value: JSONValue) -> Int? {
+        guard case .object(let object) = value, object.members.count == 2, object["sha256"]?.string != nil,
+            let length = object["bytes"]?.number.flatMap({ Int(exactly: $0) }), length > maximumTextLength
+        else { return nil }
+        return length
     }
 
     /// What stands for something too long: `{"sha256": …, "bytes": …}`.

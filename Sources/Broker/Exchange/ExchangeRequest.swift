@@ -48,6 +48,30 @@ package struct ExchangeRequest: Sendable {
 }
 
 extension ExchangeRequest {
+    /// So many scopes and audiences that were asked for are recorded.
+    private static let maximumAsked = 16
+
+    /// What it asks for, as it is recorded: rule, scope, audiences and federation ids; the first of them, and long ones by
+    /// their digests. Nil where it leaves all of it to the rules.
+    var asked: JSONObject? {
+        var asked = JSONObject()
+        func append(_ name: ExactString, _ texts: [ExactString]) {
+            let shown = texts.prefix(Self.maximumAsked).map { KeptClaims.shortened(.string($0)) }
+            _ = asked.append(name, .array(shown))
+            if texts.count > shown.count {
+                _ = asked.append(ExactString("omitted_\(name)"), .number(Double(texts.count - shown.count)))
+            }
+        }
+        if let rule { _ = asked.append("rule", KeptClaims.shortened(.string(rule))) }
+        if let scope { append("scope", scope.map(\.text)) }
+        if !targets.isEmpty { append("audiences", targets) }
+        for parameter in FederationIDs.Parameter.allCases {
+            guard let id = federation[parameter] else { continue }
+            _ = asked.append(ExactString(parameter.rawValue), KeptClaims.shortened(.string(id)))
+        }
+        return asked.members.isEmpty ? nil : asked
+    }
+
     /// A request with a proof of identity.
     package init(
         trace: TraceID, subjectToken: SecretText, scope: [Scope]? = nil, targets: [ExactString] = [],

@@ -237,14 +237,14 @@ package struct TokenExchange: Sendable {
         _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> (token: GatewayToken, session: SessionRecord) {
         let use = parties.subject.use?.of(grant)
-        switch try await commit(session, granted(token, session, grant, request, at: now), use) {
+        switch try await commit(session, granted(token, session, parties, grant, request, at: now), use) {
         case .recorded:
             log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: .opened)
             return (token, session)
         case .joins(let first):
             let token = try await self.token(of: first, parties, grant, request, at: now)
             // Between the two others may have presented it as often as it may be.
-            switch try await commit(first, granted(token, first, grant, request, at: now), use) {
+            switch try await commit(first, granted(token, first, parties, grant, request, at: now), use) {
             case .recorded:
                 log.metrics.granted(issuer: first.issuer, rule: grant.rule, session: .joined)
                 return (token, first)
@@ -269,11 +269,13 @@ package struct TokenExchange: Sendable {
     }
 
     private func granted(
-        _ token: GatewayToken, _ session: SessionRecord, _ grant: Grant, _ request: ExchangeRequest, at now: Date
+        _ token: GatewayToken, _ session: SessionRecord, _ parties: Parties, _ grant: Grant,
+        _ request: ExchangeRequest, at now: Date
     ) -> AuditEvent {
-        AuditEvent(
-            granted: .exchangeGranted, token, session, grant, for: request, at: now,
-            adding: ["claims": .object(session.claims)])
+        var details: JSONObject = ["claims": .object(session.claims)]
+        details.append(absentFrom: parties.subject, rules, keptClaims)
+        return AuditEvent(
+            granted: .exchangeGranted, token, session, grant, for: request, at: now, adding: details)
     }
 
     private func refuse(
@@ -282,6 +284,7 @@ package struct TokenExchange: Sendable {
     ) async throws(ExchangeRefusal) {
         var details = details
         _ = details.append("claims", .object(kept(subject)))
+        details.append(absentFrom: subject, rules, keptClaims)
         try await refusals.record(
             AuditEvent(
                 refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, rule: rule,
@@ -297,5 +300,16 @@ package struct TokenExchange: Sendable {
 
     private func kept(_ subject: VerifiedSubject) -> JSONObject {
         KeptClaims.of(subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)
+    }
+}
+
+extension JSONObject {
+    /// Which claims that a rule reads the subject does not have.
+    fileprivate mutating func append(
+        absentFrom subject: VerifiedSubject, _ rules: RuleSet, _ keeping: AuditConfiguration.Claims
+    ) {
+        let absent = KeptClaims.absent(
+            from: subject.claims, signedBy: subject.issuer, rules: rules, keeping: keeping)
+        if let absent { _ = append("absent", absent) }
     }
 }

@@ -43,7 +43,8 @@ package struct ClaimMatcher: Sendable, Hashable {
         anyOf.allSatisfy { if case .text(let glob) = $0 { !glob.hasWildcard } else { true } }
     }
 
-    private func matchesOne(_ value: JSONValue) -> Bool {
+    /// The same of one value that is no array.
+    func matchesOne(_ value: JSONValue) -> Bool {
         anyOf.contains { pattern in
             switch (pattern, value) {
             case (.text(let glob), .string(let text)): glob.matches(text)

@@ -53,6 +53,26 @@ package struct ClaimPath: Sendable, Hashable, CustomStringConvertible {
         return value
     }
 
+    /// The values on the way that the path leads, the member at the top first: as many as the path has steps where it
+    /// leads to a value, and fewer where it ends before.
+    package func trail(in claims: JSONObject) -> [JSONValue] {
+        var trail: [JSONValue] = []
+        var value = claims[steps[0]]
+        for step in steps.dropFirst() {
+            guard let current = value else { return trail }
+            trail.append(current)
+            switch current {
+            case .object(let object): value = object[step]
+            case .array(let array): value = Self.index(step, below: array.count).map { array[$0] }
+            default: return trail
+            }
+        }
+        return value.map { trail + [$0] } ?? trail
+    }
+
+    /// How many values a trail has that leads to the path's end.
+    package var length: Int { steps.count }
+
     package var description: String { text.string }
 
     private static func index(_ step: ExactString, below count: Int) -> Int? {

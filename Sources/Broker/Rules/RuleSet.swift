@@ -9,6 +9,7 @@ package struct RuleSet: Sendable {
     private let byIssuer: [IssuerName: [Rule]]
     private let forBroker: [IssuerName: [Rule]]
     private let readClaims: [IssuerName: Set<ExactString>]
+    private let byName: [ExactString: Rule]
 
     /// - Parameter broker: `iss` of gateway tokens: the audience of those for the broker itself, and of no other.
     package init(
@@ -32,6 +33,7 @@ package struct RuleSet: Sendable {
         self.rules = rules
         byIssuer = Dictionary(grouping: rules.filter { !$0.terms.isForBroker }, by: \.issuer)
         forBroker = Dictionary(grouping: rules.filter(\.terms.isForBroker), by: \.issuer)
+        byName = Dictionary(rules.map { ($0.name, $0) }) { first, _ in first }
         readClaims = Dictionary(grouping: rules, by: \.issuer)
             .mapValues { Set($0.flatMap { $0.matchers.map(\.claim.topLevelName) }) }
     }
@@ -61,7 +63,8 @@ package struct RuleSet: Sendable {
         return .refused(Explanation(of: subject, presenting: ids, named: name, candidates: candidates))
     }
 
-    private func candidates(of issuer: IssuerName, naming name: ExactString?, asking scope: [Scope]) -> [Rule] {
+    /// The rules that are tried, in their order.
+    func candidates(of issuer: IssuerName, naming name: ExactString?, asking scope: [Scope]) -> [Rule] {
         if let name {
             return [byIssuer, forBroker].flatMap { ($0[issuer] ?? []).filter { $0.name == name } }
         }
@@ -79,6 +82,9 @@ package struct RuleSet: Sendable {
         guard let rule, rule.matchers.allSatisfy({ $0.matchesKept(claims) }) else { return nil }
         return Grant(Match(rule: rule))
     }
+
+    /// The rule of that name, whoever it is for.
+    func rule(_ name: ExactString) -> Rule? { byName[name] }
 
     /// The claims that rules of this issuer read, by their names at the top level.
     package func claimsRead(of issuer: IssuerName) -> Set<ExactString> {

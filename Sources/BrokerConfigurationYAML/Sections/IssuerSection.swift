@@ -10,6 +10,11 @@ struct IssuerSection {
     /// The names of all entries, also of those with errors, so that these are not reported again at their rules.
     let names: [IssuerName: Place]
 
+    init(configurations: [IssuerConfiguration], names: [IssuerName: Place]) {
+        self.configurations = configurations
+        self.names = names
+    }
+
     /// - Parameters:
     ///   - tokenIssuer: `iss` of our own tokens, which no issuer may have, and what `audience` is by default.
     ///   - shared: what every entry for a shared issuer has to demand.

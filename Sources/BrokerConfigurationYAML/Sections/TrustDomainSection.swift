@@ -11,6 +11,11 @@ struct TrustDomainSection {
     /// The names of all entries, also of those with errors, so that these are not reported again at their rules.
     let names: [TrustDomain: Place]
 
+    init(configurations: [TrustDomainConfiguration], names: [TrustDomain: Place]) {
+        self.configurations = configurations
+        self.names = names
+    }
+
     /// - Parameter tokenIssuer: what `audience` is by default.
     init(_ nodes: [YAMLNode], tokenIssuer: ExactString?, files: any ConfigurationFiles, problems: Problems) {
         var configurations: [TrustDomainConfiguration] = []

@@ -55,8 +55,6 @@ struct AdministrationError: Error {
         return error
     }()
 
-    static let bodyTooLong = tooLong(AdministrationRoutes.maximumBodyLength)
-
     static func tooLong(_ maximum: Int) -> AdministrationError {
         var error = AdministrationError(.contentTooLarge, "too_long", "the body is longer than \(maximum) bytes")
         error.closesConnection = true

@@ -34,6 +34,14 @@ struct AdministrationQuery {
 
     private static let limitWords = "limit has to be 1 to 1000, and cursor what `next` was in an earlier answer"
 
+    /// The parameter `scope`, which has to be there.
+    func scope() throws(AdministrationFailure) -> Scope {
+        guard let scope = form["scope"].flatMap({ Scope(parsing: $0.string) }) else {
+            throw .invalid("scope has to be one scope, such as anthropic:messages")
+        }
+        return scope
+    }
+
     func filter() throws(AdministrationFailure) -> AdministrationAPI.SessionFilter {
         var filter = AdministrationAPI.SessionFilter(
             subject: form["subject"], rule: form["rule"], issuer: form["issuer"])

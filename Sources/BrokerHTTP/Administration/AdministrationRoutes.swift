@@ -21,7 +21,7 @@ struct AdministrationRoutes: HTTPResponder {
         do throws(AdministrationError) {
             let administrator = try await access.administrator(request, context)
             let operation = try Self.operation(request.uri.path, request.method)
-            try access.require(operation.scope, of: administrator, context)
+            for scope in operation.scopes { try access.require(scope, of: administrator, context) }
             response = try await perform(operation, request, administrator, context)
         } catch {
             response = error.response(trace: context.trace)
@@ -42,8 +42,14 @@ struct AdministrationRoutes: HTTPResponder {
         case revocation(UInt64)
         case issuers, reload
         case credentials(CredentialOperation)
+        case rules(RuleOperation)
 
-        var scope: AdministrationScope {
+        /// All of them are needed.
+        var scopes: [AdministrationScope] {
+            if case .rules(let operation) = self { operation.scopes } else { [scope] }
+        }
+
+        private var scope: AdministrationScope {
             switch self {
             case .keys, .rotate, .activate: .keys
             case .sessions, .session: .sessions
@@ -51,7 +57,7 @@ struct AdministrationRoutes: HTTPResponder {
             // Who may only take away cannot give back.
             case .unblock: .admin
             case .issuers: .issuers
-            case .reload: .rules
+            case .reload, .rules: .rules
             case .credentials: .credentials
             }
         }
@@ -62,7 +68,17 @@ struct AdministrationRoutes: HTTPResponder {
             case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
             case .revocations: ["cursor", "limit"]
             case .credentials(let operation): operation.parameters
+            case .rules(let operation): operation.parameters
             default: []
+            }
+        }
+
+        /// In bytes.
+        var maximumBodyLength: Int {
+            if case .rules(let operation) = self {
+                operation.maximumBodyLength
+            } else {
+                AdministrationRoutes.maximumBodyLength
             }
         }
     }
@@ -84,6 +100,7 @@ struct AdministrationRoutes: HTTPResponder {
         case 1 where parts[0] == "issuers": operations = [.get: .issuers]
         case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
         case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
+        case 1...2 where parts[0] == "rules": operations = try RuleOperation.operations(parts.dropFirst())
         case 2 where parts[0] == "sessions" && isIdentifier(parts[1]): operations = [.get: .session(parts[1])]
         case 2 where parts[0] == "revocations":
             guard let number = UInt64(parts[1].string), String(number) == parts[1].string else { throw .notFound }
@@ -109,7 +126,7 @@ struct AdministrationRoutes: HTTPResponder {
         let query = try AdministrationQuery(request.uri.query, operation.parameters)
         let act = AdministrativeContext(caller: administrator.caller, trace: context.trace)
         if case .credentials(let operation) = operation { return try await answer(operation, request, query, act) }
-        let body = try await body(of: request)
+        let body = try await body(of: request, upTo: operation.maximumBodyLength)
         do throws(AdministrationFailure) {
             switch operation {
             case .keys, .rotate, .activate: return try await answer(operation, body, act)
@@ -126,6 +143,7 @@ struct AdministrationRoutes: HTTPResponder {
             case .issuers:
                 let list = AdministrationAPI.Page(administration.issuers.statuses())
                 return .json(.ok, list.json("issuers", \.json))
+            case .rules(let operation): return try await answer(operation, body, query)
             case .reload:
                 let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
                 return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
@@ -137,14 +155,14 @@ struct AdministrationRoutes: HTTPResponder {
     }
 
     /// A body is JSON and says so; where none is needed none has to be there.
-    func body(of request: Request) async throws(AdministrationError) -> [UInt8] {
+    func body(of request: Request, upTo limit: Int) async throws(AdministrationError) -> [UInt8] {
         let bytes: [UInt8]
         do {
             var request = request
-            let buffer = try await request.collectBody(upTo: Self.maximumBodyLength)
+            let buffer = try await request.collectBody(upTo: limit)
             bytes = Array(buffer.readableBytesView)
         } catch is NIOTooManyBytesError {
-            throw .bodyTooLong
+            throw .tooLong(limit)
         } catch is RequestTimeout {
             throw .bodyTooSlow
         } catch {

@@ -47,7 +47,7 @@ extension AdministrationRoutes {
             secret = try await self.secret(of: request)
         } else {
             secret = nil
-            let body = try await body(of: request)
+            let body = try await body(of: request, upTo: AdministrationRoutes.maximumBodyLength)
             do throws(AdministrationFailure) {
                 _ = try AdministrationAPI.flags(body, [])
             } catch {

@@ -26,6 +26,9 @@ import Testing
         (.POST, "credentials/anthropic/versions", "the secret", "daypass:credentials"),
         (.POST, "credentials/anthropic/versions/1/promote", nil, "daypass:credentials"),
         (.POST, "credentials/anthropic/versions/1/retire", nil, "daypass:credentials"),
+        (.GET, "rules", nil, "daypass:rules"),
+        (.GET, "rules/who?scope=a:b", nil, "daypass:rules"),
+        (.POST, "rules/test", #"{"claims":{}}"#, "daypass:rules"),
     ]
 
     private struct Network: Sendable {
@@ -124,6 +127,22 @@ import Testing
                 network.fake.calls.contexts.allSatisfy {
                     $0.caller == .token(subject: "ci:ada", session: "s1", rule: "admins")
                 })
+        }
+    }
+
+    @Test func `replays recorded exchanges only for who may read them as well`() async throws {
+        try await serve { network in
+            let body = #"{"rules":[{"name":"r","text":"rules: []"}],"since":"2026-01-01T00:00:00Z"}"#
+            for (scope, missing) in [
+                ("daypass:rules", "daypass:audit"), ("daypass:audit", "daypass:rules"),
+                ("daypass:keys", "daypass:rules"), ("daypass:rules daypass:audit", nil), ("daypass:admin", nil),
+            ] as [(String, String?)] {
+                let answer = try await network.send(.POST, "rules/replay", body, network.bearer(scope))
+                #expect(answer.status == (missing == nil ? 200 : 403), "\(scope): \(answer.body)")
+                let challenge = missing.map { #"Bearer error="insufficient_scope", scope="\#($0)""# }
+                #expect(answer.headers.first(name: "WWW-Authenticate") == challenge)
+            }
+            #expect(network.fake.calls.replays.count == 2)
         }
     }
 

@@ -1,0 +1,148 @@
+import JOSE
+import Synchronization
+
+/// The rules of a broker that serves, and what it recorded.
+package final class LiveRules: RuleInspector {
+    private let configuration: @Sendable () -> BrokerConfiguration
+    private let history: any ExchangeHistory
+    private let reader: any RuleDocumentReader
+    private let clock: any BrokerClock
+    private let aside: @Sendable (@escaping @Sendable () -> Void) -> Void
+    /// What is under way: of each at most one.
+    private let busy = Mutex<Set<Work>>([])
+
+    private enum Work { case reading, replay }
+
+    /// How long a part of a replay takes, at most: about as long, and never as long as an answer may.
+    private static let partTime: Duration = .seconds(2)
+    /// In bytes of JSON, of a page.
+    private static let maximumPageLength = 4 << 20
+
+    /// - Parameters:
+    ///   - configuration: that whose rules are in force at the moment.
+    ///   - aside: runs what it is given, one after another, where it may take its time.
+    package init(
+        _ configuration: @escaping @Sendable () -> BrokerConfiguration, history: any ExchangeHistory,
+        reader: any RuleDocumentReader, clock: any BrokerClock,
+        aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
+    ) {
+        self.aside = aside
+        self.configuration = configuration
+        self.history = history
+        self.reader = reader
+        self.clock = clock
+    }
+
+    package func rules(
+        _ page: AdministrationAPI.PageRequest
+    ) async throws(AdministrationFailure) -> AdministrationAPI.Page<AdministrationAPI.Rule> {
+        let rules = configuration().rules.rules
+        return try Self.page(of: rules, page) { rule in
+            let rule = AdministrationAPI.Rule(rule)
+            return (rule, rule.json)
+        }
+    }
+
+    package func openings(
+        of scope: Scope, _ page: AdministrationAPI.PageRequest
+    ) async throws(AdministrationFailure) -> AdministrationAPI.Page<AdministrationAPI.RuleOpening> {
+        let configuration = configuration()
+        let openings = RuleOpenings(configuration)
+        return try Self.page(of: configuration.rules.rules, page) { rule in
+            openings.opening(of: scope, by: rule).map { ($0, $0.json) }
+        }
+    }
+
+    /// A page of those rules of which `body` makes something. The cursor is how many rules were looked at before.
+    private static func page<Element>(
+        of rules: [Rule], _ page: AdministrationAPI.PageRequest, _ body: (Rule) -> (Element, JSONObject)?
+    ) throws(AdministrationFailure) -> AdministrationAPI.Page<Element> {
+        let first: Int = try page.number() ?? 0
+        guard first >= 0 else { throw .invalid("the cursor is none of ours") }
+        var (elements, length): ([Element], Int) = ([], 0)
+        for index in rules.indices.dropFirst(first) {
+            guard elements.count < page.limit, length < maximumPageLength else {
+                return AdministrationAPI.Page(elements, next: ExactString(String(index)))
+            }
+            guard let (element, json) = body(rules[index]) else { continue }
+            elements.append(element)
+            length += json.encoded().count
+        }
+        return AdministrationAPI.Page(elements)
+    }
+
+    package func test(
+        _ order: AdministrationAPI.RuleTest
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RuleTestResult {
+        let configuration = configuration()
+        let made = try MadeUpSubject(order, configuration)
+        var warnings = made.warnings
+        var rules = configuration.rules
+        if let documents = order.documents {
+            let read = try await read(documents, under: configuration)
+            rules = read.rules
+            warnings += read.warnings
+        }
+        var question = RuleQuestion(issuer: made.issuer, claims: KnownClaims(all: made.claims))
+        question.named = order.rule
+        question.scope = order.scope
+        question.federation = order.federation
+        let (answer, attempts) = await asked(question, of: rules)
+        if let name = order.rule, rules.rule(name)?.issuer != made.issuer {
+            warnings.append("no rule for \(made.issuer) is named \(name)")
+        }
+        var terms: GrantTerms?
+        if case .granted(let grant) = answer { terms = rules.rule(grant.rule)?.terms }
+        let listed = attempts.prefix(AdministrationAPI.RuleTestResult.maximumRules)
+        return AdministrationAPI.RuleTestResult(
+            subject: made.identity, answer: answer, terms: terms, attempts: Array(listed),
+            omittedRules: attempts.count - listed.count, warnings: warnings)
+    }
+
+    /// One after another: with rules of somebody's own it can take a while.
+    private func asked(_ question: RuleQuestion, of rules: RuleSet) async -> (RuleAnswer, [RuleAttempt]) {
+        await withCheckedContinuation { continuation in
+            aside { continuation.resume(returning: (rules.answer(to: question), rules.attempts(question))) }
+        }
+    }
+
+    package func replay(
+        _ order: AdministrationAPI.RuleReplayOrder
+    ) async throws(AdministrationFailure) -> AdministrationAPI.RuleReplayPart {
+        try begin(.replay, "another replay is under way: one at a time")
+        defer { end(.replay) }
+        let configuration = configuration()
+        let next = try await read(order.documents, under: configuration)
+        let part = HistoryPart(since: order.since, until: order.until, position: order.position)
+        let (clock, deadline) = (clock, clock.uptime + Self.partTime)
+        let replay = RuleReplay(next.rules, inForce: configuration.rules)
+        let done: (state: RuleReplay, next: HistoryPosition?)
+        do {
+            done = try await history.exchanges(part, into: replay) { replay, event in
+                replay.examine(event)
+                return clock.uptime < deadline
+            }
+        } catch {
+            throw .unavailable("\(error)")
+        }
+        return AdministrationAPI.RuleReplayPart(
+            counts: done.state.counts, groups: done.state.all, next: done.next,
+            warnings: next.warnings)
+    }
+
+    private func read(
+        _ documents: [AdministrationAPI.RuleDocument], under configuration: BrokerConfiguration
+    ) async throws(AdministrationFailure) -> (rules: RuleSet, warnings: [String]) {
+        try begin(.reading, "other rules are being read: try again")
+        defer { end(.reading) }
+        return try await reader.rules(in: documents, under: configuration)
+    }
+
+    private func begin(_ work: Work, _ words: String) throws(AdministrationFailure) {
+        guard busy.withLock({ $0.insert(work).inserted }) else { throw .conflict(words) }
+    }
+
+    private func end(_ work: Work) {
+        busy.withLock { _ = $0.remove(work) }
+    }
+}

@@ -1,0 +1,176 @@
+package import FoundationEssentials
+package import JOSE
+
+/// Recorded exchanges against other rules: who gains, who loses, whose grant changes, and of whom it cannot be told.
+/// What they have in common makes a group, and groups are bounded.
+package struct RuleReplay: Sendable {
+    package enum Change: String, Sendable, Hashable, CaseIterable {
+        /// Refused then, granted by the other rules.
+        case gains
+        /// Granted then, refused by the other rules.
+        case loses
+        /// Granted by both, and not the same.
+        case changes
+        /// Depends on a claim that was not kept, or only as a digest.
+        case unknown
+    }
+
+    /// What the exchanges of a group have in common.
+    package struct Key: Sendable, Hashable {
+        package let change: Change
+        package let subject: ExactString
+        /// The rule that granted then; nil where none did.
+        package let before: ExactString?
+        /// The rule that grants now; of `unknown` the one of which it cannot be told.
+        package let after: ExactString?
+        /// Of a change: `rule`, `scope`, `audience`, `ttl`, `max_session`, `models`, `bind`.
+        package let differs: [String]
+        package let gainedScope: [Scope]
+        package let lostScope: [Scope]
+        /// Why it is, or was, refused.
+        package let reason: RuleAnswer.Refusal?
+        /// Those that would have to be known.
+        package let claims: [ExactString]
+        /// Whether the rules in force do the same already.
+        package let isInForce: Bool
+    }
+
+    package struct Group: Sendable {
+        package let key: Key
+        package fileprivate(set) var count: Int
+        package fileprivate(set) var last: Date
+        /// Of the last exchange.
+        package fileprivate(set) var trace: TraceID
+    }
+
+    package struct Counts: Sendable, Hashable {
+        package fileprivate(set) var examined = 0
+        /// Granted the same, or refused as before.
+        package fileprivate(set) var unchanged = 0
+        /// Not decided by rules.
+        package fileprivate(set) var otherwise = 0
+        package fileprivate(set) var byChange: [Change: Int] = [:]
+        /// In no group, since there are too many.
+        package fileprivate(set) var ungrouped = 0
+
+        package init() {}
+    }
+
+    /// How many groups there are, and in bytes what subjects, rules, scopes and claims in them have together.
+    package struct Bounds: Sendable {
+        package var groups = 2000
+        package var text = 1 << 20
+
+        package init() {}
+    }
+
+    package private(set) var counts = Counts()
+    private var groups: [Key: Group] = [:]
+    private var room: Bounds
+    private let next: RuleSet
+    private let inForce: RuleSet
+
+    /// - Parameters:
+    ///   - next: the rules that are tried.
+    ///   - inForce: those that the broker decides by.
+    package init(_ next: RuleSet, inForce: RuleSet, bounds: Bounds = Bounds()) {
+        self.next = next
+        self.inForce = inForce
+        room = bounds
+    }
+
+    /// The groups, those of most exchanges first.
+    package var all: [Group] {
+        groups.values.sorted {
+            ($1.count, $0.key.subject, $0.trace.description) < ($0.count, $1.key.subject, $1.trace.description)
+        }
+    }
+
+    package mutating func examine(_ event: AuditEvent) {
+        counts.examined += 1
+        guard let exchange = RecordedExchange(event) else {
+            counts.otherwise += 1
+            return
+        }
+        guard let key = key(of: exchange) else {
+            counts.unchanged += 1
+            return
+        }
+        counts.byChange[key.change, default: 0] += 1
+        if var group = groups[key] {
+            group.count += 1
+            if exchange.time >= group.last { (group.last, group.trace) = (exchange.time, exchange.trace) }
+            groups[key] = group
+        } else if room.groups > 0, room.text >= key.textLength {
+            room.groups -= 1
+            room.text -= key.textLength
+            groups[key] = Group(key: key, count: 1, last: exchange.time, trace: exchange.trace)
+        } else {
+            counts.ungrouped += 1
+        }
+    }
+
+    /// Nil where nothing changes.
+    private func key(of exchange: RecordedExchange) -> Key? {
+        let answer = next.answer(to: exchange.question)
+        let subject = exchange.subject
+        func isInForce(_ rule: ExactString?) -> Bool {
+            guard inForce.answer(to: exchange.question) == answer else { return false }
+            return rule.map { terms(from: $0, to: $0).isEmpty } ?? true
+        }
+        switch (exchange.answer, answer) {
+        case (.refused, .refused), (.unknown, _): return nil
+        case (.granted(let before), .unknown(let rule, let claims)):
+            return Key(.unknown, subject, before: before.rule, after: rule, claims: claims, isInForce: isInForce(nil))
+        case (.refused(let reason), .unknown(let rule, let claims)):
+            return Key(.unknown, subject, after: rule, reason: reason, claims: claims, isInForce: isInForce(nil))
+        case (.refused(let reason), .granted(let after)):
+            return Key(
+                .gains, subject, after: after.rule, gained: after.scope, reason: reason,
+                isInForce: isInForce(after.rule))
+        case (.granted(let before), .refused(let reason)):
+            return Key(
+                .loses, subject, before: before.rule, lost: before.scope, reason: reason, isInForce: isInForce(nil))
+        case (.granted(let before), .granted(let after)):
+            let gained = after.scope.filter { !before.scope.contains($0) }
+            let lost = before.scope.filter { !after.scope.contains($0) }
+            var differs: [String] = []
+            if before.rule != after.rule { differs.append("rule") }
+            if !gained.isEmpty || !lost.isEmpty { differs.append("scope") }
+            if before.audience != after.audience { differs.append("audience") }
+            differs += terms(from: before.rule, to: after.rule)
+            guard !differs.isEmpty else { return nil }
+            return Key(
+                .changes, subject, before: before.rule, after: after.rule, differs: differs, gained: gained,
+                lost: lost, isInForce: isInForce(after.rule))
+        }
+    }
+
+    /// What a record does not say of a grant: how the rule `before`, where it is still in force, and the new rule `after`
+    /// differ in it.
+    private func terms(from before: ExactString, to after: ExactString) -> [String] {
+        guard let old = inForce.rule(before)?.terms, let new = next.rule(after)?.terms else { return [] }
+        let pairs: [(String, Bool)] = [
+            ("ttl", old.timeToLive == new.timeToLive), ("max_session", old.maximumSession == new.maximumSession),
+            ("models", old.models == new.models), ("bind", old.bindsCertificate == new.bindsCertificate),
+        ]
+        return pairs.filter { !$0.1 }.map(\.0)
+    }
+}
+
+extension RuleReplay.Key {
+    fileprivate init(
+        _ change: RuleReplay.Change, _ subject: ExactString, before: ExactString? = nil, after: ExactString? = nil,
+        differs: [String] = [], gained: [Scope] = [], lost: [Scope] = [], reason: RuleAnswer.Refusal? = nil,
+        claims: [ExactString] = [], isInForce: Bool
+    ) {
+        self.init(
+            change: change, subject: subject, before: before, after: after, differs: differs, gainedScope: gained,
+            lostScope: lost, reason: reason, claims: claims, isInForce: isInForce)
+    }
+
+    fileprivate var textLength: Int {
+        let names = [subject, before, after].compactMap(\.self) + claims + (gainedScope + lostScope).map(\.text)
+        return names.reduce(0) { $0 + $1.utf8.count }
+    }
+}

@@ -1,0 +1,87 @@
+package import Broker
+import Dispatch
+import FoundationEssentials
+import GRDB
+
+extension SQLiteStore: ExchangeHistory {
+    /// So many rows are read in one go: the write-ahead log cannot begin anew meanwhile.
+    private static let historyStep: Int64 = 5000
+    /// Records bear the time at which their request began, and clocks are set: earlier ones may stand behind later ones.
+    private static let historySlack: TimeInterval = 600
+
+    package func exchanges<State: Sendable>(
+        _ part: HistoryPart, into state: State, _ body: @escaping @Sendable (inout State, AuditEvent) -> Bool
+    ) async throws(StoreFailure) -> (state: State, next: HistoryPosition?) {
+        let path = path
+        let result: Result<(State, HistoryPosition?), StoreFailure> = await withCheckedContinuation { continuation in
+            DispatchQueue.global(qos: .utility).async {
+                continuation.resume(
+                    returning: Result { try Self.exchanges(part, of: path, into: state, body) }
+                        .mapError { StoreFailure("read recorded exchanges", reporting: $0) })
+            }
+        }
+        let (state, next) = try result.get()
+        return (state, next)
+    }
+
+    /// By a connection of its own that only reads: in WAL mode it holds up nobody who writes.
+    private static func exchanges<State>(
+        _ part: HistoryPart, of path: String, into state: State, _ body: (inout State, AuditEvent) -> Bool
+    ) throws -> (State, HistoryPosition?) {
+        var configuration = Configuration()
+        configuration.label = "daypass.history"
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        configuration.allowsUnsafeTransactions = true
+        let connection = try DatabaseQueue(path: path, configuration: configuration)
+        defer { try? connection.close() }
+        try connection.inDatabase { try Schema.recognise($0, path, .existing) }
+        guard let start = try part.position ?? connection.inDatabase({ try begin(part, $0) }) else {
+            return (state, nil)
+        }
+        var state = state
+        var done = start.done
+        let end = start.last - done > Int64(part.limit) ? done + Int64(part.limit) : start.last
+        while done < end {
+            let stop = done + min(historyStep, end - done)
+            let (interrupted, reached) = try connection.inDatabase { db in
+                let rows = try Row.fetchCursor(
+                    db.cachedStatement(sql: selection),
+                    arguments: [
+                        done, stop, part.since.milliseconds, part.until?.milliseconds ?? .max,
+                    ])
+                while let row = try rows.next() {
+                    if !body(&state, try AuditEvent(row)) { return (true, row[sequenceColumn] as Int64) }
+                }
+                return (false, stop)
+            }
+            done = reached
+            if interrupted { break }
+        }
+        return (state, done < start.last ? HistoryPosition(done: done, last: start.last) : nil)
+    }
+
+    private static let sequenceColumn = 10
+    private static let selection = """
+        SELECT \(AuditEvent.columns), sequence FROM audit WHERE sequence > ? AND sequence <= ? AND time >= ? AND time < ? \
+        AND kind IN ('\(AuditEvent.Kind.exchangeGranted.rawValue)', '\(AuditEvent.Kind.exchangeRefused.rawValue)') \
+        ORDER BY sequence
+        """
+
+    /// Where the records of the part begin: found by halves, since they ascend by time but for a little.
+    private static func begin(_ part: HistoryPart, _ db: Database) throws -> HistoryPosition? {
+        guard let first = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit"),
+            let last = try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM audit")
+        else { return nil }
+        let since = part.since.addingTimeInterval(-historySlack).milliseconds
+        let statement = try db.cachedStatement(
+            sql: "SELECT time FROM audit WHERE sequence >= ? ORDER BY sequence LIMIT 1")
+        var (low, high) = (first, last + 1)
+        while low < high {
+            let middle = low + (high - low) / 2
+            let time = try Int64.fetchOne(statement, arguments: [middle]) ?? .max
+            if time < since { low = middle + 1 } else { high = middle }
+        }
+        return HistoryPosition(done: low - 1, last: last)
+    }
+}

@@ -1,0 +1,173 @@
+import ArgumentParser
+import BrokerClient
+
+struct RulesTest: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test", abstract: "Show what somebody with these claims would be granted, rule by rule.",
+        discussion: """
+            The file holds the claims of a token as JSON, not the token itself. Whose they are the broker knows by their \
+            iss, or else by a sub that is a SPIFFE ID. With --rules the rules in these files are asked instead of those in \
+            force, all files together: issuers, trust domains and audiences stay those in force. It ends with 1 where \
+            nothing would be granted.
+
+            Example: daypass rules test --claims claims.json --scope anthropic:messages
+            Example: daypass rules test --claims claims.json --rules config/daypass.yaml config/rules/*.yaml
+            """)
+
+    @Option(help: ArgumentHelp("The claims; - reads them from standard input.", valueName: "file"), completion: .file())
+    var claims: String
+
+    @Option(help: ArgumentHelp("The issuer whose claims they are.", valueName: "name"))
+    var issuer: String?
+
+    @Option(help: ArgumentHelp("The trust domain whose workload it is.", valueName: "name"))
+    var trustDomain: String?
+
+    @Option(help: ArgumentHelp("The scope that is asked for; may repeat.", valueName: "scope"))
+    var scope: [String] = []
+
+    @Option(help: ArgumentHelp("The rule that the request names.", valueName: "name"))
+    var rule: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "An id that a federation call names, such as organization_id=…; may repeat.", valueName: "parameter=id"))
+    var federation: [ClaimCondition] = []
+
+    @OptionGroup var documents: RuleDocuments
+    @OptionGroup var broker: BrokerOptions
+
+    func validate() throws {
+        guard issuer == nil || trustDomain == nil else {
+            throw ValidationError("Give either --issuer or --trust-domain.")
+        }
+    }
+
+    func run() async throws {
+        let text = try TextFile.read(claims, atMost: TextFile.maximumClaimsLength)
+        guard !TextFile.isToken(text) else {
+            throw CommandFailure(
+                .usage, "\(claims) holds a token, which is a secret: give the claims in it, its second part, decoded")
+        }
+        var order: [String: JSON] = ["claims": .string(text)]
+        for (name, value) in [("issuer", issuer), ("trust_domain", trustDomain), ("rule", rule)] {
+            order[name] = value.map { .string($0) }
+        }
+        if !scope.isEmpty { order["scope"] = .string(scope.joined(separator: " ")) }
+        if !federation.isEmpty {
+            order["federation"] = .object(
+                Dictionary(federation.map { ($0.claim, .string($0.value)) }) { _, last in last })
+        }
+        if let rules = try documents.json() { order["rules"] = rules }
+        let body = JSON.object(order)
+        try await broker.withClient { client in
+            let result = try await client.waitingForTurn("rules/test", body)
+            for warning in result.list("warnings") {
+                Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
+            }
+            if broker.json { try Terminal.print(result) } else { Self.show(result) }
+            guard result["granted"]?.flag == true else {
+                throw CommandFailure(.refused, "nothing would be granted: \(Self.reason(result))")
+            }
+        }
+    }
+
+    private static func show(_ result: JSON) {
+        let isGranted = result["granted"]?.flag == true
+        let members = [
+            "subject", "granted", "rule", "scope", "audience", "models", "ttl_seconds", "max_session_seconds", "bind",
+        ]
+        Terminal.print(
+            Table(
+                [],
+                members.filter { result[$0] != nil && (isGranted || $0 != "rule") }.map {
+                    [$0, result.cell($0)]
+                }))
+        let rows = result.list("rules").flatMap { rule in
+            rule.list("claims").map { claim in
+                [
+                    rule.cell("rule"), claim.cell("claim"),
+                    claim.list("wanted").map { $0.text ?? "" }.joined(separator: " | "),
+                    claim["got"].map(\.shown) ?? "", words(claim),
+                ]
+            }
+                + rule.list("ids").map { id in
+                    [rule.cell("rule"), id.cell("parameter"), id.cell("wanted"), "", "no"]
+                }
+        }
+        guard !rows.isEmpty else { return }
+        Terminal.print("")
+        Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HOLDS"], rows))
+        if let more = result["omitted_rules"]?.count, more > 0 { Terminal.note("and \(more) more rules") }
+    }
+
+    private static func words(_ claim: JSON) -> String {
+        switch claim["result"]?.text {
+        case "holds": "yes"
+        case "fails": "no"
+        default: "?"
+        }
+    }
+
+    private static func reason(_ result: JSON) -> String {
+        switch result["reason"]?.text {
+        case "no_rule": "no rule matches"
+        case "scope": "the rule that matches does not have the whole scope"
+        case "target": "the rule that matches does not have the audience"
+        case "certificate": "the rule that matches wants a client certificate"
+        case "unknown": "whether rule \(result.cell("rule")) matches cannot be told"
+        case let other: other ?? "no reason"
+        }
+    }
+}
+
+/// Rules that are not in force.
+struct RuleDocuments: ParsableArguments {
+    /// Of all together, in bytes: they are sent as JSON, whose bound the broker has.
+    static let maximumLength = 1000 * 1024
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("The files with the other rules, all of them; - is standard input.", valueName: "file"),
+        completion: .file())
+    var rules: [String] = []
+
+    /// What the broker takes; nil without any.
+    func json() throws -> JSON? {
+        guard !rules.isEmpty else { return nil }
+        var (documents, length): ([JSON], Int) = ([], 0)
+        for file in rules {
+            let text = try TextFile.read(file, atMost: Self.maximumLength - length)
+            length += text.utf8.count
+            documents.append(.object(["name": .string(file), "text": .string(text)]))
+        }
+        return .array(documents)
+    }
+}
+
+extension JSON {
+    /// In one cell: text as it is, anything else as JSON.
+    fileprivate var shown: String {
+        text ?? (try? String(decoding: encoded(), as: UTF8.self)) ?? ""
+    }
+}
+
+extension AdministrationClient {
+    private static let pause: Duration = .milliseconds(500)
+    private static let pauses = 120
+
+    /// Posts it, and again while somebody else's is under way: rules are read, and exchanges replayed, one at a time.
+    func waitingForTurn(_ path: String, _ body: JSON) async throws -> JSON {
+        for _ in 0..<Self.pauses {
+            let failure: ClientFailure
+            do throws(ClientFailure) {
+                return try await post(path, body)
+            } catch {
+                failure = error
+            }
+            guard case .refused(409, _, _) = failure else { throw failure }
+            try await Task.sleep(for: Self.pause)
+        }
+        return try await post(path, body)
+    }
+}
