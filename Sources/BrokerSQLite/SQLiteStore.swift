@@ -20,6 +20,8 @@ package final class SQLiteStore: Sendable {
     /// Absolute, without symbolic links.
     package let path: String
     let commits: GroupCommit
+    /// For what looks at many rows.
+    let reading: ReadConnection
     private let writer: DatabaseQueue
     private let lock: StoreLock
 
@@ -43,6 +45,7 @@ package final class SQLiteStore: Sendable {
         self.path = file.path
         self.lock = lock
         self.writer = writer
+        reading = ReadConnection(path: file.path)
         commits = GroupCommit(
             writer: writer, reserve: DiskReserve(beside: file.path, size: reserve), waitingBound: waitingBound,
             logger: logger, clock: clock, metrics: metrics)
@@ -59,6 +62,8 @@ package final class SQLiteStore: Sendable {
     /// Finishes what waits, moves the write-ahead log into the file and closes it. Everything asked for later is
     /// refused with `.unavailable`. A second call returns at once.
     package func close() async {
+        // First: the last connection to a file is the one that tidies up, and this one cannot write.
+        await reading.close()
         guard await commits.close() else { return }
         lock.release()
     }

@@ -52,6 +52,7 @@ enum Schema {
         { try $0.execute(sql: keyTimes) },
         { try $0.execute(sql: generation) },
         { try $0.execute(sql: revocations) },
+        { try $0.execute(sql: auditIndex) },
     ]
 
     private static let firstTables =
@@ -172,6 +173,18 @@ enum Schema {
 
         CREATE TABLE revocation_number (highest INTEGER NOT NULL) STRICT;
         INSERT INTO revocation_number VALUES (0);
+        """
+
+    /// See `AuditSegment`.
+    private static let auditIndex =
+        """
+        CREATE TABLE audit_index (
+            id INTEGER NOT NULL PRIMARY KEY,
+            last INTEGER NOT NULL,
+            earliest INTEGER NOT NULL,
+            latest INTEGER NOT NULL,
+            entries BLOB NOT NULL
+        ) STRICT
         """
 
     /// Audit records that are about no token have no issuer.

@@ -6,7 +6,7 @@ import Synchronization
 
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
-    TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch
+    TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch, AuditSearch
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -185,6 +185,32 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
 
     package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
         try whileReachable { $0.events.rows.filter { $0.trace == trace } }
+    }
+
+    package func auditRecords(
+        _ condition: AuditCondition, before sequence: Int64?, limit: Int
+    ) async throws(StoreFailure) -> AuditPart {
+        try whileReachable { state in
+            let found = state.events.numbered.reversed().filter {
+                $0.number < sequence ?? .max && condition.matches($0.row)
+            }
+            let part = found.prefix(limit)
+            return AuditPart(
+                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
+                position: part.last?.number ?? 0, isLast: found.count <= limit)
+        }
+    }
+
+    package func auditRecords(
+        _ condition: AuditCondition, after sequence: Int64, limit: Int
+    ) async throws(StoreFailure) -> AuditPart {
+        try whileReachable { state in
+            let found = state.events.numbered.filter { $0.number > sequence && condition.matches($0.row) }
+            let part = found.prefix(limit)
+            return AuditPart(
+                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
+                position: part.last?.number ?? sequence, isLast: found.count <= limit)
+        }
     }
 
     package func lastAuditTime() async throws(StoreFailure) -> Date? {

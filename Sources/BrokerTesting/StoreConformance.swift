@@ -46,9 +46,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
     case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
     case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
+    case auditByCondition = "audit records are found by what they say, byte for byte, the last one first"
+    case auditInParts = "audit records come part by part, in either direction, each once"
+    case auditByTime = "audit records are found from a moment on and before another one"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
-        & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
+        & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch & AuditSearch
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -95,6 +98,9 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .revocationNumbers: try await Self.revocationNumbers(store)
         case .sessionsByClaim: try await Self.sessionsByClaim(store)
         case .sessionsByCondition: try await Self.sessionsByCondition(store)
+        case .auditByCondition: try await Self.auditByCondition(store)
+        case .auditInParts: try await Self.auditInParts(store)
+        case .auditByTime: try await Self.auditByTime(store)
         }
     }
 }

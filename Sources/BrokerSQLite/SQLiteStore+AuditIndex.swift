@@ -1,0 +1,79 @@
+package import Broker
+import FoundationEssentials
+import GRDB
+
+extension SQLiteStore: IndexedAudit {
+    /// So many segments are made in one transaction.
+    private static let segmentsAtOnce = 16
+
+    package func indexAudit() async throws(StoreFailure) -> Bool {
+        // What is on the disk meanwhile is kept for revocations.
+        guard await check() == nil else { return false }
+        let segments = try await reading.perform("index audit records", Self.segments)
+        guard !segments.isEmpty else { return false }
+        try await perform("index audit records") { db in
+            if db.isInsideTransaction { try db.rollback() }
+            try db.inTransaction(.immediate) {
+                let insertion = try db.cachedStatement(
+                    sql:
+                        "INSERT OR IGNORE INTO audit_index (id, last, earliest, latest, entries) VALUES (?, ?, ?, ?, ?)"
+                )
+                for segment in segments {
+                    for field in AuditField.allCases {
+                        try insertion.run { binder in
+                            binder.integer(AuditSegment.number(field, segment.first))
+                            binder.integer(segment.last)
+                            binder.integer(segment.earliest)
+                            binder.integer(segment.latest)
+                            binder.blob(segment.encoded(field))
+                        }
+                    }
+                }
+                return .commit
+            }
+        }
+        return segments.count == Self.segmentsAtOnce
+    }
+
+    package func pruneAuditIndex() async throws(StoreFailure) {
+        let isOld = try await reading.perform("prune the index of audit records") { db in
+            try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM audit_index WHERE \(Self.isOld))") ?? false
+        }
+        guard isOld else { return }
+        try await perform("prune the index of audit records") { db in
+            if db.isInsideTransaction { try db.rollback() }
+            try db.execute(sql: "DELETE FROM audit_index WHERE \(Self.isOld)")
+        }
+    }
+
+    /// None of its records is there any more.
+    private static let isOld =
+        "last < (SELECT coalesce(min(sequence), (SELECT max(seq) + 1 FROM sqlite_sequence WHERE name = 'audit')) FROM audit)"
+
+    /// Those that are due: the last records are few, and are looked at one by one.
+    private static func segments(_ db: Database) throws -> [AuditSegment] {
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(
+                sql: "SELECT \(AuditRow.indexed) FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"),
+            arguments: [lastIndexed(db), segmentsAtOnce * AuditSegment.length])
+        var segments: [AuditSegment] = []
+        var current: AuditSegment?
+        while let row = try rows.next() {
+            let (sequence, time) = (row[0] as Int64, try row.date(1).milliseconds)
+            let value = { (field: AuditField) in row.bytes(field.column) }
+            if current?.append(sequence, time, value) == true { continue }
+            if let current { segments.append(current) }
+            var next = AuditSegment(first: sequence, time: time)
+            _ = next.append(sequence, time, value)
+            current = next
+        }
+        // One with a gap behind it is as complete as one that is full.
+        if let current, current.count == AuditSegment.length { segments.append(current) }
+        return Array(segments.prefix(segmentsAtOnce))
+    }
+}
+
+extension AuditRow {
+    /// As `AuditField.column` counts them, behind the number and the time.
+    fileprivate static let indexed = "sequence, time, kind, subject, rule, session, token"
+}
