@@ -218,7 +218,7 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts exchange, handshakes and revocation in Tests/Benchmarks run them.
+// Present only when asked for: the scripts audit-search, exchange, handshakes and revocation in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
         .executableTarget(
@@ -234,6 +234,11 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
                 "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Benchmarks/RevocationSteps",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "AuditSearchSteps",
+            dependencies: ["Broker", "BrokerSQLite", "JOSE", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Benchmarks/AuditSearchSteps",
             swiftSettings: settings),
         .executableTarget(
             name: "HandshakeLoad",
