@@ -4,7 +4,9 @@ package import JOSE
 import Synchronization
 
 /// Every part of the administration in memory, which remembers what it was asked for.
-package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading {
+package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading,
+    AuditTrail, DecisionReader
+{
     package typealias API = AdministrationAPI
 
     package struct Calls: Sendable {
@@ -13,6 +15,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         package var filters: [API.SessionFilter] = []
         package var orders: [API.RevocationOrder] = []
         package var contexts: [AdministrativeContext] = []
+        package var conditions: [AuditCondition] = []
     }
 
     package static let start = Date(timeIntervalSince1970: 1_800_000_000)
@@ -21,6 +24,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var calls = Calls()
         var sessions: [API.Session] = []
         var revocations: [API.Revocation] = []
+        var records: [AuditRecord] = []
+        var decisions: [TraceID: API.Decision] = [:]
         var failure: AdministrationFailure?
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
@@ -36,7 +41,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
 
     package func administration(issuers: [TrustedIssuer]) -> Administration {
         Administration(
-            keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self)
+            keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self,
+            trail: self, decisions: self)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }
@@ -196,6 +202,52 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         }
         let end = min(first + page.limit, elements.count)
         return API.Page(Array(elements[first..<end]), next: end < elements.count ? ExactString(String(end)) : nil)
+    }
+
+    // MARK: Audit
+
+    /// Numbers the events from 1 on.
+    package func record(_ events: [AuditEvent]) {
+        state.withLock { state in
+            for event in events {
+                state.records.append(AuditRecord(sequence: Int64(state.records.count + 1), event: event))
+            }
+        }
+    }
+
+    package func explain(_ decision: API.Decision) {
+        state.withLock { $0.decisions[decision.trace] = decision }
+    }
+
+    package func records(
+        _ condition: AuditCondition, _ page: API.PageRequest
+    ) async throws(AdministrationFailure) -> API.Page<AuditRecord> {
+        try check()
+        let found = state.withLock { state in
+            state.calls.conditions.append(condition)
+            return state.records.reversed().filter { condition.matches($0.event) }
+        }
+        return try Self.page(found, page)
+    }
+
+    package func records(
+        _ condition: AuditCondition, after sequence: Int64, limit: Int
+    ) async throws(AdministrationFailure) -> AuditPart {
+        try check()
+        let found = state.withLock { state in
+            state.calls.conditions.append(condition)
+            return state.records.filter { $0.sequence > sequence && condition.matches($0.event) }
+        }
+        let part = Array(found.prefix(limit))
+        return AuditPart(part, position: part.last?.sequence ?? sequence, isLast: found.count <= limit)
+    }
+
+    package func decision(_ trace: TraceID) async throws(AdministrationFailure) -> API.Decision {
+        try check()
+        guard let decision = state.withLock({ $0.decisions[trace] }) else {
+            throw .notFound("nothing is known of \(trace)")
+        }
+        return decision
     }
 
     // MARK: Rules

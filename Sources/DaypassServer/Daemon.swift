@@ -26,6 +26,8 @@ struct Daemon: Sendable {
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let generation: StoreGeneration
+    /// What is in no audit record.
+    private let recent: RecentRefusals
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
     private let signingKeyMetrics = SigningKeyMetrics()
@@ -43,6 +45,7 @@ struct Daemon: Sendable {
         self.reading = reading
         self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
+        recent = RecentRefusals(clock: clock)
         trustBundles = TrustBundles(configuration.trustDomains, clock: clock)
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
@@ -135,7 +138,7 @@ struct Daemon: Sendable {
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
             issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
-            metrics: metrics, logger: logger, tls: tls
+            metrics: metrics, recent: recent, logger: logger, tls: tls
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
@@ -150,6 +153,7 @@ struct Daemon: Sendable {
                     pruning: StorePruning(
                         store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
                         logger: logger)),
+                AuditIndexing(store: store, logger: logger),
                 RevocationKeeping(
                     revocations: revocations,
                     pruning: RevocationPruning(
@@ -179,13 +183,13 @@ extension Daemon {
     private func exchanges(
         _ mint: TokenMint, _ verifier: TokenVerifier, _ metrics: BrokerMetrics
     ) -> @Sendable (Policy) -> TokenExchange {
-        { [store, clock, logger, generation, bundles = trustBundles] policy in
+        { [store, clock, logger, generation, recent, bundles = trustBundles] policy in
             TokenExchange(
                 authenticator: JWTAuthenticator(
                     policy.issuers, svids: JWTSVIDAuthenticator(policy.configuration.trustDomains) { bundles.current }),
                 certificates: X509SVIDAuthenticator { bundles.current }, rules: policy.configuration.rules, mint: mint,
                 verifier: verifier, store: store, keptClaims: policy.configuration.audit.claims, clock: clock,
-                logger: logger, metrics: metrics.exchange, restored: generation.restored)
+                logger: logger, metrics: metrics.exchange, recent: recent, restored: generation.restored)
         }
     }
 
@@ -197,7 +201,10 @@ extension Daemon {
             revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
-            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules())
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), trail: StoredAudit(store),
+            decisions: StoredDecisions(
+                store, recent: recent, issuers: { issuers.current.map(\.configuration) },
+                retention: configuration.audit.retention, clock: clock))
     }
 
     private func administrationServices(

@@ -296,7 +296,6 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("server: {telemetry: {tls: {}}}", 22),
         ("rules: [{grant: {limits: {}}}]", 18),
-        ("rules: [{grant: {explain_to_caller: true}}]", 18),
     ])
     func `what later versions bring is never silently ignored`(yaml: String, column: Int) {
         let errors = SampleConfiguration.errors(Array(yaml.utf8))

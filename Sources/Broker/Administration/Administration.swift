@@ -9,22 +9,27 @@ package struct Administration: Sendable {
     package var sessions: any SessionReader
     package var issuers: any IssuerReader
     package var rules: any RuleReloading
+    package var trail: any AuditTrail
+    package var decisions: any DecisionReader
 
     package init(
         keys: any KeyAdministration, revocations: any RevocationAdministration,
-        sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading
+        sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading,
+        trail: any AuditTrail, decisions: any DecisionReader
     ) {
         self.keys = keys
         self.revocations = revocations
         self.sessions = sessions
         self.issuers = issuers
         self.rules = rules
+        self.trail = trail
+        self.decisions = decisions
     }
 }
 
 /// Why nothing was done. The words go to the administrator: no secret, and no more of the request than names.
 package enum AdministrationFailure: Error, Sendable, Hashable {
-    /// There is no such key, session or revocation: 404.
+    /// There is no such key, session or revocation, or nothing is known: 404.
     case notFound(String)
     /// The request cannot be understood or carried out as it stands: 400.
     case invalid(String)

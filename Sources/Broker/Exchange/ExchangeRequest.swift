@@ -48,6 +48,26 @@ package struct ExchangeRequest: Sendable {
 }
 
 extension ExchangeRequest {
+    /// So many scopes and audiences that were asked for are recorded.
+    private static let maximumAsked = 16
+
+    /// The scope and the audiences that it asks for, as they are recorded: the first of them, and long ones by their
+    /// digests. Nil where it asks for neither.
+    var asked: JSONObject? {
+        guard scope != nil || !targets.isEmpty else { return nil }
+        var asked = JSONObject()
+        func append(_ name: ExactString, _ texts: [ExactString]) {
+            let shown = texts.prefix(Self.maximumAsked).map { KeptClaims.shortened(.string($0)) }
+            _ = asked.append(name, .array(shown))
+            if texts.count > shown.count {
+                _ = asked.append(ExactString("omitted_\(name)"), .number(Double(texts.count - shown.count)))
+            }
+        }
+        if let scope { append("scope", scope.map(\.text)) }
+        if !targets.isEmpty { append("audiences", targets) }
+        return asked
+    }
+
     /// A request with a proof of identity.
     package init(
         trace: TraceID, subjectToken: SecretText, scope: [Scope]? = nil, targets: [ExactString] = [],
@@ -77,6 +97,9 @@ package struct ExchangeResponse: Sendable {
 package enum ExchangeRefusal: Error, Sendable {
     /// The subject token is not acceptable, or nothing is granted to its subject: the caller is not told which.
     case subjectToken
+    /// The same, and a rule that explains itself to callers was tried: these claims and ids, by their names, are what the
+    /// caller's own token or request did not match it with.
+    case unmatched([ExactString])
     /// The connection's certificate, by which the caller authenticated, is not acceptable any more.
     case client
     /// What is granted is bound to a certificate, and the request came with none.

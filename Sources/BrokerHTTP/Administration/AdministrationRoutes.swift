@@ -40,6 +40,8 @@ struct AdministrationRoutes: HTTPResponder {
         case revocations, revoke
         case revocation(UInt64)
         case issuers, reload
+        case audit, exportAudit
+        case explain(TraceID)
 
         var scope: AdministrationScope {
             switch self {
@@ -48,6 +50,7 @@ struct AdministrationRoutes: HTTPResponder {
             case .revocations, .revoke, .revocation: .revoke
             case .issuers: .issuers
             case .reload: .rules
+            case .audit, .exportAudit, .explain: .audit
             }
         }
 
@@ -56,6 +59,8 @@ struct AdministrationRoutes: HTTPResponder {
             switch self {
             case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
             case .revocations: ["cursor", "limit"]
+            case .audit: AdministrationAPI.auditParameters + ["cursor", "limit"]
+            case .exportAudit: AdministrationAPI.auditParameters + ["after", "limit"]
             default: []
             }
         }
@@ -76,6 +81,11 @@ struct AdministrationRoutes: HTTPResponder {
         case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
         case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
         case 2 where parts[0] == "sessions" && isIdentifier(parts[1]): operations = [.get: .session(parts[1])]
+        case 1 where parts[0] == "audit": operations = [.get: .audit]
+        case 2 where parts[0] == "audit" && parts[1] == "export": operations = [.get: .exportAudit]
+        case 2 where parts[0] == "explain":
+            guard let trace = TraceID(parsing: parts[1].string) else { throw .invalid(TraceID.form) }
+            operations = [.get: .explain(trace)]
         case 2 where parts[0] == "revocations":
             guard let number = UInt64(parts[1].string), String(number) == parts[1].string else { throw .notFound }
             operations = [.get: .revocation(number)]
@@ -119,6 +129,10 @@ struct AdministrationRoutes: HTTPResponder {
             case .reload:
                 _ = try AdministrationAPI.flags(body, [])
                 return .json(.ok, try await administration.rules.reload(act).json)
+            case .audit: return try await AuditRoutes(trail: administration.trail).search(query)
+            case .exportAudit: return try await AuditRoutes(trail: administration.trail).export(query)
+            case .explain(let trace):
+                return .json(.ok, try await administration.decisions.decision(trace).json)
             }
         } catch {
             throw AdministrationError(error)

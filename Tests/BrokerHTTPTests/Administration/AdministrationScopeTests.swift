@@ -18,7 +18,9 @@ import Testing
         (.POST, "revocations", #"{"kind":"key","value":"k"}"#, "daypass:revoke"),
         (.POST, "revocations", #"{"kind":"all","dry_run":true}"#, "daypass:revoke"),
         (.GET, "revocations/1", nil, "daypass:revoke"), (.GET, "issuers", nil, "daypass:issuers"),
-        (.POST, "rules/reload", nil, "daypass:rules"),
+        (.POST, "rules/reload", nil, "daypass:rules"), (.GET, "audit", nil, "daypass:audit"),
+        (.GET, "audit/export", nil, "daypass:audit"),
+        (.GET, "explain/0123456789abcdef0123456789abcdef", nil, "daypass:audit"),
     ]
 
     private struct Network: Sendable {

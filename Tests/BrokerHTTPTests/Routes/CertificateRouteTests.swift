@@ -105,7 +105,8 @@ private struct CertificateBench: Sendable {
             token: token, federation: FederationRoute(token: token),
             keys: KeyRoutes(configuration: configuration, state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
-                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify),
+                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify,
+                recent: RecentRefusals()),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(
