@@ -9,7 +9,7 @@ enum AuditField: Int64, CaseIterable {
     case kind, subject, rule, session, token
 
     /// The column's place in `AuditRow.indexed`.
-    var column: Int { Int(rawValue) + 2 }
+    var column: CInt { CInt(rawValue) + 2 }
 }
 
 /// One segment of the index: successive records, and for each field the values that they have.
@@ -32,14 +32,15 @@ struct AuditSegment: Sendable {
         (self.first, last, earliest, latest) = (first, first, time, time)
     }
 
+    /// - Parameter hash: that of the field's value; nil where the record has none.
     /// - Returns: false where the record belongs to the next segment.
-    mutating func append(_ sequence: Int64, _ time: Int64, _ value: (AuditField) throws -> [UInt8]?) rethrows -> Bool {
+    mutating func append(_ sequence: Int64, _ time: Int64, _ hash: (AuditField) -> UInt32?) -> Bool {
         guard count < Self.length, sequence - first <= Int64(UInt16.max) else { return false }
         (last, earliest, latest) = (sequence, min(earliest, time), max(latest, time))
         count += 1
         for field in AuditField.allCases {
-            guard let bytes = try value(field) else { continue }
-            entries[Int(field.rawValue)].append(UInt64(Self.hash(bytes)) << 16 | UInt64(sequence - first))
+            guard let hash = hash(field) else { continue }
+            entries[Int(field.rawValue)].append(UInt64(hash) << 16 | UInt64(sequence - first))
         }
         return true
     }
@@ -79,6 +80,10 @@ struct AuditSegment: Sendable {
 
     /// FNV-1a, folded. Whoever makes two values meet makes his own records be looked at in vain, and no more.
     static func hash(_ value: [UInt8]) -> UInt32 {
+        value.withUnsafeBytes { hash($0) }
+    }
+
+    static func hash(_ value: UnsafeRawBufferPointer) -> UInt32 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in value { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
         return UInt32(truncatingIfNeeded: hash >> 32 ^ hash)

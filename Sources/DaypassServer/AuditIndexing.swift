@@ -7,6 +7,8 @@ struct AuditIndexing: Service {
     /// What came since is looked at record by record.
     private static let interval: Duration = .seconds(1)
     private static let pruningRounds = 600
+    /// Where there are many: for whoever records meanwhile.
+    private static let rest: Duration = .milliseconds(50)
 
     let store: any IndexedAudit
     let logger: Logger
@@ -16,7 +18,7 @@ struct AuditIndexing: Service {
             var (round, isFailing) = (0, false)
             while !Task.isCancelled {
                 do {
-                    while try await store.indexAudit(), !Task.isCancelled { await Task.yield() }
+                    while try await store.indexAudit(), !Task.isCancelled { try await Task.sleep(for: Self.rest) }
                     if round.isMultiple(of: Self.pruningRounds) { try await store.pruneAuditIndex() }
                     isFailing = false
                 } catch {

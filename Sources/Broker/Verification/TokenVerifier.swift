@@ -54,8 +54,10 @@ package struct TokenVerifier: Sendable {
         guard claims.mayBeUsed(with: certificate) else {
             return Judgement(verdict: .deny(.token(.certificate)), claims: claims, killer: nil)
         }
-        let verdict: Verdict = denial(of: requirement, claims).map { .deny($0) } ?? .allow(claims)
-        return Judgement(verdict: verdict, claims: claims, killer: nil)
+        guard let denial = denial(of: requirement, claims) else {
+            return Judgement(verdict: .allow(claims), claims: nil, killer: nil)
+        }
+        return Judgement(verdict: .deny(denial), claims: claims, killer: nil)
     }
 
     /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now` in the

@@ -9,7 +9,7 @@ package enum Verdict: Sendable {
 /// A verdict, and what it was about: for whoever has to explain it.
 package struct Judgement: Sendable {
     package let verdict: Verdict
-    /// Of a token whose signature was good.
+    /// Of a token that was denied, and whose signature was good.
     package let claims: GatewayClaims?
     /// What of it was revoked; nil where that is not the reason.
     package let killer: Revocation.Target?

@@ -143,7 +143,8 @@ import Testing
 
     @Test func `a block and a revocation are shown as such`() async throws {
         let bench = try ExchangeBench()
-        _ = try await bench.revocations.revoke(RevocationRequest(.subject("corp:alice"), block: Revocation.Block(until: nil)), by: .daemon)
+        let block = try RevocationRequest(.subject("corp:alice"), block: Revocation.Block(until: nil))
+        _ = try await bench.revocations.revoke(block, by: .daemon)
         let decision = try await refused(try bench.request(bench.token()), bench)
         #expect(decision["reason"] == "blocked" && decision["blocked"]?.object != nil)
     }
