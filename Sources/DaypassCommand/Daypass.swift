@@ -17,7 +17,7 @@ struct Daypass: AsyncParsableCommand {
 
             Example: daypass sessions list --rule ci-main
             """,
-        subcommands: [Keys.self, Revoke.self, Revocations.self, Sessions.self, Issuers.self, Rules.self])
+        subcommands: [Keys.self, Revoke.self, Revocations.self, Sessions.self, Issuers.self, Rules.self, Audit.self])
 }
 
 /// Why a command ends with another code than 0, in words for whoever ran it.

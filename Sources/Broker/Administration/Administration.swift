@@ -9,16 +9,19 @@ package struct Administration: Sendable {
     package var sessions: any SessionReader
     package var issuers: any IssuerReader
     package var rules: any RuleReloading
+    package var chain: any AuditChainAdministration
 
     package init(
         keys: any KeyAdministration, revocations: any RevocationAdministration,
-        sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading
+        sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading,
+        chain: any AuditChainAdministration
     ) {
         self.keys = keys
         self.revocations = revocations
         self.sessions = sessions
         self.issuers = issuers
         self.rules = rules
+        self.chain = chain
     }
 }
 

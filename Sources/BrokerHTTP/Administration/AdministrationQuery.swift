@@ -20,6 +20,8 @@ struct AdministrationQuery {
         }
     }
 
+    subscript(name: ExactString) -> ExactString? { form[name] }
+
     func page() throws(AdministrationFailure) -> AdministrationAPI.PageRequest {
         var limit = AdministrationAPI.PageRequest.standardLimit
         if let text = form["limit"]?.string {

@@ -18,7 +18,8 @@ import Testing
         (.POST, "revocations", #"{"kind":"key","value":"k"}"#, "daypass:revoke"),
         (.POST, "revocations", #"{"kind":"all","dry_run":true}"#, "daypass:revoke"),
         (.GET, "revocations/1", nil, "daypass:revoke"), (.GET, "issuers", nil, "daypass:issuers"),
-        (.POST, "rules/reload", nil, "daypass:rules"),
+        (.POST, "rules/reload", nil, "daypass:rules"), (.GET, "audit/verify", nil, "daypass:audit"),
+        (.GET, "audit/hashes?after=3&limit=10", nil, "daypass:audit"),
     ]
 
     private struct Network: Sendable {
