@@ -218,7 +218,7 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts audit-search, exchange, handshakes and revocation in Tests/Benchmarks run them.
+// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes and revocation in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
         .executableTarget(
@@ -227,6 +227,13 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
                 "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Benchmarks/ExchangeSteps",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "AuditSteps",
+            dependencies: [
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Benchmarks/AuditSteps",
             swiftSettings: settings),
         .executableTarget(
             name: "RevocationSteps",

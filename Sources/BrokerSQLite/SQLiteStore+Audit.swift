@@ -28,7 +28,7 @@ extension SQLiteStore {
 
 extension AuditRow {
     /// As `AuditRecord.init` reads them.
-    static let columns = "sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details"
+    static let columns = "sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details, hash"
 }
 
 extension AuditRecord {
@@ -43,7 +43,7 @@ extension AuditRecord {
                 time: try row.date(1), trace: trace, kind: kind, issuer: issuer, subject: try row.text(5),
                 rule: try row.text(6), sessionID: try row.text(7), tokenID: try row.text(8),
                 reason: try row.text(9)?.string, details: try row.object(10))
-            self.init(sequence: sequence, event: event)
+            self.init(sequence: sequence, event: event, hash: row.bytes(11))
         } catch let failure as StoreFailure {
             throw Self.unreadable(sequence, failure.cause)
         }

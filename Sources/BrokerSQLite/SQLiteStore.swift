@@ -4,6 +4,7 @@
 package import Broker
 import GRDB
 package import Logging
+import Synchronization
 
 /// The store in one SQLite file in WAL mode.
 ///
@@ -24,6 +25,8 @@ package final class SQLiteStore: Sendable {
     let reading: ReadConnection
     private let writer: DatabaseQueue
     private let lock: StoreLock
+    /// One at a time: each keeps the write-ahead log from beginning anew.
+    let isVerifying = Atomic(false)
 
     /// Opens the file, and brings an older one up to date. Blocks the calling thread: for the start of a program.
     /// - Parameters:
@@ -91,6 +94,17 @@ package final class SQLiteStore: Sendable {
             }
         }
         return try result.get()
+    }
+}
+
+extension SQLiteStore {
+    /// What `body` returns, run on the connection's queue in a transaction of its own, which may append to the audit trail.
+    func write<Value: Sendable>(
+        _ operation: StaticString, _ body: @escaping @Sendable (Database, AuditAppender) throws -> Value
+    ) async throws(StoreFailure) -> Value {
+        try await perform(operation) { [trail = commits.trail] db in
+            try trail.write(db) { try body(db, $0) }
+        }
     }
 }
 

@@ -52,6 +52,7 @@ enum Schema {
         { try $0.execute(sql: keyTimes) },
         { try $0.execute(sql: generation) },
         { try $0.execute(sql: revocations) },
+        AuditMigration.run,
         { try $0.execute(sql: auditIndex) },
     ]
 

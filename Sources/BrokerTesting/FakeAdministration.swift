@@ -5,7 +5,7 @@ import Synchronization
 
 /// Every part of the administration in memory, which remembers what it was asked for.
 package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading,
-    AuditTrail, DecisionReader
+    AuditTrail, DecisionReader, AuditChainAdministration
 {
     package typealias API = AdministrationAPI
 
@@ -29,6 +29,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var failure: AdministrationFailure?
         /// After how many further questions a revocation is durable; nil for at once.
         var pendingReads: Int?
+        var reports: [AuditReport] = []
+        var marks: [AuditMark] = []
     }
 
     private let state = Mutex(State())
@@ -42,7 +44,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     package func administration(issuers: [TrustedIssuer]) -> Administration {
         Administration(
             keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self,
-            trail: self, decisions: self)
+            chain: self, trail: self, decisions: self)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }
@@ -67,6 +69,26 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
             $0.calls.lines.append(line)
             $0.calls.contexts.append(context)
         }
+    }
+
+    // MARK: The audit chain
+
+    /// What verifying answers, stretch by stretch, and which records there are.
+    package func setChain(_ reports: [AuditReport], _ marks: [AuditMark] = []) {
+        state.withLock { ($0.reports, $0.marks) = (reports, marks) }
+    }
+
+    package func verify(after checkpoint: Int64?) async throws(AdministrationFailure) -> AuditReport {
+        try check()
+        return state.withLock { state in
+            state.calls.lines.append("verify after=\(checkpoint.map { "\($0)" } ?? "nothing")")
+            return state.reports.isEmpty ? AuditReport() : state.reports.removeFirst()
+        }
+    }
+
+    package func marks(after sequence: Int64, limit: Int) async throws(AdministrationFailure) -> [AuditMark] {
+        try check()
+        return state.withLock { Array($0.marks.filter { $0.sequence > sequence }.prefix(limit)) }
     }
 
     // MARK: Keys

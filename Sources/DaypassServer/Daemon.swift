@@ -57,6 +57,8 @@ struct Daemon: Sendable {
             let keys = try await store.signingKeys()
             let state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
             self.state = state
+            // The master key is known to be the store's by now.
+            try await AuditStart.begin(store, configuration.audit, masterKey, clock: clock, logger)
             revocations = Revocations(store, publishedIn: state, clock: clock, logger: logger)
             try await revocations.restore()
             store.ask { state.current.revocations }
@@ -151,17 +153,18 @@ struct Daemon: Sendable {
                 StoreService(store: store),
                 StoreKeeping(
                     pruning: StorePruning(
-                        store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
-                        logger: logger)),
+                        store, retention: configuration.audit.retention, archive: configuration.auditArchive,
+                        lastRecord: lastRecord, clock: clock, logger: logger)),
                 AuditIndexing(store: store, logger: logger),
                 RevocationKeeping(
                     revocations: revocations,
                     pruning: RevocationPruning(
                         revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
                         logger: logger)),
-                KeyRotationService(rotation: rotation),
+                CheckpointKeeping(store: store, logger: logger), KeyRotationService(rotation: rotation),
                 SourceKeeping(changes: sources),
             ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
+            + (configuration.audit.file == nil ? [] : [AuditFileReopening(store: store, logger: logger)])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
@@ -201,7 +204,8 @@ extension Daemon {
             revocations: LiveRevocations(revocations, search: store, state: { state.current }, clock: clock),
             sessions: StoredSessions(store, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
-            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), trail: StoredAudit(store),
+            rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), chain: StoredAuditChain(store),
+            trail: StoredAudit(store),
             decisions: StoredDecisions(
                 store, recent: recent, issuers: { issuers.current.map(\.configuration) },
                 retention: configuration.audit.retention, clock: clock))

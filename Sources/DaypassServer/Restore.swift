@@ -99,10 +99,12 @@ struct Restoring {
                 "the stored trust bundle of \(bundle.trustDomain), which master key \(bundle.masterKeyID) sealed, does not "
                     + "open with \(masterKey.id)")
         }
+        let checkpointKeys = try await restore.store.checkpointKeys()
+        _ = try CheckpointKeys(opening: checkpointKeys, with: masterKey)
         let last = try await restore.store.lastAuditTime()
         let known = [last, restore.replaced?.lastRecord].compactMap(\.self).max()
         try StartTime.check(clock.now, against: known, accepting: acceptsEarlierClock, logger)
-        return (try await restore.store.generation(), last, keys.count + bundles.count)
+        return (try await restore.store.generation(), last, keys.count + bundles.count + checkpointKeys.count)
     }
 
     private func event(from old: StoreGeneration, to new: StoreGeneration, lastRecord: Date?) -> AuditEvent {

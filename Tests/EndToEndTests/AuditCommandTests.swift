@@ -184,4 +184,22 @@ import Testing
         let exported = try String(contentsOfFile: grants.broker.workspace.path("acme.jsonl"), encoding: .utf8)
         #expect(exported.split(separator: "\n").count == 1 && exported.contains("acme/app:ref:refs/heads/main"))
     }
+
+    @Test func `an export has the hashes of the chain, and shows later whether the store still has those records`()
+        async throws
+    {
+        let grants = try await AdministeredGrants()
+        for number in 0..<3 { _ = try await grants.token("job\(number)") }
+        let export = try await grants.done("audit", "export", "--subject", "github:job1")
+        let records = try export.split(separator: "\n").map { try AuditLine.parse(Array($0.utf8)) }
+        #expect(records.count == 1 && records.first?.hash?.count == 32)
+        try grants.broker.workspace.write("job1.jsonl", export)
+        let file = grants.broker.workspace.path("job1.jsonl")
+        let same = try await grants.daypass(["audit", "verify", "--against", file])
+        #expect(same.status == 0, "\(same.error)")
+        let hash = Base64URL.encode(records.first?.hash ?? [])
+        let other = String(hash.reversed()).replacing("=", with: "A")
+        try grants.broker.workspace.write("job1.jsonl", export.replacing(hash, with: other.prefix(42) + "A"))
+        #expect(try await grants.daypass(["audit", "verify", "--against", file]).status == 1)
+    }
 }

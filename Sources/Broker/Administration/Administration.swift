@@ -9,12 +9,14 @@ package struct Administration: Sendable {
     package var sessions: any SessionReader
     package var issuers: any IssuerReader
     package var rules: any RuleReloading
+    package var chain: any AuditChainAdministration
     package var trail: any AuditTrail
     package var decisions: any DecisionReader
 
     package init(
         keys: any KeyAdministration, revocations: any RevocationAdministration,
         sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading,
+        chain: any AuditChainAdministration,
         trail: any AuditTrail, decisions: any DecisionReader
     ) {
         self.keys = keys
@@ -22,6 +24,7 @@ package struct Administration: Sendable {
         self.sessions = sessions
         self.issuers = issuers
         self.rules = rules
+        self.chain = chain
         self.trail = trail
         self.decisions = decisions
     }

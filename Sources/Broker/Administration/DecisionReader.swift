@@ -59,7 +59,8 @@ package struct StoredDecisions: DecisionReader {
         }
         words += "It says that it was made at \(moment). "
         if made < now.addingTimeInterval(-retention.seconds) {
-            return words + "Audit records are kept for \(Int(retention.seconds / 86_400)) days (audit.retention)"
+            let days = Int(retention.seconds / 86_400)
+            return words + "Audit records are kept for \(days) days (audit.retention), and then in the archive"
         }
         words +=
             "Grants, and refusals of whoever proved who he is, are in the audit record, and this is not among them. "

@@ -96,6 +96,7 @@ extension SealedRow {
         switch self {
         case .signingKey: "signing key \(id)"
         case .trustBundle: "the trust bundle of \(id)"
+        case .checkpointKey: "audit checkpoint key \(id)"
         }
     }
 }

@@ -32,6 +32,10 @@ package struct AuditEvent: Sendable {
         case configurationReloaded = "configuration.reloaded"
         /// The store was restored from a backup, and every earlier token is dead.
         case storeRestored = "store.restored"
+        /// A key was made that signs checkpoints of the audit trail.
+        case checkpointKeyMade = "checkpoint-key.made"
+        /// Audit records that had been kept for `audit.retention` were moved to a file, up to a checkpoint.
+        case recordsArchived = "records.archived"
     }
 
     package let time: Date

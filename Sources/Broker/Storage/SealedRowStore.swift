@@ -17,12 +17,14 @@ package protocol SealedRowStore: Sendable {
 package enum SealedRow: Sendable, Hashable {
     case signingKey(SigningKeyRecord)
     case trustBundle(TrustBundleRecord)
+    case checkpointKey(CheckpointKeyRecord)
 
     /// What the row is known by in its table.
     package var id: ExactString {
         switch self {
         case .signingKey(let key): key.keyID
         case .trustBundle(let bundle): bundle.trustDomain.name
+        case .checkpointKey(let key): key.keyID
         }
     }
 
@@ -30,6 +32,7 @@ package enum SealedRow: Sendable, Hashable {
         switch self {
         case .signingKey(let key): key.sealed
         case .trustBundle(let bundle): bundle.sealed
+        case .checkpointKey(let key): key.sealed
         }
     }
 
@@ -37,6 +40,7 @@ package enum SealedRow: Sendable, Hashable {
         switch self {
         case .signingKey(let key): key.masterKeyID
         case .trustBundle(let bundle): bundle.masterKeyID
+        case .checkpointKey(let key): key.masterKeyID
         }
     }
 
@@ -44,6 +48,7 @@ package enum SealedRow: Sendable, Hashable {
         switch self {
         case .signingKey(let key): SigningKey.place(of: key.keyID)
         case .trustBundle(let bundle): TrustBundleRecord.place(of: bundle.trustDomain, from: bundle.endpoint)
+        case .checkpointKey(let key): CheckpointKeyRecord.place(of: key.keyID)
         }
     }
 }

@@ -40,6 +40,7 @@ struct AdministrationRoutes: HTTPResponder {
         case revocations, revoke
         case revocation(UInt64)
         case issuers, reload
+        case verifyAudit, auditHashes
         case audit, exportAudit
         case explain(TraceID)
 
@@ -50,6 +51,7 @@ struct AdministrationRoutes: HTTPResponder {
             case .revocations, .revoke, .revocation: .revoke
             case .issuers: .issuers
             case .reload: .rules
+            case .verifyAudit, .auditHashes: .audit
             case .audit, .exportAudit, .explain: .audit
             }
         }
@@ -59,6 +61,8 @@ struct AdministrationRoutes: HTTPResponder {
             switch self {
             case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
             case .revocations: ["cursor", "limit"]
+            case .verifyAudit: ["after"]
+            case .auditHashes: ["after", "limit"]
             case .audit: AdministrationAPI.auditParameters + ["cursor", "limit"]
             case .exportAudit: AdministrationAPI.auditParameters + ["after", "limit"]
             default: []
@@ -78,6 +82,8 @@ struct AdministrationRoutes: HTTPResponder {
         case 1 where parts[0] == "sessions": operations = [.get: .sessions]
         case 1 where parts[0] == "revocations": operations = [.get: .revocations, .post: .revoke]
         case 1 where parts[0] == "issuers": operations = [.get: .issuers]
+        case 2 where parts[0] == "audit" && parts[1] == "verify": operations = [.get: .verifyAudit]
+        case 2 where parts[0] == "audit" && parts[1] == "hashes": operations = [.get: .auditHashes]
         case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
         case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
         case 2 where parts[0] == "sessions" && isIdentifier(parts[1]): operations = [.get: .session(parts[1])]
@@ -126,6 +132,8 @@ struct AdministrationRoutes: HTTPResponder {
             case .issuers:
                 let list = AdministrationAPI.Page(administration.issuers.statuses())
                 return .json(.ok, list.json("issuers", \.json))
+            case .verifyAudit: return try await AuditChainRoutes(chain: administration.chain).verify(query)
+            case .auditHashes: return try await AuditChainRoutes(chain: administration.chain).hashes(query)
             case .reload:
                 _ = try AdministrationAPI.flags(body, [])
                 return .json(.ok, try await administration.rules.reload(act).json)

@@ -18,6 +18,8 @@ import Testing
         (.POST, "revocations", #"{"kind":"key","value":"k"}"#, "daypass:revoke"),
         (.POST, "revocations", #"{"kind":"all","dry_run":true}"#, "daypass:revoke"),
         (.GET, "revocations/1", nil, "daypass:revoke"), (.GET, "issuers", nil, "daypass:issuers"),
+        (.POST, "rules/reload", nil, "daypass:rules"), (.GET, "audit/verify", nil, "daypass:audit"),
+        (.GET, "audit/hashes?after=3&limit=10", nil, "daypass:audit"),
         (.POST, "rules/reload", nil, "daypass:rules"), (.GET, "audit", nil, "daypass:audit"),
         (.GET, "audit/export", nil, "daypass:audit"),
         (.GET, "explain/0123456789abcdef0123456789abcdef", nil, "daypass:audit"),
