@@ -148,7 +148,8 @@ import Testing
         #expect(try await count("--trace", trace) == 1)
         let export = try await grants.done("audit", "export")
         let records = try export.split(separator: "\n").map { try AuditLine.parse(Array($0.utf8)) }
-        #expect(records.map(\.sequence) == [1, 2, 3, 4])
+        #expect(records.count { $0.event.issuer != nil } == 4)
+        #expect(records.map(\.sequence) == records.map(\.sequence).sorted())
         #expect(records.last?.event.trace.description == trace)
         #expect(!export.contains("eyJ"))
     }
