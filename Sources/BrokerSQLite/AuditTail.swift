@@ -57,11 +57,17 @@ final class AuditTrail: Sendable {
 
     private let state = Mutex(State())
     private let clock: any BrokerClock
+    private let longest: Int64
     /// Called where the file's last record is not what was recorded last.
     private let onForeignRecord: @Sendable (_ ours: Int64, _ found: Int64) -> Void
 
-    init(clock: any BrokerClock, onForeignRecord: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }) {
+    /// - Parameter longest: so many records that were there before there were checkpoints get one of their own.
+    init(
+        clock: any BrokerClock, longest: Int64 = 100_000,
+        onForeignRecord: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }
+    ) {
         self.clock = clock
+        self.longest = longest
         self.onForeignRecord = onForeignRecord
     }
 
@@ -92,7 +98,7 @@ final class AuditTrail: Sendable {
     func appender(_ db: Database) throws -> AuditAppender {
         let (known, keys, sink) = state.withLock { ($0.tail, $0.keys, $0.sink) }
         guard var tail = known else {
-            return try AuditAppender(db, after: AuditTail(db), keys: keys, sink: sink, clock: clock)
+            return try AuditAppender(db, after: AuditTail(db), keys: keys, sink: sink, clock: clock, longest: longest)
         }
         if let found = try AuditTail.lastRecord(db), found.sequence != tail.sequence || found.hash != tail.hash {
             onForeignRecord(tail.sequence, found.sequence)
@@ -100,7 +106,7 @@ final class AuditTrail: Sendable {
             // shows where theirs begins.
             tail.highest = max(tail.highest, found.sequence)
         }
-        return try AuditAppender(db, after: tail, keys: keys, sink: sink, clock: clock)
+        return try AuditAppender(db, after: tail, keys: keys, sink: sink, clock: clock, longest: longest)
     }
 
     /// Its transaction was committed.
@@ -138,16 +144,19 @@ final class AuditAppender {
     private let keys: CheckpointKeys?
     private let sink: AuditSink?
     private let clock: any BrokerClock
+    private let longest: Int64
     private(set) var tail: AuditTail
 
     init(
-        _ db: Database, after tail: AuditTail, keys: CheckpointKeys?, sink: AuditSink?, clock: any BrokerClock
+        _ db: Database, after tail: AuditTail, keys: CheckpointKeys?, sink: AuditSink?, clock: any BrokerClock,
+        longest: Int64
     ) throws {
         self.db = db
         self.tail = tail
         self.keys = keys
         self.sink = sink
         self.clock = clock
+        self.longest = longest
         insert = try db.cachedStatement(
             sql: """
                 INSERT INTO audit (
@@ -179,13 +188,11 @@ final class AuditAppender {
     func sealIfDue(atOnce: Bool = false) throws {
         guard let keys, tail.unsealed > 0, atOnce || tail.unsealed >= CheckpointRhythm.records else { return }
         // Those of before there were checkpoints: a verification goes from one to another.
-        while tail.unsealed > 2 * Self.longest, let mark = try mark(Self.longest, behind: tail.lastCheckpoint) {
-            try seal(mark, Self.longest, keys)
+        while tail.unsealed > 2 * longest, let mark = try mark(longest, behind: tail.lastCheckpoint) {
+            try seal(mark, longest, keys)
         }
         try seal(tail.mark, tail.unsealed, keys)
     }
-
-    private static let longest: Int64 = 100_000
 
     /// The record so many behind the checkpoint.
     private func mark(_ count: Int64, behind checkpoint: Checkpoint?) throws -> AuditMark? {

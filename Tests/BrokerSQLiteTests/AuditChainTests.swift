@@ -353,4 +353,24 @@ import Testing
         #expect(report.last?.sequence == 2501 && report.lastCheckpoint?.count == 2488)
         await store.close()
     }
+
+    @Test func `gets several checkpoints where it is long, so that no verification has to go through all of it`()
+        async throws
+    {
+        let store = try folder.open()
+        for _ in 0..<24 { try await store.record(Sample.refusal()) }
+        let (masterKey, _) = try MasterKey.generate()
+        let record = try CheckpointKey.generate(sealedWith: masterKey, at: Sample.time)
+        let keys = try #require(try CheckpointKeys(opening: [record], with: masterKey))
+        let trail = AuditTrail(clock: ManualClock(), longest: 10)
+        trail.sign(with: keys)
+        try await store.perform("make checkpoints") { db in
+            try trail.write(db) { try $0.sealIfDue(atOnce: true) }
+        }
+        store.sign(with: keys)
+        #expect(try await store.checkpoints(after: 0, limit: 9).map(\.sequence) == [10, 24])
+        #expect(try await store.verifyAudit(after: nil, records: .max).finding == nil)
+        #expect(try await store.verifyAudit(after: nil, records: 3).next == 1)
+        await store.close()
+    }
 }

@@ -83,7 +83,7 @@ import Testing
             (lines + [Self.checkpoint(20, 99)], "line 17: a checkpoint behind record 20 is another one in the store"),
             (with("{}", inPlaceOf: 2), noRecord),
             (with(#"{"sequence":7,"details":{}}"#, inPlaceOf: 2), noRecord),
-            (with(String(Self.line(8).prefix(80)), inPlaceOf: 2), noRecord),
+            (with(String(Self.line(9).prefix(80)), inPlaceOf: 2), noRecord),
             ([""], "there is no record in it"), (["{\"sequence\":5"], "there is no record in it"),
         ]
         try await AdministeredBroker.run { broker in
