@@ -220,7 +220,7 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts exchange, handshakes and revocation in Tests/Benchmarks run them.
+// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes and revocation in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
         .executableTarget(
@@ -231,11 +231,23 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
             path: "Tests/Benchmarks/ExchangeSteps",
             swiftSettings: settings),
         .executableTarget(
+            name: "AuditSteps",
+            dependencies: [
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Benchmarks/AuditSteps",
+            swiftSettings: settings),
+        .executableTarget(
             name: "RevocationSteps",
             dependencies: [
                 "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Benchmarks/RevocationSteps",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "AuditSearchSteps",
+            dependencies: ["Broker", "BrokerSQLite", "JOSE", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Benchmarks/AuditSearchSteps",
             swiftSettings: settings),
         .executableTarget(
             name: "HandshakeLoad",

@@ -51,8 +51,7 @@ package struct AdministrationClient: Sendable {
 
     /// `GET /admin/v1/PATH`
     package func get(_ path: String, _ query: [(String, String)] = []) async throws(ClientFailure) -> JSON {
-        let text = query.map { "\(Self.encode($0))=\(Self.encode($1))" }.joined(separator: "&")
-        return try await send("GET", text.isEmpty ? path : "\(path)?\(text)", nil)
+        try await send("GET", Self.path(path, query), nil)
     }
 
     /// `POST /admin/v1/PATH`
@@ -112,27 +111,64 @@ package struct AdministrationClient: Sendable {
         return (Array(elements.prefix(limit)), cursor == nil)
     }
 
+    /// A part of a list that comes as lines of JSON.
+    package struct Lines: Sendable {
+        /// As the broker sent them.
+        package let bytes: [UInt8]
+        /// What the next part is asked for with.
+        package let next: Int
+        /// Whether this was the last, by now.
+        package let isComplete: Bool
+    }
+
+    /// `GET /admin/v1/PATH`, of what comes as lines.
+    package func lines(_ path: String, _ query: [(String, String)]) async throws(ClientFailure) -> Lines {
+        let answer = try await exchange("GET", Self.path(path, query), nil)
+        guard (200...299).contains(answer.status) else { throw failure(answer) }
+        guard let next = answer.headers.first(name: "Daypass-Next").flatMap({ Int($0) }) else {
+            throw .unreadable("the broker's answer does not say where it ends")
+        }
+        return Lines(
+            bytes: Array(answer.bytes), next: next,
+            isComplete: answer.headers.first(name: "Daypass-Complete") == "true")
+    }
+
+    private static func path(_ path: String, _ query: [(String, String)]) -> String {
+        let text = query.map { "\(encode($0))=\(encode($1))" }.joined(separator: "&")
+        return text.isEmpty ? path : "\(path)?\(text)"
+    }
+
     private func send(_ method: String, _ path: String, _ body: Body?) async throws(ClientFailure) -> JSON {
-        let (status, bytes) = try await exchange(method, path, body)
-        let json = try? JSON(parsing: bytes)
-        if (200...299).contains(status) {
-            guard let json, case .object = json else { throw .unreadable("the answer is no JSON object") }
-            return json
+        let answer = try await exchange(method, path, body)
+        guard (200...299).contains(answer.status) else { throw failure(answer) }
+        guard let json = try? JSON(parsing: answer.bytes), case .object = json else {
+            throw .unreadable("the answer is no JSON object")
         }
+        return json
+    }
+
+    private func failure(_ answer: Answer) -> ClientFailure {
+        let (json, status) = (try? JSON(parsing: answer.bytes), answer.status)
         let message = json?["message"]?.text ?? Self.words(status, at: place)
-        switch status {
-        case 401, 403: throw .notPermitted(message)
-        case 503:
-            guard let json, json["applied"]?.flag == true else { fallthrough }
-            throw .notDurable(
+        if status == 503, let json, json["applied"]?.flag == true {
+            return .notDurable(
                 json.list("revocations").compactMap { $0["sequence"]?.count }, message: message, answer: json)
-        default: throw .refused(status: status, message: message, trace: json?["trace_id"]?.text)
         }
+        switch status {
+        case 401, 403: return .notPermitted(message)
+        default: return .refused(status: status, message: message, trace: json?["trace_id"]?.text)
+        }
+    }
+
+    private struct Answer {
+        let status: Int
+        let headers: HTTPHeaders
+        let bytes: Data
     }
 
     private func exchange(
         _ method: String, _ path: String, _ body: Body?
-    ) async throws(ClientFailure) -> (Int, Data) {
+    ) async throws(ClientFailure) -> Answer {
         if case .socket(let socket) = address { try Self.check(socket) }
         do {
             var request = HTTPClientRequest(url: try url(path))
@@ -147,7 +183,8 @@ package struct AdministrationClient: Sendable {
             }
             let response = try await client.execute(request, timeout: Self.timeout)
             let answer = try await response.body.collect(upTo: Self.maximumAnswerLength)
-            return (Int(response.status.code), Data(answer.readableBytesView))
+            return Answer(
+                status: Int(response.status.code), headers: response.headers, bytes: Data(answer.readableBytesView))
         } catch let failure as ClientFailure {
             throw failure
         } catch {

@@ -58,7 +58,10 @@ package struct ConfigurationReader: Sendable {
             TokenSection($0, publicURL: server?.publicURL, problems: problems)
         }?.configuration
         let verify = fields["verify"].map { SmallSections.verify($0, problems: problems) } ?? VerifyConfiguration()
-        let audit = fields["audit"].map { SmallSections.audit($0, problems: problems) } ?? AuditConfiguration()
+        let audit =
+            fields["audit"].map {
+                SmallSections.audit($0, files: files, problems: problems)
+            } ?? AuditConfiguration()
         let store = fields.required("store").flatMap {
             SmallSections.store($0, files: files, problems: problems)
         }

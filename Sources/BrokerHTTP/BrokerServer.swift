@@ -19,6 +19,7 @@ package struct BrokerServer: Sendable {
     ///   - issuers: those of the moment, for readiness.
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
+    ///   - recent: where refusals of `/verify` are kept.
     ///   - tls: of the public listener; nil for plain HTTP.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
@@ -30,7 +31,7 @@ package struct BrokerServer: Sendable {
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
         revocations: Revocations, trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
-        logger: Logger, tls: TLSListener? = nil,
+        recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         connectionBounds: ConnectionBounds = ConnectionBounds(),
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
@@ -58,7 +59,7 @@ package struct BrokerServer: Sendable {
                         && !(trustBundles?.trustDomains ?? configuration.trustDomains.map(\.name)).isEmpty
                 }, state: state),
             verify: VerifyRoute(
-                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify),
+                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify, recent: recent),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(

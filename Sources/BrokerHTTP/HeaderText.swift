@@ -43,4 +43,6 @@ extension HTTPField.Name {
     static let daypassScope = known("Daypass-Scope")
     static let daypassExpires = known("Daypass-Expires")
     static let daypassHint = known("Daypass-Hint")
+    static let daypassNext = known("Daypass-Next")
+    static let daypassComplete = known("Daypass-Complete")
 }

@@ -20,6 +20,8 @@ package struct OAuthError: Error, Sendable {
     /// Words of ours; never text of the request.
     package let description: String
 
+    /// The claims of the caller's own token that did not match, where a rule tells them; by their names.
+    private let unmatched: [ExactString]?
     /// Where it is not the usual one of the code.
     private let ownStatus: HTTPResponse.Status?
     /// Whether the rest of the request is not waited for.
@@ -30,8 +32,10 @@ package struct OAuthError: Error, Sendable {
     }
 
     private init(
-        _ code: Code, _ description: String, status: HTTPResponse.Status? = nil, closes: Bool = false
+        _ code: Code, _ description: String, status: HTTPResponse.Status? = nil, closes: Bool = false,
+        unmatched: [ExactString]? = nil
     ) {
+        self.unmatched = unmatched
         self.code = code
         self.description = description
         ownStatus = status
@@ -66,6 +70,9 @@ package struct OAuthError: Error, Sendable {
             // One text for every case, so that nobody can probe which check failed or which rule came close.
             let code: Code = grantType == .jwtBearer ? .invalidGrant : .invalidRequest
             self.init(code, "the subject token is not acceptable, or no rule grants its subject anything")
+        case .unmatched(let claims):
+            let unexplained = OAuthError(.subjectToken, speaking: grantType)
+            self.init(unexplained.code, unexplained.description, unmatched: claims)
         case .scope: self.init(.invalidScope, "the scope exceeds what is granted")
         case .target: self.init(.invalidTarget, "the audience or resource is not one that is granted")
         case .unavailable: self.init(.temporarilyUnavailable, "the broker cannot decide at the moment; try again")
@@ -81,14 +88,20 @@ package struct OAuthError: Error, Sendable {
         }
     }
 
+    func json(trace: TraceID) -> JSONObject {
+        // RFC 6749 §5.2: of a description no quote, no backslash and nothing beyond ASCII.
+        let names = unmatched.map { "; not matched: \($0.map(HeaderText.encode).joined(separator: ", "))" } ?? ""
+        let words = "\(description)\(names.filter { $0 != "\"" && $0 != "\\" }) (trace \(trace))"
+        var json: JSONObject = [
+            "error": .string(ExactString(code.rawValue)), "error_description": .string(ExactString(words)),
+        ]
+        if let unmatched { _ = json.append("unmatched", .array(unmatched.map { .string($0) })) }
+        return json
+    }
+
     /// - Parameter invalidGrant: the status of `invalid_grant`, for which RFC 6749 §5.2 and Anthropic's SDKs differ.
     func response(trace: TraceID, invalidGrant: HTTPResponse.Status = .badRequest) -> Response {
-        var response = Response.json(
-            code == .invalidGrant ? invalidGrant : status,
-            [
-                "error": .string(ExactString(code.rawValue)),
-                "error_description": .string(ExactString("\(description) (trace \(trace))")),
-            ])
+        var response = Response.json(code == .invalidGrant ? invalidGrant : status, json(trace: trace))
         response.headers[.cacheControl] = "no-store"
         if closesConnection { response.headers[.connection] = "close" }
         switch code {

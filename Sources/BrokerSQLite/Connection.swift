@@ -20,7 +20,8 @@ enum Connection {
                 }
                 try makeDurable(db)
                 try Schema.migrate(db)
-                _ = try RecordWriter(db)
+                let trail = AuditTrail(clock: SystemClock())
+                _ = try RecordWriter(db, trail.appender(db))
             }
             return connection
         } catch {

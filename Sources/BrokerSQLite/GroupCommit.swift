@@ -21,9 +21,11 @@ final class GroupCommit: Sendable {
     private let writer: DatabaseQueue
     private let reserve: DiskReserve
     private let waitingBound: Int
-    private let logger: Logger
+    let logger: Logger
     private let clock: any BrokerClock
     private let metrics: StoreMetrics
+    /// The end of the chain, which every transaction with an audit record goes on from.
+    let trail: AuditTrail
     private let state = Mutex(State())
 
     init(
@@ -31,6 +33,12 @@ final class GroupCommit: Sendable {
         metrics: StoreMetrics
     ) {
         self.metrics = metrics
+        trail = AuditTrail(clock: clock) { ours, found in
+            metrics.foreignRecord()
+            logger.error(
+                "the audit trail was changed by somebody else: `daypass audit verify` says where",
+                metadata: ["recorded_last": "\(ours)", "found_last": "\(found)"])
+        }
         self.writer = writer
         self.reserve = reserve
         self.waitingBound = waitingBound
@@ -68,6 +76,7 @@ final class GroupCommit: Sendable {
         await withCheckedContinuation { continuation in
             writer.asyncWriteWithoutTransaction { [self] db in
                 drain(db)
+                seal(db)
                 // After a failure the log stays as it is, and is read when the file is opened next.
                 _ = try? db.checkpoint(.truncate)
                 continuation.resume()
@@ -87,6 +96,18 @@ final class GroupCommit: Sendable {
     var waitingCount: Int { state.withLock { $0.waiting.count } }
     /// How many transactions were committed.
     var transactionCount: Int { state.withLock { $0.transactionCount } }
+
+    /// The last checkpoint before the end.
+    private func seal(_ db: Database) {
+        guard trail.keys != nil else { return }
+        do {
+            try trail.write(db) { try $0.sealIfDue(atOnce: true) }
+        } catch {
+            logger.warning(
+                "no last checkpoint could be made",
+                metadata: ["failure": "\(StoreFailure("make a checkpoint", reporting: error))"])
+        }
+    }
 
     private func enqueue(_ waiting: Waiting) {
         switch state.withLock({ $0.admit(waiting, bound: waitingBound) }) {
@@ -115,12 +136,26 @@ final class GroupCommit: Sendable {
         let others = group.filter { !$0.record.isRevocation }
         guard !others.isEmpty else { return }
         guard reserve.restore() else {
-            let failure = StoreFailure(.unavailable, "record", cause: Self.reserved)
-            noteFailure(failure)
-            for waiting in others { waiting.continuation.resume(returning: .failure(failure)) }
-            return
+            return refuse(others, StoreFailure(.unavailable, "record", cause: Self.reserved))
         }
+        // Where the file of `audit.file` fails nothing is granted, nor recorded as granted.
+        if let failure = mirror(db) { return refuse(others, failure) }
         write(others, db) { false }
+    }
+
+    private func refuse(_ group: [Waiting], _ failure: StoreFailure) {
+        noteFailure(failure)
+        for waiting in group { waiting.continuation.resume(returning: .failure(failure)) }
+    }
+
+    /// Writes what was committed to the file of `audit.file`.
+    private func mirror(_ db: Database) -> StoreFailure? {
+        do {
+            try trail.mirror(db)
+            return nil
+        } catch {
+            return error
+        }
     }
 
     /// - Parameter makeRoom: called where it failed for want of room, maybe; whether to try again.
@@ -130,9 +165,12 @@ final class GroupCommit: Sendable {
         do {
             let outcomes = try written(group, db, makeRoom: makeRoom)
             metrics.committed(records: group.count, took: clock.uptime - start)
-            noteSuccess()
+            let failure = mirror(db)
+            if let failure { noteFailure(failure) } else { noteSuccess() }
             for (index, waiting) in group.enumerated() {
-                waiting.continuation.resume(returning: outcomes[index])
+                // A revocation is durable; anything else that is not in the file is not let out.
+                let isRefused = failure != nil && !waiting.record.isRevocation
+                waiting.continuation.resume(returning: isRefused ? outcomes[index].refused(failure) : outcomes[index])
             }
         } catch {
             // Whatever it was, no record of the group is to blame for it.
@@ -148,7 +186,7 @@ final class GroupCommit: Sendable {
         let revocations = state.withLock { $0.revocations }
         while true {
             do {
-                return try RecordWriter.write(group.map(\.record), db, revocations: revocations)
+                return try RecordWriter.write(group.map(\.record), db, trail, revocations: revocations)
             } catch let error as DatabaseError
                 where [.SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode) && makeRoom()
             {
@@ -168,6 +206,13 @@ final class GroupCommit: Sendable {
         metrics.failed()
         metrics.outage(since: state.withLock { $0.outage?.since })
         if isNew { logger.error("the store cannot record", metadata: ["failure": "\(failure)"]) }
+    }
+}
+
+extension Result where Success == UseOutcome, Failure == StoreFailure {
+    /// Itself where it is a failure of its own, else that one.
+    fileprivate func refused(_ failure: StoreFailure?) -> Self {
+        if case .success = self, let failure { .failure(failure) } else { self }
     }
 }
 

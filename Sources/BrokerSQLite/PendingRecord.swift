@@ -67,23 +67,22 @@ struct SessionRow: Sendable {
     }
 }
 
-/// A row of `audit`.
+/// A row of `audit`, before it has its number and its hash: see `AuditAppender.append`.
 struct AuditRow: Sendable {
     private let event: AuditEvent
     private let details: [UInt8]
+    /// As the chain covers them.
+    let columns: AuditColumns
 
     init(_ event: AuditEvent) {
         self.event = event
         details = event.details.encoded()
+        columns = AuditColumns(event, details: details)
     }
 
-    static let insertion = """
-        INSERT INTO audit (time, trace, kind, issuer, subject, rule, session, token, reason, details) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """
-
+    /// Time to details.
     func bind(_ binder: inout Binder) {
-        binder.integer(event.time.milliseconds)
+        binder.integer(event.time.auditMilliseconds)
         binder.text(event.trace.description)
         binder.text(event.kind.rawValue)
         binder.text(event.issuer?.text)
@@ -119,10 +118,7 @@ extension Statement {
 
 extension Date {
     /// Since 1970, rounded; the nearest that fits where it is out of range.
-    var milliseconds: Int64 {
-        let value = (timeIntervalSince1970 * 1000).rounded()
-        return Int64(exactly: value) ?? (value > 0 ? .max : .min)
-    }
+    var milliseconds: Int64 { auditMilliseconds }
 
     init(milliseconds: Int64) {
         self.init(timeIntervalSince1970: Double(milliseconds) / 1000)

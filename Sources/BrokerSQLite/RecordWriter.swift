@@ -8,11 +8,11 @@ struct RecordWriter {
     private let release: Statement
     private let rollBackToSavepoint: Statement
     private let insertSession: Statement
-    private let insertEvent: Statement
     private let uses: UseCounter
     private let insertRevocation: Statement
     private let raiseNumber: Statement
     private let probe: Statement
+    private let audit: AuditAppender
     private let db: Database
 
     /// Writes and commits the group.
@@ -20,14 +20,16 @@ struct RecordWriter {
     /// - Returns: for each record what became of it, or why it is missing although the others were committed.
     /// - Throws: what failed all of them. None was recorded.
     static func write(
-        _ records: [PendingRecord], _ db: Database, revocations: @Sendable () -> RevocationSet = { .none }
+        _ records: [PendingRecord], _ db: Database, _ trail: AuditTrail,
+        revocations: @Sendable () -> RevocationSet = { .none }
     ) throws -> [Result<UseOutcome, StoreFailure>] {
         if db.isInsideTransaction { try db.rollback() }
-        let writer = try RecordWriter(db)
         // Each turn but the last finds a further one of the records revoked.
         while true {
             try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
             do {
+                let audit = try trail.appender(db)
+                let writer = try RecordWriter(db, audit)
                 let known = revocations()
                 let outcomes = try records.map { try writer.writeAlone($0, known) }
                 try writer.raiseNumber(to: records)
@@ -37,6 +39,7 @@ struct RecordWriter {
                     continue
                 }
                 try db.cachedStatement(sql: "COMMIT").execute()
+                trail.committed(audit)
                 return outcomes
             } catch {
                 // Some errors have rolled it back already.
@@ -56,12 +59,12 @@ struct RecordWriter {
     }
 
     /// Also finds out, at opening, that every table is as expected.
-    init(_ db: Database) throws {
+    init(_ db: Database, _ audit: AuditAppender) throws {
+        self.audit = audit
         savepoint = try db.cachedStatement(sql: "SAVEPOINT record")
         release = try db.cachedStatement(sql: "RELEASE record")
         rollBackToSavepoint = try db.cachedStatement(sql: "ROLLBACK TO record")
         insertSession = try db.cachedStatement(sql: SessionRow.insertion)
-        insertEvent = try db.cachedStatement(sql: AuditRow.insertion)
         uses = try UseCounter(db)
         insertRevocation = try db.cachedStatement(sql: RevocationRow.insertion)
         raiseNumber = try db.cachedStatement(
@@ -78,20 +81,26 @@ struct RecordWriter {
     ) throws -> Result<UseOutcome, StoreFailure> {
         if let session = record.granted, revocations.kills(session) != nil { return .success(.revoked) }
         try savepoint.run()
+        let tail = audit.tail
         let outcome: UseOutcome
         do {
             outcome = try insert(record)
         } catch let error as DatabaseError where error.isFaultOfRow {
-            try rollBackToSavepoint.run()
-            try release.run()
+            try takeBack(to: tail)
             return .failure(StoreFailure("record", reporting: error))
         } catch let failure as StoreFailure {
-            try rollBackToSavepoint.run()
-            try release.run()
+            try takeBack(to: tail)
             return .failure(failure)
         }
         try release.run()
+        try audit.sealIfDue()
         return .success(outcome)
+    }
+
+    private func takeBack(to tail: AuditTail) throws {
+        try rollBackToSavepoint.run()
+        try release.run()
+        audit.reset(to: tail)
     }
 
     /// - Returns: `.recorded`, or why nothing was inserted.
@@ -99,20 +108,20 @@ struct RecordWriter {
         switch record {
         case .exchange(let session, let event):
             try insertSession.run(binding: session.bind)
-            try insertEvent.run(binding: event.bind)
+            try audit.append(event)
         case .use(let use, let session, let event):
             switch try uses.count(use, for: session.session) {
             case .first: try insertSession.run(binding: session.bind)
             case .further: break
             case .refused(let outcome): return outcome
             }
-            try insertEvent.run(binding: event.bind)
-        case .renewal(_, let event), .event(let event): try insertEvent.run(binding: event.bind)
+            try audit.append(event)
+        case .renewal(_, let event), .event(let event): try audit.append(event)
         case .revocations(let rows):
             for row in rows {
                 try insertRevocation.run(binding: row.bind)
                 // What seemed to fail may have been committed.
-                if db.changesCount > 0 { try insertEvent.run(binding: row.event.bind) }
+                if db.changesCount > 0 { try audit.append(row.event) }
             }
         case .probe: try probe.run()
         }

@@ -8,9 +8,11 @@ extension SQLiteStore: AuditReader {
         try await perform("read audit records") { db in
             let statement = try db.cachedStatement(
                 sql: """
-                    SELECT \(AuditEvent.columns) FROM audit WHERE trace = ? ORDER BY sequence
+                    SELECT \(AuditRow.columns) FROM audit WHERE trace = ? ORDER BY sequence
                     """)
-            return try Row.fetchCursor(statement, arguments: [trace.description]).mapToArray(AuditEvent.init)
+            return try Row.fetchCursor(statement, arguments: [trace.description]).mapToArray {
+                try AuditRecord($0).event
+            }
         }
     }
 }
@@ -44,18 +46,30 @@ extension SQLiteStore {
     }
 }
 
-extension AuditEvent {
-    /// In the order in which `init(_:)` reads them.
-    static let columns = "time, trace, kind, issuer, subject, rule, session, token, reason, details"
+extension AuditRow {
+    /// As `AuditRecord.init` reads them.
+    static let columns = "sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details, hash"
+}
 
+extension AuditRecord {
     init(_ row: Row) throws {
-        guard let trace = TraceID(parsing: try row.requiredText(1).string),
-            let kind = Kind(rawValue: try row.requiredText(2).string),
-            case let name = try row.text(3), let issuer = name.map({ IssuerName(recorded: $0) }) ?? .some(nil)
-        else { throw StoreFailure(.unreadable, "read audit records", cause: "an audit record has an unknown form") }
-        self.init(
-            time: try row.date(0), trace: trace, kind: kind, issuer: issuer, subject: try row.text(4),
-            rule: try row.text(5), sessionID: try row.text(6), tokenID: try row.text(7),
-            reason: try row.text(8)?.string, details: try row.object(9))
+        let sequence = row[0] as Int64
+        do {
+            guard let trace = TraceID(parsing: try row.requiredText(2).string),
+                let kind = AuditEvent.Kind(rawValue: try row.requiredText(3).string),
+                case let name = try row.text(4), let issuer = name.map({ IssuerName(recorded: $0) }) ?? .some(nil)
+            else { throw Self.unreadable(sequence, "it has an unknown form") }
+            let event = AuditEvent(
+                time: try row.date(1), trace: trace, kind: kind, issuer: issuer, subject: try row.text(5),
+                rule: try row.text(6), sessionID: try row.text(7), tokenID: try row.text(8),
+                reason: try row.text(9)?.string, details: try row.object(10))
+            self.init(sequence: sequence, event: event, hash: row.bytes(11))
+        } catch let failure as StoreFailure {
+            throw Self.unreadable(sequence, failure.cause)
+        }
+    }
+
+    private static func unreadable(_ sequence: Int64, _ cause: String) -> StoreFailure {
+        StoreFailure(.unreadable, "read audit records", cause: "the audit record \(sequence): \(cause)")
     }
 }

@@ -11,23 +11,20 @@ extension SQLiteStore: RestorableStore {
         _ generation: StoreGeneration, with keys: [SigningKeyRecord], _ event: AuditEvent
     ) async throws(StoreFailure) {
         let row = AuditRow(event)
-        try await perform("begin a generation of the store") { db in
-            try db.inTransaction(.immediate) {
-                let current = try StoreGeneration(db).number
-                guard generation.number > current else {
-                    throw StoreFailure(
-                        .conflict, "begin a generation of the store", cause: "the store is of generation \(current)")
-                }
-                try db.execute(
-                    sql: "UPDATE store SET generation = ?, backed_up = ?, restored = ?",
-                    arguments: [
-                        generation.number, generation.backedUp?.milliseconds, generation.restored?.milliseconds,
-                    ])
-                for key in try SigningKeyRecord.fetchAll(db) { try key.outOfUse(at: event.time).update(db) }
-                for key in keys { try key.insert(db) }
-                try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
-                return .commit
+        try await write("begin a generation of the store") { db, audit in
+            let current = try StoreGeneration(db).number
+            guard generation.number > current else {
+                throw StoreFailure(
+                    .conflict, "begin a generation of the store", cause: "the store is of generation \(current)")
             }
+            try db.execute(
+                sql: "UPDATE store SET generation = ?, backed_up = ?, restored = ?",
+                arguments: [
+                    generation.number, generation.backedUp?.milliseconds, generation.restored?.milliseconds,
+                ])
+            for key in try SigningKeyRecord.fetchAll(db) { try key.outOfUse(at: event.time).update(db) }
+            for key in keys { try key.insert(db) }
+            try audit.append(row)
         }
     }
 }

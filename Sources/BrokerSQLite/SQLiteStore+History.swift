@@ -51,7 +51,8 @@ extension SQLiteStore: ExchangeHistory {
                         done, stop, part.since.milliseconds, part.until?.milliseconds ?? .max,
                     ])
                 while let row = try rows.next() {
-                    if !body(&state, try AuditEvent(row)) { return (true, row[sequenceColumn] as Int64) }
+                    let record = try AuditRecord(row)
+                    if !body(&state, record.event) { return (true, record.sequence) }
                 }
                 return (false, stop)
             }
@@ -61,9 +62,8 @@ extension SQLiteStore: ExchangeHistory {
         return (state, done < start.last ? HistoryPosition(done: done, last: start.last) : nil)
     }
 
-    private static let sequenceColumn = 10
     private static let selection = """
-        SELECT \(AuditEvent.columns), sequence FROM audit WHERE sequence > ? AND sequence <= ? AND time >= ? AND time < ? \
+        SELECT \(AuditRow.columns) FROM audit WHERE sequence > ? AND sequence <= ? AND time >= ? AND time < ? \
         AND kind IN ('\(AuditEvent.Kind.exchangeGranted.rawValue)', '\(AuditEvent.Kind.exchangeRefused.rawValue)') \
         ORDER BY sequence
         """

@@ -7,19 +7,15 @@ extension SQLiteStore: IssuerRegistry {
         _ issuers: [IssuerName: ExactString], recording event: AuditEvent?
     ) async throws(StoreFailure) {
         let auditRow = event.map { AuditRow($0) }
-        try await perform("bind issuers") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let insert = try db.cachedStatement(sql: "INSERT INTO issuers (name, issuer) VALUES (?, ?)")
-                for (name, issuer) in try Self.unbound(issuers, db) {
-                    try insert.run {
-                        $0.text(name.text)
-                        $0.text(issuer)
-                    }
+        try await write("bind issuers") { db, audit in
+            let insert = try db.cachedStatement(sql: "INSERT INTO issuers (name, issuer) VALUES (?, ?)")
+            for (name, issuer) in try Self.unbound(issuers, db) {
+                try insert.run {
+                    $0.text(name.text)
+                    $0.text(issuer)
                 }
-                if let auditRow { try db.cachedStatement(sql: AuditRow.insertion).run(binding: auditRow.bind) }
-                return .commit
             }
+            if let auditRow { try audit.append(auditRow) }
         }
     }
 

@@ -34,23 +34,19 @@ extension SQLiteStore: ProviderCredentialStore {
 
     package func apply(_ change: CredentialChange, _ event: AuditEvent) async throws(StoreFailure) {
         let row = AuditRow(event)
-        try await perform("change a provider credential") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let before = try SealedCredential.fetchAll(of: change.provider, db).map(\.version)
-                guard let after = change.applied(to: before) else {
-                    throw StoreFailure(
-                        .conflict, "change a provider credential", cause: "the stored versions are in other states")
-                }
-                if case .add(let added) = change.step { try added.insert(db) }
-                let changed = zip(before, after).filter { $0 != $1 }.map { $1 }
-                // One has to make place before another is active.
-                for version in changed.filter({ $0.state != .active }) + changed.filter({ $0.state == .active }) {
-                    try version.updateState(db)
-                }
-                try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
-                return .commit
+        try await write("change a provider credential") { db, audit in
+            let before = try SealedCredential.fetchAll(of: change.provider, db).map(\.version)
+            guard let after = change.applied(to: before) else {
+                throw StoreFailure(
+                    .conflict, "change a provider credential", cause: "the stored versions are in other states")
             }
+            if case .add(let added) = change.step { try added.insert(db) }
+            let changed = zip(before, after).filter { $0 != $1 }.map { $1 }
+            // One has to make place before another is active.
+            for version in changed.filter({ $0.state != .active }) + changed.filter({ $0.state == .active }) {
+                try version.updateState(db)
+            }
+            try audit.append(row)
         }
     }
 

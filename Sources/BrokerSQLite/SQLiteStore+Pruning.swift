@@ -18,20 +18,55 @@ extension SQLiteStore: PrunableStore {
     }
 
     package func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult {
-        try await perform("delete what was kept long enough") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            var result = PruningResult(deleted: 0, position: nil)
-            try db.inTransaction(.immediate) {
-                result = try Self.prune(batch, db)
-                return .commit
+        try await write("delete what was kept long enough") { db, audit in try Self.prune(batch, db, audit) }
+    }
+
+    package func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult {
+        let keys = commits.trail.keys
+        let written = try await AuditReading.perform(path, "archive audit records") { db in
+            try AuditArchiving.write(db, order, keys: keys)
+        }
+        guard let part = written else { return ArchiveResult() }
+        let row = AuditRow(
+            order.event(part.ends, count: part.count, first: part.first, file: part.file, digest: part.digest))
+        let trail = commits.trail
+        return try await write("archive audit records") { db, audit in
+            let begins = try AuditReading.archived(db)?.checkpoint
+            let ends = try Checkpoint.fetch(
+                db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number = ?", [part.ends.number])
+            guard begins == part.begins, ends == [part.ends] else {
+                throw StoreFailure(.conflict, "archive audit records", cause: "the audit trail is not what it was")
             }
-            return result
+            if let mirrored = trail.mirrored, mirrored.record < part.ends.sequence {
+                throw StoreFailure(.unavailable, "archive audit records", cause: "audit.file does not have them yet")
+            }
+            try audit.append(row)
+            try db.execute(
+                sql: "DELETE FROM audit_checkpoints WHERE number < ?", arguments: [part.ends.number])
+            try db.execute(
+                sql: "UPDATE audit_checkpoints SET archived = ? WHERE number = ?",
+                arguments: [audit.tail.sequence, part.ends.number])
+            return ArchiveResult(records: part.count, file: part.file)
+        }
+    }
+
+    package func deleteArchived(limit: Int) async throws(StoreFailure) -> Int {
+        try await write("delete archived audit records") { db, _ in
+            guard let begins = try AuditReading.archived(db)?.checkpoint else { return 0 }
+            try db.execute(
+                sql: """
+                    DELETE FROM audit WHERE sequence IN (
+                        SELECT sequence FROM audit WHERE sequence <= ? ORDER BY sequence LIMIT ?)
+                    """, arguments: [begins.sequence, limit])
+            return db.changesCount
         }
     }
 
     /// Rows are found by their numbers, which ascend in the order of recording: no other index is needed, and recording
     /// pays for none.
-    private static func prune(_ batch: PruningBatch, _ db: Database) throws -> PruningResult {
+    private static func prune(
+        _ batch: PruningBatch, _ db: Database, _ audit: AuditAppender
+    ) throws -> PruningResult {
         let oldestUse = try Row.fetchCursor(db, sql: "SELECT expires FROM uses ORDER BY expires LIMIT 1")
             .mapToArray { try $0.date(0) }.first
         let rows = try Row.fetchCursor(
@@ -43,10 +78,7 @@ extension SQLiteStore: PrunableStore {
             guard let isOld = choice.look(at: row.number, start: row.start, end: row.end) else { break }
             if isOld { try deletion.execute(arguments: [row.number]) }
         }
-        if let event = choice.event {
-            let row = AuditRow(event)
-            try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
-        }
+        if let event = choice.event { try audit.append(AuditRow(event)) }
         return choice.result
     }
 }
@@ -55,14 +87,12 @@ extension RetainedTable {
     /// The next rows: number, start and end.
     fileprivate var selection: String {
         switch self {
-        case .audit: "SELECT sequence, time, time FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
         case .sessions: #"SELECT rowid, start, "end" FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT ?"#
         }
     }
 
     fileprivate var deletion: String {
         switch self {
-        case .audit: "DELETE FROM audit WHERE sequence = ?"
         case .sessions: "DELETE FROM sessions WHERE rowid = ?"
         }
     }

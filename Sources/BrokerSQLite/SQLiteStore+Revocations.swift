@@ -27,15 +27,11 @@ extension SQLiteStore: RevocationStore {
 
     package func lift(blocksOf sequences: [UInt64], _ event: AuditEvent) async throws(StoreFailure) {
         let row = AuditRow(event)
-        try await perform("lift a block") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let lifting = try db.cachedStatement(
-                    sql: "UPDATE revocations SET blocks = 0, until = NULL WHERE sequence = ?")
-                for sequence in sequences { try lifting.execute(arguments: [Int64(sequence)]) }
-                try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
-                return .commit
-            }
+        try await write("lift a block") { db, audit in
+            let lifting = try db.cachedStatement(
+                sql: "UPDATE revocations SET blocks = 0, until = NULL WHERE sequence = ?")
+            for sequence in sequences { try lifting.execute(arguments: [Int64(sequence)]) }
+            try audit.append(row)
         }
     }
 

@@ -9,6 +9,7 @@ extension SQLiteStore: SealedRowStore {
             let keys = try SigningKeyRecord.fetchAll(db).filter { !$0.sealed.isEmpty }
             return try keys.map(SealedRow.signingKey) + TrustBundleRecord.fetchAll(db).map(SealedRow.trustBundle)
                 + SealedCredential.fetchLive(db).map(SealedRow.providerCredential)
+                + CheckpointKeyRecord.fetchAll(db).map(SealedRow.checkpointKey)
         }
     }
 
@@ -16,21 +17,17 @@ extension SQLiteStore: SealedRowStore {
         _ row: SealedRow, as sealed: [UInt8], under masterKeyID: ExactString, _ event: AuditEvent
     ) async throws(StoreFailure) {
         let auditRow = AuditRow(event)
-        try await perform("seal a row anew") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                try db.cachedStatement(sql: row.update).run { binder in
-                    binder.blob(sealed)
-                    binder.text(masterKeyID)
-                    row.bindKey(&binder)
-                    binder.blob(row.sealed)
-                }
-                guard db.changesCount == 1 else {
-                    throw StoreFailure(.conflict, "seal a row anew", cause: "it is no longer what it was")
-                }
-                try db.cachedStatement(sql: AuditRow.insertion).run(binding: auditRow.bind)
-                return .commit
+        try await write("seal a row anew") { db, audit in
+            try db.cachedStatement(sql: row.update).run { binder in
+                binder.blob(sealed)
+                binder.text(masterKeyID)
+                row.bindKey(&binder)
+                binder.blob(row.sealed)
             }
+            guard db.changesCount == 1 else {
+                throw StoreFailure(.conflict, "seal a row anew", cause: "it is no longer what it was")
+            }
+            try audit.append(auditRow)
         }
     }
 }
@@ -39,6 +36,8 @@ extension SealedRow {
     fileprivate var update: String {
         switch self {
         case .signingKey: "UPDATE signing_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
+        case .checkpointKey:
+            "UPDATE checkpoint_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
         case .trustBundle:
             "UPDATE trust_bundles SET sealed = ?, master_key_id = ? WHERE trust_domain = ? AND sealed = ?"
         case .providerCredential:
@@ -51,7 +50,7 @@ extension SealedRow {
 
     fileprivate func bindKey(_ binder: inout Binder) {
         switch self {
-        case .signingKey, .trustBundle: binder.text(id)
+        case .signingKey, .trustBundle, .checkpointKey: binder.text(id)
         case .providerCredential(let credential):
             binder.text(credential.version.provider.text)
             binder.integer(Int64(credential.version.number))

@@ -24,21 +24,17 @@ extension SQLiteStore: SigningKeyStore {
 
     package func apply(_ change: KeyRingChange, _ event: AuditEvent) async throws(StoreFailure) {
         let row = AuditRow(event)
-        try await perform("change signing keys") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let records = try SigningKeyRecord.fetchAll(db)
-                guard change.applied(to: records) != nil else {
-                    throw StoreFailure(
-                        .conflict, "change signing keys", cause: "the stored signing keys are in other states")
-                }
-                for move in change.moves {
-                    try records.first { $0.keyID == move.keyID }?.moved(to: move.after, at: change.time).update(db)
-                }
-                for key in change.added { try key.insert(db) }
-                try db.cachedStatement(sql: AuditRow.insertion).run(binding: row.bind)
-                return .commit
+        try await write("change signing keys") { db, audit in
+            let records = try SigningKeyRecord.fetchAll(db)
+            guard change.applied(to: records) != nil else {
+                throw StoreFailure(
+                    .conflict, "change signing keys", cause: "the stored signing keys are in other states")
             }
+            for move in change.moves {
+                try records.first { $0.keyID == move.keyID }?.moved(to: move.after, at: change.time).update(db)
+            }
+            for key in change.added { try key.insert(db) }
+            try audit.append(row)
         }
     }
 }

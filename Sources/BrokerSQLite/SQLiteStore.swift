@@ -4,6 +4,7 @@
 package import Broker
 import GRDB
 package import Logging
+import Synchronization
 
 /// The store in one SQLite file in WAL mode.
 ///
@@ -20,8 +21,12 @@ package final class SQLiteStore: Sendable {
     /// Absolute, without symbolic links.
     package let path: String
     let commits: GroupCommit
+    /// For what looks at many rows.
+    let reading: ReadConnection
     private let writer: DatabaseQueue
     private let lock: StoreLock
+    /// One at a time: each keeps the write-ahead log from beginning anew.
+    let isVerifying = Atomic(false)
 
     /// Opens the file, and brings an older one up to date. Blocks the calling thread: for the start of a program.
     /// - Parameters:
@@ -43,6 +48,7 @@ package final class SQLiteStore: Sendable {
         self.path = file.path
         self.lock = lock
         self.writer = writer
+        reading = ReadConnection(path: file.path)
         commits = GroupCommit(
             writer: writer, reserve: DiskReserve(beside: file.path, size: reserve), waitingBound: waitingBound,
             logger: logger, clock: clock, metrics: metrics)
@@ -59,6 +65,8 @@ package final class SQLiteStore: Sendable {
     /// Finishes what waits, moves the write-ahead log into the file and closes it. Everything asked for later is
     /// refused with `.unavailable`. A second call returns at once.
     package func close() async {
+        // First: the last connection to a file is the one that tidies up, and this one cannot write.
+        await reading.close()
         guard await commits.close() else { return }
         lock.release()
     }
@@ -86,6 +94,17 @@ package final class SQLiteStore: Sendable {
             }
         }
         return try result.get()
+    }
+}
+
+extension SQLiteStore {
+    /// What `body` returns, run on the connection's queue in a transaction of its own, which may append to the audit trail.
+    func write<Value: Sendable>(
+        _ operation: StaticString, _ body: @escaping @Sendable (Database, AuditAppender) throws -> Value
+    ) async throws(StoreFailure) -> Value {
+        try await perform(operation) { [trail = commits.trail] db in
+            try trail.write(db) { try body(db, $0) }
+        }
     }
 }
 

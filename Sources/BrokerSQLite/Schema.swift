@@ -53,6 +53,8 @@ enum Schema {
         { try $0.execute(sql: generation) },
         { try $0.execute(sql: revocations) },
         { try $0.execute(sql: providerCredentials) },
+        AuditMigration.run,
+        { try $0.execute(sql: auditIndex) },
     ]
 
     private static let firstTables =
@@ -192,6 +194,16 @@ enum Schema {
             PRIMARY KEY (provider, version)
         ) STRICT;
         CREATE UNIQUE INDEX provider_credentials_active ON provider_credentials (provider) WHERE state = 'active'
+    /// See `AuditSegment`.
+    private static let auditIndex =
+        """
+        CREATE TABLE audit_index (
+            id INTEGER NOT NULL PRIMARY KEY,
+            last INTEGER NOT NULL,
+            earliest INTEGER NOT NULL,
+            latest INTEGER NOT NULL,
+            entries BLOB NOT NULL
+        ) STRICT
         """
 
     /// Audit records that are about no token have no issuer.

@@ -65,6 +65,18 @@ final class PartialFile {
         open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     }
 
+    func write(_ bytes: [UInt8]) throws(StoreFailure) {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress.map { $0 + written }, bytes.count - written)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw FileSystem.failure(path, "write a file") }
+            written += count
+        }
+    }
+
     /// Makes it durable, and gives it its name unless a file has that.
     /// - Returns: its length in bytes.
     func publish(as name: String) throws(StoreFailure) -> Int {

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Every part of the administration in memory, which remembers what it was asked for.
 package final class FakeAdministration: KeyAdministration, RevocationAdministration, SessionReader, RuleReloading,
-    RuleInspector
+    RuleInspector, AuditTrail, DecisionReader, AuditChainAdministration
 {
     package typealias API = AdministrationAPI
 
@@ -17,6 +17,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         package var contexts: [AdministrativeContext] = []
         package var tests: [API.RuleTest] = []
         package var replays: [API.RuleReplayOrder] = []
+        package var conditions: [AuditCondition] = []
     }
 
     package let credentials = FakeCredentials()
@@ -28,6 +29,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var sessions: [API.Session] = []
         var revocations: [API.Revocation] = []
         var findings = API.RevocationFindings()
+        var records: [AuditRecord] = []
+        var decisions: [TraceID: API.Decision] = [:]
         var failure: AdministrationFailure?
         var test: API.RuleTestResult?
         var parts: [API.RuleReplayPart] = []
@@ -37,6 +40,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var pendingReads: Int?
         /// After how many further questions all who follow the feed were told; nil where nobody does.
         var readsBehind: Int?
+        var reports: [AuditReport] = []
+        var marks: [AuditMark] = []
     }
 
     private let state = Mutex(State())
@@ -50,7 +55,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     package func administration(issuers: [TrustedIssuer]) -> Administration {
         Administration(
             keys: self, revocations: self, sessions: self, issuers: TrustedIssuerReader { issuers }, rules: self,
-            credentials: credentials, ruleInspector: self)
+            credentials: credentials, ruleInspector: self, chain: self, trail: self, decisions: self)
     }
 
     package var calls: Calls { state.withLock { $0.calls } }
@@ -95,6 +100,26 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
             $0.calls.lines.append(line)
             $0.calls.contexts.append(context)
         }
+    }
+
+    // MARK: The audit chain
+
+    /// What verifying answers, stretch by stretch, and which records there are.
+    package func setChain(_ reports: [AuditReport], _ marks: [AuditMark] = []) {
+        state.withLock { ($0.reports, $0.marks) = (reports, marks) }
+    }
+
+    package func verify(after checkpoint: Int64?) async throws(AdministrationFailure) -> AuditReport {
+        try check()
+        return state.withLock { state in
+            state.calls.lines.append("verify after=\(checkpoint.map { "\($0)" } ?? "nothing")")
+            return state.reports.isEmpty ? AuditReport() : state.reports.removeFirst()
+        }
+    }
+
+    package func marks(after sequence: Int64, limit: Int) async throws(AdministrationFailure) -> [AuditMark] {
+        try check()
+        return state.withLock { Array($0.marks.filter { $0.sequence > sequence }.prefix(limit)) }
     }
 
     // MARK: Keys
@@ -264,6 +289,52 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         }
         let end = min(first + page.limit, elements.count)
         return API.Page(Array(elements[first..<end]), next: end < elements.count ? ExactString(String(end)) : nil)
+    }
+
+    // MARK: Audit
+
+    /// Numbers the events from 1 on.
+    package func record(_ events: [AuditEvent]) {
+        state.withLock { state in
+            for event in events {
+                state.records.append(AuditRecord(sequence: Int64(state.records.count + 1), event: event))
+            }
+        }
+    }
+
+    package func explain(_ decision: API.Decision) {
+        state.withLock { $0.decisions[decision.trace] = decision }
+    }
+
+    package func records(
+        _ condition: AuditCondition, _ page: API.PageRequest
+    ) async throws(AdministrationFailure) -> API.Page<AuditRecord> {
+        try check()
+        let found = state.withLock { state in
+            state.calls.conditions.append(condition)
+            return state.records.reversed().filter { condition.matches($0.event) }
+        }
+        return try Self.page(found, page)
+    }
+
+    package func records(
+        _ condition: AuditCondition, after sequence: Int64, limit: Int
+    ) async throws(AdministrationFailure) -> AuditPart {
+        try check()
+        let found = state.withLock { state in
+            state.calls.conditions.append(condition)
+            return state.records.filter { $0.sequence > sequence && condition.matches($0.event) }
+        }
+        let part = Array(found.prefix(limit))
+        return AuditPart(part, position: part.last?.sequence ?? sequence, isLast: found.count <= limit)
+    }
+
+    package func decision(_ trace: TraceID) async throws(AdministrationFailure) -> API.Decision {
+        try check()
+        guard let decision = state.withLock({ $0.decisions[trace] }) else {
+            throw .notFound("nothing is known of \(trace)")
+        }
+        return decision
     }
 
     // MARK: Rules

@@ -7,7 +7,7 @@ import Synchronization
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
     TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch,
-    ProviderCredentialStore, ExchangeHistory
+    ProviderCredentialStore, ExchangeHistory, AuditChainStore, AuditSearch
 {
     private struct State {
         var sessions = Rows<SessionRecord>()
@@ -24,12 +24,19 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var asked: @Sendable () -> RevocationSet = { .none }
         var callsLeft = Int.max
         var outage: StoreFailure?
+        var chain = MemoryChain()
+        var archives: [String: [AuditEvent]] = [:]
+
+        mutating func append(_ event: AuditEvent) {
+            events.append(event)
+            chain.append(event, events.last, generation.number)
+        }
     }
 
     /// Rows with the numbers that they got.
     private struct Rows<Row> {
         private(set) var numbered: [(number: Int64, row: Row)] = []
-        private var last: Int64 = 0
+        private(set) var last: Int64 = 0
 
         var rows: [Row] { numbered.map(\.row) }
 
@@ -58,6 +65,9 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     package var sessions: [SessionRecord] { state.withLock { $0.sessions.rows } }
     package var events: [AuditEvent] { state.withLock { $0.events.rows } }
 
+    /// What was archived, by the name of the file.
+    package var archives: [String: [AuditEvent]] { state.withLock { $0.archives } }
+
     /// Lets every call fail with `failure` from now on, or none with nil.
     package func fail(with failure: StoreFailure?) {
         state.withLock { $0.outage = failure }
@@ -79,7 +89,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             guard state.asked().kills(session) == nil else { return .revoked }
             guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
             state.sessions.append(session)
-            state.events.append(event)
+            state.append(event)
             state.highestRevocation = max(state.highestRevocation, session.revision)
             return .recorded
         }
@@ -90,7 +100,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     ) async throws(StoreFailure) -> UseOutcome {
         try whileReachable { state in
             guard state.asked().kills(session) == nil else { return .revoked }
-            state.events.append(event)
+            state.append(event)
             return .recorded
         }
     }
@@ -102,7 +112,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 let sequence = recorded.revocation.sequence
                 guard known.insert(sequence).inserted else { continue }
                 state.revocations.append(recorded.revocation)
-                state.events.append(recorded.event)
+                state.append(recorded.event)
                 state.highestRevocation = max(state.highestRevocation, sequence)
             }
         }
@@ -121,7 +131,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             for index in state.revocations.indices where sequences.contains(state.revocations[index].sequence) {
                 state.revocations[index] = state.revocations[index].withoutBlock
             }
-            state.events.append(event)
+            state.append(event)
         }
     }
 
@@ -170,7 +180,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             }
             state.uses[use.key] = uses
             state.highestRevocation = max(state.highestRevocation, session.revision)
-            state.events.append(event)
+            state.append(event)
             return .recorded
         }
     }
@@ -180,7 +190,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     }
 
     package func record(_ event: AuditEvent) async throws(StoreFailure) {
-        try whileReachable { $0.events.append(event) }
+        try whileReachable { $0.append(event) }
     }
 
     package func trustBundle(of trustDomain: TrustDomain) async throws(StoreFailure) -> TrustBundleRecord? {
@@ -199,6 +209,32 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
 
     package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
         try whileReachable { $0.events.rows.filter { $0.trace == trace } }
+    }
+
+    package func auditRecords(
+        _ condition: AuditCondition, before sequence: Int64?, limit: Int
+    ) async throws(StoreFailure) -> AuditPart {
+        try whileReachable { state in
+            let found = state.events.numbered.reversed().filter {
+                $0.number < sequence ?? .max && condition.matches($0.row)
+            }
+            let part = found.prefix(limit)
+            return AuditPart(
+                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
+                position: part.last?.number ?? 0, isLast: found.count <= limit)
+        }
+    }
+
+    package func auditRecords(
+        _ condition: AuditCondition, after sequence: Int64, limit: Int
+    ) async throws(StoreFailure) -> AuditPart {
+        try whileReachable { state in
+            let found = state.events.numbered.filter { $0.number > sequence && condition.matches($0.row) }
+            let part = found.prefix(limit)
+            return AuditPart(
+                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
+                position: part.last?.number ?? sequence, isLast: found.count <= limit)
+        }
     }
 
     package func lastAuditTime() async throws(StoreFailure) -> Date? {
@@ -229,7 +265,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { state in
             let rows: [(number: Int64, start: Date, end: Date)] =
                 switch batch.table {
-                case .audit: state.events.numbered.map { ($0.number, $0.row.time, $0.row.time) }
                 case .sessions: state.sessions.numbered.map { ($0.number, $0.row.start, $0.row.end) }
                 }
             var choice = PruningChoice(batch, oldestUse: state.uses.values.map { $0[0].expires }.min())
@@ -239,11 +274,41 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 if isOld { old.insert(row.number) }
             }
             switch batch.table {
-            case .audit: state.events.remove(old)
             case .sessions: state.sessions.remove(old)
             }
-            if let event = choice.event { state.events.append(event) }
+            if let event = choice.event { state.append(event) }
             return choice.result
+        }
+    }
+
+    package func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult {
+        try whileReachable { state in
+            var (ends, count): (Checkpoint?, Int) = (nil, 0)
+            for (number, event) in state.events.numbered where number > state.chain.archived?.sequence ?? 0 {
+                guard order.permits(event.time) else { break }
+                count += 1
+                guard let checkpoint = state.chain.checkpoints.first(where: { $0.sequence == number }) else { continue }
+                ends = checkpoint
+                if count >= order.maximumRecords { break }
+            }
+            guard let ends else { return ArchiveResult() }
+            let moved = state.events.numbered.filter {
+                $0.number > state.chain.archived?.sequence ?? 0 && $0.number <= ends.sequence
+            }
+            let file = "\(order.folder)/\(ends.sequence)"
+            state.archives[file] = moved.map(\.row)
+            state.chain.archive(ends)
+            state.append(
+                order.event(ends, count: Int64(moved.count), first: moved[0].number, file: file, digest: []))
+            return ArchiveResult(records: Int64(moved.count), file: file)
+        }
+    }
+
+    package func deleteArchived(limit: Int) async throws(StoreFailure) -> Int {
+        try whileReachable { state in
+            let numbers = state.events.numbered.map(\.number).filter { $0 <= state.chain.archived?.sequence ?? 0 }
+            state.events.remove(Set(numbers.prefix(limit)))
+            return min(limit, numbers.count)
         }
     }
 
@@ -270,7 +335,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 throw StoreFailure(.conflict, "change signing keys", cause: "the signing keys are in other states")
             }
             state.keys = keys
-            state.events.append(event)
+            state.append(event)
         }
     }
 
@@ -281,6 +346,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             return state.keys.sorted { $0.created < $1.created }.filter { !$0.sealed.isEmpty }
                 .map(SealedRow.signingKey) + bundles.map(SealedRow.trustBundle)
                 + credentials.filter { $0.version.state != .retired }.map(SealedRow.providerCredential)
+                + state.chain.keys.map(SealedRow.checkpointKey)
         }
     }
 
@@ -297,6 +363,11 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                     keyID: key.keyID, algorithm: key.algorithm, state: state.keys[index].state, sealed: sealed,
                     masterKeyID: masterKeyID, created: key.created, activated: state.keys[index].activated,
                     stopped: state.keys[index].stopped, ended: state.keys[index].ended)
+            case .checkpointKey(let key):
+                guard let index = state.chain.keys.firstIndex(where: { $0 == key }) else { throw conflict }
+                state.chain.keys[index] = CheckpointKeyRecord(
+                    keyID: key.keyID, publicKey: key.publicKey, sealed: sealed, masterKeyID: masterKeyID,
+                    created: key.created)
             case .trustBundle(let bundle):
                 guard state.trustBundles[bundle.trustDomain]?.sealed == bundle.sealed else { throw conflict }
                 state.trustBundles[bundle.trustDomain] = TrustBundleRecord(
@@ -314,7 +385,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                         created: now.created, since: now.since, firstUsed: now.firstUsed, lastUsed: now.lastUsed,
                         caller: now.caller), sealed: sealed)
             }
-            state.events.append(event)
+            state.append(event)
         }
     }
 
@@ -351,7 +422,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             state.credentials[change.provider] = zip(credentials, versions).map { credential, version in
                 SealedCredential(version, sealed: version.state == .retired ? [] : credential.sealed)
             }
-            state.events.append(event)
+            state.append(event)
         }
     }
 
@@ -369,6 +440,46 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
+    package func checkpointKeys() async throws(StoreFailure) -> [CheckpointKeyRecord] {
+        try whileReachable { $0.chain.keys }
+    }
+
+    package func insert(_ key: CheckpointKeyRecord, _ event: AuditEvent) async throws(StoreFailure) {
+        try whileReachable { state in
+            state.chain.keys.append(key)
+            state.append(event)
+        }
+    }
+
+    package func sign(with keys: CheckpointKeys) {
+        state.withLock { $0.chain.signing = keys }
+    }
+
+    @discardableResult
+    package func makeCheckpoint() async throws(StoreFailure) -> Checkpoint? {
+        try whileReachable { state in
+            state.chain.seal(state.generation.number)
+            return state.chain.checkpoints.last
+        }
+    }
+
+    package func checkpoints(after number: Int64, limit: Int) async throws(StoreFailure) -> [Checkpoint] {
+        try whileReachable { Array($0.chain.checkpoints.filter { $0.number > number }.prefix(limit)) }
+    }
+
+    package func verifyAudit(
+        after checkpoint: Int64?, records: Int
+    ) async throws(StoreFailure) -> AuditReport {
+        try whileReachable { state throws(StoreFailure) in
+            let events = state.events.numbered.map { ($0.number, $0.row) }
+            return try state.chain.verify(events, after: checkpoint, records: records)
+        }
+    }
+
+    package func auditMarks(after sequence: Int64, limit: Int) async throws(StoreFailure) -> [AuditMark] {
+        try whileReachable { Array($0.chain.allMarks.filter { $0.sequence > sequence }.prefix(limit)) }
+    }
+
     package func generation() async throws(StoreFailure) -> StoreGeneration {
         try whileReachable { $0.generation }
     }
@@ -383,7 +494,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             }
             state.keys = state.keys.map { $0.outOfUse(at: event.time) } + keys
             state.generation = generation
-            state.events.append(event)
+            state.append(event)
         }
     }
 
@@ -393,7 +504,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { state throws(StoreFailure) in
             try Self.check(issuers, against: state.issuers)
             state.issuers.merge(issuers) { bound, _ in bound }
-            if let event { state.events.append(event) }
+            if let event { state.append(event) }
         }
     }
 

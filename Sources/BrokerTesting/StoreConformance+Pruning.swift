@@ -19,58 +19,106 @@ extension StoreConformance {
         return (result, records.first)
     }
 
-    static func auditIsPruned(_ store: any Store) async throws {
+    /// Archives as often as anything is archived, and deletes what was.
+    private static func archive(
+        at now: Date, rows: Int = 100, _ store: any Store
+    ) async throws -> (results: [ArchiveResult], records: [AuditEvent], deleted: Int) {
+        let folder = try TemporaryFolder()
+        let order = ArchiveOrder(
+            to: folder.path + "/archive", retention: retention, at: now, trace: TraceID(), maximumRecords: rows)
+        var (results, deleted): ([ArchiveResult], Int) = ([], 0)
+        while results.count < 20 {
+            let result = try await store.archive(order)
+            guard result.file != nil else { break }
+            results.append(result)
+            while case let count = try await store.deleteArchived(limit: 2), count > 0 { deleted += count }
+        }
+        return (results, try await store.auditEvents(trace: order.trace), deleted)
+    }
+
+    static func auditIsArchived(_ store: any Store) async throws {
+        _ = try await signing(store)
         var events: [AuditEvent] = []
-        for offset in [-2, -1, 0, 1.0] {
+        for offset in [-3, -2, -1, 0, 1.0] {
             events.append(Sample.refusal(time: Sample.time.addingTimeInterval(offset)))
             try await store.record(events[events.count - 1])
+            // Behind the second and the fourth: what stands between checkpoints stays or goes together.
+            if [-2, 0].contains(offset) { _ = try await store.makeCheckpoint() }
         }
-        let (result, record) = try await prune(.audit, at: now, store)
-        try expect(result == PruningResult(deleted: 2, position: nil), "\(result)")
+        try expect(try await archive(at: Sample.time, store).results.isEmpty, "something too young was archived")
+        let before = try await store.checkpoints(after: 0, limit: 9)
+        let done = try await archive(at: now.addingTimeInterval(0.5), store)
+        try expect(done.results.map(\.records) == [5] && done.deleted == 5, "\(done.results)")
         for (index, event) in events.enumerated() {
-            try expect(try await store.auditEvents(trace: event.trace), are: index < 2 ? [] : [event])
+            try expect(try await store.auditEvents(trace: event.trace), are: index < 4 ? [] : [event])
         }
-        let expected: JSONObject = [
-            "table": "audit", "count": 2,
-            "first": ["number": 1, "time": .number(Sample.time.timeIntervalSince1970 - 2)],
-            "last": ["number": 2, "time": .number(Sample.time.timeIntervalSince1970 - 1)],
-            "older_than": .number(Sample.time.timeIntervalSince1970), "retention": .number(retention.seconds),
-        ]
-        guard let record else { throw ConformanceFailure(description: "the deletion was not recorded") }
-        try expect(record.kind == .recordsDeleted && record.issuer == nil && record.time == now, "\(record)")
-        try expect(record.details == expected, "\(record.details)")
-        let again = try await prune(.audit, at: now, store)
-        try expect(again.result == PruningResult(deleted: 0, position: nil), "\(again.result)")
-        try expect(again.record == nil, "nothing was deleted, and yet recorded")
+        let details = done.records.first?.details
+        try expect(done.records.count == 1 && done.records[0].kind == .recordsArchived, "\(done.records)")
+        try expect(
+            details?["count"] == 5 && details?["first"] == 1 && details?["last"] == 5 && details?["checkpoint"] == 2,
+            "\(details as Any)")
+        try expect(details?["file"]?.string?.string == done.results[0].file, "\(details as Any)")
+        let report = try await store.verifyAudit(after: nil, records: .max)
+        try expect(report.finding == nil && report.first == 6 && report.records == 2, "\(report)")
+        // It counts on, and the next ones are archived behind it.
+        guard let third = try await store.makeCheckpoint() else {
+            throw ConformanceFailure(description: "no checkpoint was made")
+        }
+        try expect(third.number == 3 && third.previous == before[1].digest && third.count == 7, "\(third)")
+        let later = try await archive(at: now.addingTimeInterval(2 * retention.seconds), store)
+        try expect(later.results.map(\.records) == [2], "\(later.results)")
+        let rest = try await store.verifyAudit(after: nil, records: .max)
+        try expect(rest.finding == nil && rest.first == 8, "\(rest)")
+        try expect(try await store.auditMarks(after: 0, limit: 9).map(\.sequence) == [7, 8], "other marks")
+    }
+
+    static func unsignedStays(_ store: any Store) async throws {
+        for _ in 0..<3 { try await store.record(Sample.refusal()) }
+        let late = now.addingTimeInterval(1)
+        try expect(try await archive(at: late, store).results.isEmpty, "it was archived without a checkpoint")
+        _ = try await signing(store)
+        _ = try await store.makeCheckpoint()
+        try await store.record(Sample.refusal())
+        let done = try await archive(at: late, store)
+        try expect(done.results.map(\.records) == [4] && done.deleted == 4, "\(done)")
+    }
+
+    static func archivingIsBounded(_ store: any Store) async throws {
+        _ = try await signing(store)
+        for number in 2...12 {
+            try await store.record(Sample.refusal())
+            if number.isMultiple(of: 2) { _ = try await store.makeCheckpoint() }
+        }
+        let done = try await archive(at: now.addingTimeInterval(1), rows: 5, store)
+        try expect(done.results.map(\.records) == [6, 6] && done.deleted == 12, "\(done.results)")
+        try expect(Set(done.results.map(\.file)).count == 2, "two parts in one file")
+        try expect(try await store.verifyAudit(after: nil, records: .max).finding == nil, "it is not intact")
+    }
+
+    static func archivingPassesOverTheFuture(_ store: any Store) async throws {
+        _ = try await signing(store)
+        // Clocks were wrong: far ahead, and then far behind.
+        for offset in [-1, 400 * day, 401 * day, -1, -1000 * day] {
+            try await store.record(Sample.refusal(time: Sample.time.addingTimeInterval(offset)))
+        }
+        _ = try await store.makeCheckpoint()
+        try await store.record(Sample.refusal(time: Sample.time.addingTimeInterval(1)))
+        _ = try await store.makeCheckpoint()
+        try expect(try await archive(at: now.addingTimeInterval(0.5), store).results.map(\.records) == [6], "held up")
     }
 
     static func pruningIsBounded(_ store: any Store) async throws {
-        for _ in 0..<7 { try await store.record(Sample.refusal()) }
+        for number in 0..<7 {
+            let session = session("s\(number)", endingAt: Sample.time)
+            try await store.record(session, Sample.grant(session: session.id.string))
+        }
         var (position, deleted): (Int64?, [Int]) = (0, [])
         while let next = position, deleted.count < 10 {
-            let result = try await prune(.audit, after: next, rows: 3, at: now.addingTimeInterval(1), store).result
+            let result = try await prune(.sessions, after: next, rows: 3, at: now.addingTimeInterval(1), store).result
             deleted.append(result.deleted)
             position = result.position
         }
         try expect(deleted == [3, 3, 1], "\(deleted)")
-    }
-
-    static func pruningKeepsTheFuture(_ store: any Store) async throws {
-        // Clocks were wrong: far ahead, and then far behind.
-        let times = [-1, 400 * day, 401 * day, -1, 1, -1000 * day, 2].map { Sample.time.addingTimeInterval($0) }
-        let events = times.map { Sample.refusal(time: $0) }
-        for event in events { try await store.record(event) }
-        let (result, record) = try await prune(.audit, at: now, store)
-        try expect(result == PruningResult(deleted: 2, position: nil), "\(result)")
-        try expect(record?.details["last"]?.object?["number"] == 4, "\(String(describing: record?.details))")
-        for (index, event) in events.enumerated() {
-            try expect(try await store.auditEvents(trace: event.trace), are: [0, 3].contains(index) ? [] : [event])
-        }
-        // A batch of nothing but the future is passed over.
-        let first = try await prune(.audit, rows: 2, at: now.addingTimeInterval(1.5), store).result
-        try expect(first == PruningResult(deleted: 0, position: 3), "\(first)")
-        let second = try await prune(.audit, after: 3, rows: 2, at: now.addingTimeInterval(1.5), store).result
-        try expect(second.deleted == 2, "\(second)")
     }
 
     private static func session(_ id: String, below parent: ExactString? = nil, endingAt end: Date) -> SessionRecord {

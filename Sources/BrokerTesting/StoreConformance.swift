@@ -19,9 +19,11 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case usesOfFailures = "a use whose record fails is not counted"
     case usesTogether = "of fifty concurrent uses as many are recorded as may be, all of one session"
     case usesTogetherOfTwo = "of fifty concurrent uses with two rules as many are recorded as may be, of two sessions"
-    case auditIsPruned = "audit records older than the retention are deleted and that is recorded, others stay"
+    case auditIsArchived = "audit records older than the retention are archived up to a checkpoint, on the record"
+    case unsignedStays = "audit records that no checkpoint covers are not archived"
+    case archivingIsBounded = "no more segments are archived at once than it takes, and the next go behind them"
+    case archivingPassesOverTheFuture = "audit records of the future do not hold up those behind them"
     case pruningIsBounded = "a batch deletes no more rows than it may look at, and the next goes on behind it"
-    case pruningKeepsTheFuture = "records of the future are passed over, and nothing is deleted for what follows it"
     case sessionsArePruned = "sessions that ended before the retention are deleted, and their audit records stay"
     case joinableSessionsStay = "a session that a use may join is not deleted"
     case lastTime = "the last audit record is the one that was recorded last, whatever its time"
@@ -55,13 +57,21 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
     case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
     case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
+    case recordsAreChained = "records are chained whoever makes them, and the chain verifies"
+    case checkpointsAreMade =
+        "a checkpoint is made behind a thousand records, and where one is wanted and anything is new"
+    case chainInStretches = "a chain verifies stretch by stretch"
+    case checkpointKeysAreSealed = "checkpoint keys come back, and are sealed anew with everything else"
+    case auditByCondition = "audit records are found by what they say, byte for byte, the last one first"
+    case auditInParts = "audit records come part by part, in either direction, each once"
+    case auditByTime = "audit records are found from a moment on and before another one"
 
     case exchangesByTime = "exchanges are read again by their time, oldest first, part by part, and nothing else is"
     case exchangesUntilStopped = "reading exchanges ends where it is told to, and goes on behind"
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
         & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
-        & ProviderCredentialStore & ExchangeHistory
+        & ProviderCredentialStore & ExchangeHistory & AuditChainStore & AuditSearch
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -82,9 +92,11 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .usesOfFailures: try await Self.usesOfFailures(store)
         case .usesTogether: try await Self.usesTogether(store)
         case .usesTogetherOfTwo: try await Self.usesTogetherOfTwo(store)
-        case .auditIsPruned: try await Self.auditIsPruned(store)
+        case .auditIsArchived: try await Self.auditIsArchived(store)
+        case .unsignedStays: try await Self.unsignedStays(store)
+        case .archivingIsBounded: try await Self.archivingIsBounded(store)
+        case .archivingPassesOverTheFuture: try await Self.archivingPassesOverTheFuture(store)
         case .pruningIsBounded: try await Self.pruningIsBounded(store)
-        case .pruningKeepsTheFuture: try await Self.pruningKeepsTheFuture(store)
         case .sessionsArePruned: try await Self.sessionsArePruned(store)
         case .joinableSessionsStay: try await Self.joinableSessionsStay(store)
         case .lastTime: try await Self.lastTime(store)
@@ -118,6 +130,13 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .sessionsByCondition: try await Self.sessionsByCondition(store)
         case .exchangesByTime: try await Self.exchangesByTime(store)
         case .exchangesUntilStopped: try await Self.exchangesUntilStopped(store)
+        case .recordsAreChained: try await Self.recordsAreChained(store)
+        case .checkpointsAreMade: try await Self.checkpointsAreMade(store)
+        case .chainInStretches: try await Self.chainInStretches(store)
+        case .checkpointKeysAreSealed: try await Self.checkpointKeysAreSealed(store)
+        case .auditByCondition: try await Self.auditByCondition(store)
+        case .auditInParts: try await Self.auditInParts(store)
+        case .auditByTime: try await Self.auditByTime(store)
         }
     }
 }

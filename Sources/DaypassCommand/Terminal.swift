@@ -37,12 +37,28 @@ enum Terminal {
         return readLine() == "yes"
     }
 
+    /// Lines of JSON as they are; on a terminal with what would be hidden as its number, which means the same.
+    /// - Throws: where standard output does not take all of them.
+    static func write(lines: [UInt8]) throws {
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        let bytes = isTerminal ? Array(ReadableText.json(String(decoding: lines, as: UTF8.self)).utf8) : lines
+        if let code = write(bytes, to: STDOUT_FILENO) {
+            throw CommandFailure(.refused, "standard output: \(String(cString: strerror(code))); not all was written")
+        }
+    }
+
     private static func write(_ text: String, to descriptor: CInt) {
-        var rest = Array(text.utf8)[...]
+        _ = write(Array(text.utf8), to: descriptor)
+    }
+
+    /// - Returns: the error that kept some of it back; nil where all was written.
+    private static func write(_ bytes: [UInt8], to descriptor: CInt) -> CInt? {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            guard count > 0 || errno == EINTR else { return }
+            guard count > 0 || errno == EINTR else { return errno }
             rest = rest.dropFirst(max(0, count))
         }
+        return nil
     }
 }

@@ -27,6 +27,8 @@ struct Daemon: Sendable {
     /// When the last audit record was made before the start.
     private let lastRecord: Date?
     private let generation: StoreGeneration
+    /// What is in no audit record.
+    private let recent: RecentRefusals
     private let clock: any BrokerClock
     private let storeMetrics = StoreMetrics()
     private let signingKeyMetrics = SigningKeyMetrics()
@@ -44,6 +46,7 @@ struct Daemon: Sendable {
         self.reading = reading
         self.configuration = Self.fitting(configuration, logger)
         self.clock = clock
+        recent = RecentRefusals(clock: clock)
         trustBundles = TrustBundles(configuration.trustDomains, clock: clock)
         self.logger = logger
         let masterKey = try MasterKeyFile.read(configuration.masterKeyFile)
@@ -55,6 +58,8 @@ struct Daemon: Sendable {
             let keys = try await store.signingKeys()
             let state = StateHolder(BrokerState(keyRing: try KeyRing(opening: keys, with: masterKey)))
             self.state = state
+            // The master key is known to be the store's by now.
+            try await AuditStart.begin(store, configuration.audit, masterKey, clock: clock, logger)
             revocations = Revocations(store, publishedIn: state, clock: clock, logger: logger)
             try await revocations.restore()
             store.ask { state.current.revocations }
@@ -160,7 +165,7 @@ struct Daemon: Sendable {
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
             issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
-            metrics: metrics, logger: logger, tls: tls
+            metrics: metrics, recent: recent, logger: logger, tls: tls
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
@@ -175,17 +180,19 @@ struct Daemon: Sendable {
                 StoreService(store: store),
                 StoreKeeping(
                     pruning: StorePruning(
-                        store, retention: configuration.audit.retention, lastRecord: lastRecord, clock: clock,
-                        logger: logger)),
+                        store, retention: configuration.audit.retention, archive: configuration.auditArchive,
+                        lastRecord: lastRecord, clock: clock, logger: logger)),
+                AuditIndexing(store: store, logger: logger),
                 RevocationKeeping(
                     revocations: revocations,
                     pruning: RevocationPruning(
                         revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
                         logger: logger)),
-                KeyRotationService(rotation: rotation),
+                CheckpointKeeping(store: store, logger: logger), KeyRotationService(rotation: rotation),
                 CredentialKeeping(credentials: credentials, logger: logger),
                 SourceKeeping(changes: sources),
             ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
+            + (configuration.audit.file == nil ? [] : [AuditFileReopening(store: store, logger: logger)])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
@@ -207,13 +214,13 @@ extension Daemon {
     private func exchanges(
         _ mint: TokenMint, _ verifier: TokenVerifier, _ metrics: BrokerMetrics
     ) -> @Sendable (Policy) -> TokenExchange {
-        { [store, clock, logger, generation, bundles = trustBundles] policy in
+        { [store, clock, logger, generation, recent, bundles = trustBundles] policy in
             TokenExchange(
                 authenticator: JWTAuthenticator(
                     policy.issuers, svids: JWTSVIDAuthenticator(policy.configuration.trustDomains) { bundles.current }),
                 certificates: X509SVIDAuthenticator { bundles.current }, rules: policy.configuration.rules, mint: mint,
                 verifier: verifier, store: store, keptClaims: policy.configuration.audit.claims, clock: clock,
-                logger: logger, metrics: metrics.exchange, restored: generation.restored)
+                logger: logger, metrics: metrics.exchange, recent: recent, restored: generation.restored)
         }
     }
 
@@ -232,7 +239,11 @@ extension Daemon {
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials,
             ruleInspector: LiveRules(
-                { inForce.current }, history: store, reader: reading, clock: clock, aside: reading.aside))
+                { inForce.current }, history: store, reader: reading, clock: clock, aside: reading.aside),
+            chain: StoredAuditChain(store), trail: StoredAudit(store),
+            decisions: StoredDecisions(
+                store, recent: recent, issuers: { issuers.current.map(\.configuration) },
+                retention: configuration.audit.retention, clock: clock))
     }
 
     private func administrationServices(

@@ -106,10 +106,13 @@ struct Restoring {
         if let damaged = try ProviderCredentials.damaged(among: credentials, sealedWith: masterKey).first {
             throw CredentialFailure.damaged(damaged)
         }
+        let checkpointKeys = try await restore.store.checkpointKeys()
+        _ = try CheckpointKeys(opening: checkpointKeys, with: masterKey)
         let last = try await restore.store.lastAuditTime()
         let known = [last, restore.replaced?.lastRecord].compactMap(\.self).max()
         try StartTime.check(clock.now, against: known, accepting: acceptsEarlierClock, logger)
-        return (try await restore.store.generation(), last, keys.count + bundles.count + credentials.count)
+        let count = keys.count + bundles.count + credentials.count + checkpointKeys.count
+        return (try await restore.store.generation(), last, count)
     }
 
     private func event(

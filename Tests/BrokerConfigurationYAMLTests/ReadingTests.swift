@@ -22,6 +22,7 @@ import Testing
         #expect(!configuration.verify.requireModel)
         #expect(configuration.audit.claims == .matched)
         #expect(configuration.audit.retention == .seconds(400 * 86_400))
+        #expect(configuration.audit.file == nil && configuration.audit.archive == nil)
         #expect(configuration.masterKeyFile == "/config/data/master.key")
         guard case .sqlite(let path) = configuration.store else { return }
         #expect(path == "/config/data/daypass.db")
@@ -55,7 +56,7 @@ import Testing
             tokens: {issuer: "https://tokens.example.com", audiences: [a, b], signing: {algorithm: EdDSA, rotate_every: 1h, publish_lead: 10m}}
             verify: {require_scope: false, require_model: true}
             store: {sqlite: /srv/daypass.db}
-            audit: {claims: all, retention: 90d}
+            audit: {claims: all, retention: 90d, file: log/audit.jsonl, archive: archive}
             master_key_file: "../keys/master.key"
             include: []
             issuers:
@@ -94,6 +95,8 @@ import Testing
         #expect(configuration.verify.requireModel)
         #expect(configuration.audit.claims == .all)
         #expect(configuration.audit.retention == .seconds(90 * 86_400))
+        #expect(configuration.audit.file?.hasSuffix("/log/audit.jsonl") == true)
+        #expect(configuration.auditArchive.hasSuffix("/archive"))
         #expect(configuration.masterKeyFile == "/config/../keys/master.key")
         guard case .sqlite(path: "/srv/daypass.db") = configuration.store else {
             Issue.record("an absolute path is not kept")

@@ -68,6 +68,8 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         Refusal(5, "verify: {require_scope: 'true'}", "5:25: expected true or false, without quotes"),
         Refusal(5, "verify: {require_model: True}", "5:25: expected true or false, without quotes"),
         Refusal(5, "audit: {claims: none}", "5:17: expected matched or all"),
+        Refusal(5, "audit: {file: []}", "5:15: expected the path of a file"),
+        Refusal(5, "audit: {archive: ''}", "5:18: expected the path of a folder"),
         Refusal(5, "audit: {retention: 23h}", "5:20: expected a duration of at least 24h"),
         Refusal(5, "audit: {retention: 3651d}", "5:20: expected a duration of at most 3650d"),
         Refusal(5, "audit: {retention: forever}", "5:20: expected a duration such as 30s, 15m, 6h or 7d"),
@@ -296,7 +298,6 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("server: {telemetry: {tls: {}}}", 22),
         ("rules: [{grant: {limits: {}}}]", 18),
-        ("rules: [{grant: {explain_to_caller: true}}]", 18),
     ])
     func `what later versions bring is never silently ignored`(yaml: String, column: Int) {
         let errors = SampleConfiguration.errors(Array(yaml.utf8))

@@ -38,11 +38,12 @@ import Testing
         let workspace = try await initialised()
         let masterKey = try masterKey(workspace)
         let kills = ProcessInfo.processInfo.environment["DAYPASS_KILLS"].flatMap { Int($0) } ?? 5
+        let (file, archive) = (workspace.path("audit.jsonl"), workspace.path("archive"))
         var acknowledged = 0
         for kill in 0..<kills {
             let loop = try RunningProcess(
                 Programs.rotationLoop,
-                [workspace.path("config/data/daypass.db"), workspace.path("config/data/master.key")])
+                [workspace.path("config/data/daypass.db"), workspace.path("config/data/master.key"), file, archive])
             let lines = Int.random(in: 1...12)
             try await waitUntil("the loop has made \(lines) changes") {
                 try #require(loop.isRunning, "\(loop.error)")
@@ -73,12 +74,50 @@ import Testing
                 #expect([.active, .retiring, .compromised].contains(states[String(lastActive)]), comment)
             }
             _ = try KeyRing(opening: keys, with: masterKey)
+            try await expectIntact(workspace, masterKey, file, archive, comment)
         }
         let store = try SQLiteStore(path: workspace.path("config/data/daypass.db"), logger: logger)
         let keys = try await store.signingKeys()
         await store.close()
         // Each change made one key, and at most one was killed before it was said.
         #expect(keys.count - 2 <= acknowledged + kills)
+    }
+
+    /// That the chain of what the store has verifies, and that the archives and the store have every record that there ever
+    /// was, and the file nothing else.
+    private func expectIntact(
+        _ workspace: Workspace, _ masterKey: MasterKey, _ file: String, _ archive: String, _ comment: Comment
+    ) async throws {
+        let store = try SQLiteStore(path: workspace.path("config/data/daypass.db"), logger: logger)
+        let keys = try CheckpointKeys(opening: await store.checkpointKeys(), with: masterKey)
+        if let keys { store.sign(with: keys) }
+        let report = try await store.verifyAudit(after: nil, records: .max)
+        #expect(report.finding == nil, comment)
+        let marks = try await store.auditMarks(after: 0, limit: .max)
+        try await store.writeAuditFile(file)
+        await store.close()
+        var known = Dictionary(uniqueKeysWithValues: marks.map { ($0.sequence, $0.hash) })
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: archive)) ?? []
+        where name.hasSuffix(".jsonl") {
+            for record in try records(in: archive + "/" + name) {
+                #expect(known[record.sequence] == nil || known[record.sequence] == record.hash, comment)
+                known[record.sequence] = record.hash
+            }
+        }
+        #expect(known.count == known.keys.max().map(Int.init), comment)
+        var written: Set<Int64> = []
+        for record in try records(in: file) {
+            #expect(known[record.sequence] == record.hash, comment)
+            written.insert(record.sequence)
+        }
+        #expect(written.count == known.count, comment)
+    }
+
+    private func records(in file: String) throws -> [AuditRecord] {
+        try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
+            let object = try JSONReader.readObject(Array(line.utf8), depth: AuditLine.maximumDepth)
+            return Checkpoint(object) == nil ? try AuditLine.record(of: object) : nil
+        }
     }
 
     @Test func `rewrap seals everything under a new key, and the daemon serves with it and refuses the old one`()

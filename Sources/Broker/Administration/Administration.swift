@@ -11,11 +11,15 @@ package struct Administration: Sendable {
     package var rules: any RuleReloading
     package var credentials: any CredentialAdministration
     package var ruleInspector: any RuleInspector
+    package var chain: any AuditChainAdministration
+    package var trail: any AuditTrail
+    package var decisions: any DecisionReader
 
     package init(
         keys: any KeyAdministration, revocations: any RevocationAdministration,
         sessions: any SessionReader, issuers: any IssuerReader, rules: any RuleReloading,
-        credentials: any CredentialAdministration, ruleInspector: any RuleInspector
+        credentials: any CredentialAdministration, ruleInspector: any RuleInspector,
+        chain: any AuditChainAdministration, trail: any AuditTrail, decisions: any DecisionReader
     ) {
         self.keys = keys
         self.revocations = revocations
@@ -24,12 +28,15 @@ package struct Administration: Sendable {
         self.rules = rules
         self.credentials = credentials
         self.ruleInspector = ruleInspector
+        self.chain = chain
+        self.trail = trail
+        self.decisions = decisions
     }
 }
 
 /// Why nothing was done. The words go to the administrator: no secret, and no more of the request than names.
 package enum AdministrationFailure: Error, Sendable, Hashable {
-    /// There is no such key, session or revocation: 404.
+    /// There is no such key, session or revocation, or nothing is known: 404.
     case notFound(String)
     /// The request cannot be understood or carried out as it stands: 400.
     case invalid(String)

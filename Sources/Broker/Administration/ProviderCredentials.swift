@@ -203,7 +203,7 @@ extension ProviderCredentials {
     private func apply(
         _ change: CredentialChange, _ kind: AuditEvent.Kind, by caller: Caller, under trace: TraceID
     ) async throws(CredentialFailure) -> Bool {
-        var details: JSONObject = ["caller": .string(caller.text)]
+        var details: JSONObject = ["caller": .object(caller.json)]
         for member in change.json.members { _ = details.append(member.name, member.value) }
         let event = AuditEvent(
             time: change.time, trace: trace, kind: kind, issuer: nil, subject: nil, details: details)

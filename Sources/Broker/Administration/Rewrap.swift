@@ -97,6 +97,7 @@ extension SealedRow {
         case .signingKey: "signing key \(id)"
         case .trustBundle: "the trust bundle of \(id)"
         case .providerCredential(let credential): credential.version.name
+        case .checkpointKey: "audit checkpoint key \(id)"
         }
     }
 }

@@ -42,6 +42,10 @@ package struct AuditEvent: Sendable {
         case configurationRefused = "configuration.refused"
         /// The store was restored from a backup, and every earlier token is dead.
         case storeRestored = "store.restored"
+        /// A key was made that signs checkpoints of the audit trail.
+        case checkpointKeyMade = "checkpoint-key.made"
+        /// Audit records that had been kept for `audit.retention` were moved to a file, up to a checkpoint.
+        case recordsArchived = "records.archived"
     }
 
     /// Those of which each made a gateway token that expires when `details` says under `expires`.

@@ -115,9 +115,28 @@ package struct AuditConfiguration: Sendable, Hashable {
     package var claims: Claims
     /// How long audit records, and sessions from their end on, are kept.
     package var retention: Duration
+    /// The absolute path of a file that every audit record is written to as well; nil for none.
+    package var file: String?
+    /// The absolute path of the folder that audit records are moved to after `retention`; nil for `audit-archive` beside the
+    /// store.
+    package var archive: String?
 
-    package init(claims: Claims = .matched, retention: Duration = .seconds(400 * 86_400)) {
+    package init(
+        claims: Claims = .matched, retention: Duration = .seconds(400 * 86_400), file: String? = nil,
+        archive: String? = nil
+    ) {
         self.claims = claims
         self.retention = retention
+        self.file = file
+        self.archive = archive
+    }
+}
+
+extension BrokerConfiguration {
+    /// The folder that audit records are moved to.
+    package var auditArchive: String {
+        if let folder = audit.archive { return folder }
+        guard case .sqlite(let path) = store, let slash = path.lastIndex(of: "/") else { return "audit-archive" }
+        return path[..<slash] + "/audit-archive"
     }
 }

@@ -101,6 +101,9 @@ package struct ExchangeResponse: Sendable {
 package enum ExchangeRefusal: Error, Sendable {
     /// The subject token is not acceptable, or nothing is granted to its subject: the caller is not told which.
     case subjectToken
+    /// The same, and a rule that explains itself to callers was tried: these claims and ids, by their names, are what the
+    /// caller's own token or request did not match it with.
+    case unmatched([ExactString])
     /// The connection's certificate, by which the caller authenticated, is not acceptable any more.
     case client
     /// What is granted is bound to a certificate, and the request came with none.

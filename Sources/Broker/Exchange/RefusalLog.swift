@@ -9,13 +9,16 @@ final class RefusalLog: Sendable {
     private let logger: Logger
     private let clock: any BrokerClock
     let metrics: ExchangeMetrics
+    /// Keeps those that are not recorded.
+    private let recent: RecentRefusals
     private let unproved = LineLimit(perSecond: linesPerSecond)
     private let outages = LineLimit(perSecond: linesPerSecond)
 
-    init(logger: Logger, clock: any BrokerClock, metrics: ExchangeMetrics = .disabled) {
+    init(logger: Logger, clock: any BrokerClock, metrics: ExchangeMetrics = .disabled, recent: RecentRefusals) {
         self.logger = logger
         self.clock = clock
         self.metrics = metrics
+        self.recent = recent
     }
 
     /// A refusal that is also in the audit record.
@@ -36,6 +39,7 @@ final class RefusalLog: Sendable {
     /// A refusal before anything was proved.
     func note(_ failure: AuthenticationFailure, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(failure.reason))
+        recent.note(failure, request, at: clock.now)
         log(
             .info, "subject token refused", request, within: unproved,
             ["reason": "\(failure.reason.code)", "detail": "\(failure.reason)"])
@@ -44,12 +48,14 @@ final class RefusalLog: Sendable {
     /// A gateway token that was no good.
     func note(_ fault: Denial.TokenFault, _ request: ExchangeRequest) {
         metrics.refused(reason: RefusalReason(fault))
+        recent.note(fault, request, at: clock.now)
         log(.info, "gateway token refused", request, within: unproved, ["reason": "\(fault.rawValue)"])
     }
 
     /// That an exchange could not be decided or recorded.
     func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
         metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)
+        recent.note(outage, request, at: clock.now)
         log(
             .error, "exchange unavailable", request, within: outages,
             ["reason": "\(outage.reason.text)", "cause": "\(outage.cause)"])

@@ -127,7 +127,7 @@ struct SessionRenewal: Sendable {
         } catch {
             failure = error
         }
-        try await refuse(session, request, RefusalReason(failure), at: now)
+        try await refuse(session, request, RefusalReason(failure), kept.exceeded(by: request), at: now)
         throw ExchangeRefusal(failure)
     }
 

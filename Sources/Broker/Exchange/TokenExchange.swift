@@ -24,12 +24,14 @@ package struct TokenExchange: Sendable {
     private let renewal: SessionRenewal
     private let restored: Date?
 
-    /// - Parameter restored: when the store was restored from a backup; nil where it never was.
+    /// - Parameters:
+    ///   - recent: where refusals are kept that are not recorded.
+    ///   - restored: when the store was restored from a backup; nil where it never was.
     package init(
         authenticator: JWTAuthenticator, certificates: X509SVIDAuthenticator = .none, rules: RuleSet, mint: TokenMint,
         verifier: TokenVerifier,
         store: any ExchangeStore, keptClaims: AuditConfiguration.Claims, clock: any BrokerClock, logger: Logger,
-        metrics: ExchangeMetrics = .disabled, restored: Date? = nil
+        metrics: ExchangeMetrics = .disabled, recent: RecentRefusals = RecentRefusals(), restored: Date? = nil
     ) {
         self.restored = restored
         self.authenticator = authenticator
@@ -40,7 +42,7 @@ package struct TokenExchange: Sendable {
         self.store = store
         self.keptClaims = keptClaims
         self.clock = clock
-        log = RefusalLog(logger: logger, clock: clock, metrics: metrics)
+        log = RefusalLog(logger: logger, clock: clock, metrics: metrics, recent: recent)
         refusals = RefusalRecorder(store: store, log: log)
         renewal = SessionRenewal(
             verifier: verifier, certificates: certificates, actors: actors, rules: rules, mint: mint, store: store,
@@ -159,9 +161,10 @@ package struct TokenExchange: Sendable {
             parties.subject, naming: request.rule, asking: request.scope, presenting: request.federation)
         {
         case .refused(let explanation):
-            try await refuse(
-                parties.subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
-            throw .subjectToken
+            var details: JSONObject = ["explanation": .object(explanation.json)]
+            if let asked = request.asked { _ = details.append("asked", .object(asked)) }
+            try await refuse(parties.subject, request, .noRule, details, at: now)
+            throw explanation.ownFailures.map { .unmatched($0) } ?? .subjectToken
         case .granted(let grant):
             let failure: Grant.NarrowingFailure
             do {
@@ -169,7 +172,9 @@ package struct TokenExchange: Sendable {
             } catch {
                 failure = error
             }
-            try await refuse(parties.subject, request, RefusalReason(failure), rule: grant.rule, at: now)
+            try await refuse(
+                parties.subject, request, RefusalReason(failure), grant.exceeded(by: request), rule: grant.rule, at: now
+            )
             throw ExchangeRefusal(failure)
         }
     }

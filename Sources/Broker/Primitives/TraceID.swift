@@ -27,6 +27,14 @@ package struct TraceID: Sendable, Hashable, CustomStringConvertible {
         description = text
     }
 
+    /// What one looks like, in words.
+    package static let form = "a trace id has 32 of the characters 0-9 and a-f"
+
+    /// The moment that it says it was made at.
+    package var time: Date {
+        Date(timeIntervalSince1970: Double(UInt64(description.prefix(12), radix: 16) ?? 0) / 1000)
+    }
+
     private static func digit(_ value: UInt64) -> UInt8 {
         UInt8(value < 10 ? 0x30 + value : 0x57 + value)
     }

@@ -65,3 +65,14 @@ extension ClaimMatcher.Pattern: CustomStringConvertible {
         }
     }
 }
+
+extension ClaimMatcher.Pattern {
+    /// As a configuration may have it: JSON is YAML, too.
+    package var json: JSONValue {
+        switch self {
+        case .text(let glob): .string(glob.pattern)
+        case .bool(let bool): .bool(bool)
+        case .number(let number): .number(number)
+        }
+    }
+}

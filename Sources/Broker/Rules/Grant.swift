@@ -42,6 +42,17 @@ package struct Grant: Sendable {
         return grant
     }
 
+    /// What it grants, beside what was asked for, for the record.
+    func exceeded(by request: ExchangeRequest) -> JSONObject {
+        var details: JSONObject = [
+            "granted": [
+                "scope": .array(scope.map { .string($0.text) }), "audiences": .array(audiences.map { .string($0) }),
+            ]
+        ]
+        if let asked = request.asked { _ = details.append("asked", .object(asked)) }
+        return details
+    }
+
     /// Whether its tokens are for the broker itself.
     var isForBroker: Bool { scope[0].isReserved }
 

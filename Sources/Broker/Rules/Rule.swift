@@ -42,6 +42,8 @@ package struct GrantTerms: Sendable, Hashable {
     package let audiences: [ExactString]
     /// Whether tokens are bound to the certificate that the request came with, and none is granted without one.
     package let bindsCertificate: Bool
+    /// Whether a caller whose signature was good, and whom the rule does not match, is told which claims did not.
+    package let explainsToCaller: Bool
 
     package static let longestSession: Duration = .seconds(24 * 3600)
     /// In bytes, of scopes and model patterns together: both stand in the token, and many gateways take no header of
@@ -56,7 +58,7 @@ package struct GrantTerms: Sendable, Hashable {
     ///   scopes have models, or a session longer than their token.
     package init?(
         scope: [Scope], timeToLive: Duration, maximumSession: Duration? = nil, models: [Glob]? = nil,
-        audiences: [ExactString], bindsCertificate: Bool = false
+        audiences: [ExactString], bindsCertificate: Bool = false, explainsToCaller: Bool = false
     ) {
         let session = maximumSession ?? timeToLive
         let textLength = (scope.map(\.text) + (models ?? []).map(\.pattern)).reduce(0) { $0 + $1.utf8.count }
@@ -74,5 +76,6 @@ package struct GrantTerms: Sendable, Hashable {
         self.models = models
         self.audiences = audiences
         self.bindsCertificate = bindsCertificate
+        self.explainsToCaller = explainsToCaller
     }
 }

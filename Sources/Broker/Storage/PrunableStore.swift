@@ -13,12 +13,18 @@ package protocol PrunableStore: Sendable {
     /// It ends at the first row that is not old enough, but passes over those of the future, which a wrong clock made. A
     /// session is not deleted while a use may join it; one that descends from it has ended before it.
     func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult
+
+    /// Moves the first segments of the audit trail that are old enough to a file, and records that; the chain begins behind
+    /// them then. Nothing is moved that does not verify, nor what is not signed yet.
+    func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult
+
+    /// Deletes audit records that were archived, at most `limit` of them.
+    /// - Returns: how many it deleted.
+    func deleteArchived(limit: Int) async throws(StoreFailure) -> Int
 }
 
-/// What `audit.retention` is about. The raw value is how the audit record names it.
+/// What is deleted after `audit.retention`. The raw value is how the audit record names it.
 package enum RetainedTable: String, Sendable, CaseIterable {
-    /// A record is as old as its time.
-    case audit
     /// A session is as old as its end.
     case sessions
 }

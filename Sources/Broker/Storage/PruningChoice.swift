@@ -37,7 +37,7 @@ package struct PruningChoice: Sendable {
     /// - Returns: whether it is to be deleted, or nil where neither it nor any row after it is.
     package mutating func look(at number: Int64, start: Date, end: Date) -> Bool? {
         guard !isAtEnd else { return nil }
-        let isOld = end < batch.limit && (batch.table == .audit || start < joinableSince)
+        let isOld = end < batch.limit && start < joinableSince
         guard isOld || start > batch.now else {
             isAtEnd = true
             return nil

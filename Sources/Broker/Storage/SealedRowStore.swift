@@ -18,6 +18,7 @@ package enum SealedRow: Sendable, Hashable {
     case signingKey(SigningKeyRecord)
     case trustBundle(TrustBundleRecord)
     case providerCredential(SealedCredential)
+    case checkpointKey(CheckpointKeyRecord)
 
     /// What the row is known by in its table; of a credential `provider/version`.
     package var id: ExactString {
@@ -26,6 +27,7 @@ package enum SealedRow: Sendable, Hashable {
         case .trustBundle(let bundle): bundle.trustDomain.name
         case .providerCredential(let credential):
             ExactString("\(credential.version.provider)/\(credential.version.number)")
+        case .checkpointKey(let key): key.keyID
         }
     }
 
@@ -34,6 +36,7 @@ package enum SealedRow: Sendable, Hashable {
         case .signingKey(let key): key.sealed
         case .trustBundle(let bundle): bundle.sealed
         case .providerCredential(let credential): credential.sealed
+        case .checkpointKey(let key): key.sealed
         }
     }
 
@@ -42,6 +45,7 @@ package enum SealedRow: Sendable, Hashable {
         case .signingKey(let key): key.masterKeyID
         case .trustBundle(let bundle): bundle.masterKeyID
         case .providerCredential(let credential): credential.version.masterKeyID
+        case .checkpointKey(let key): key.masterKeyID
         }
     }
 
@@ -50,6 +54,7 @@ package enum SealedRow: Sendable, Hashable {
         case .signingKey(let key): SigningKey.place(of: key.keyID)
         case .trustBundle(let bundle): TrustBundleRecord.place(of: bundle.trustDomain, from: bundle.endpoint)
         case .providerCredential(let credential): credential.place
+        case .checkpointKey(let key): CheckpointKeyRecord.place(of: key.keyID)
         }
     }
 

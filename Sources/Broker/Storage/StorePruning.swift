@@ -2,7 +2,7 @@ package import FoundationEssentials
 package import Logging
 
 /// Takes out of the store what has had its time: uses of subject tokens that expired, and what `audit.retention` no
-/// longer wants kept. Nothing is deleted while the wall clock is not to be believed.
+/// longer wants kept: sessions are deleted, audit records moved to files. Nothing is deleted while the wall clock is not to be believed.
 package struct StorePruning: Sendable {
     /// How often `round` is meant to be called.
     package static let interval: Duration = .seconds(60)
@@ -15,18 +15,23 @@ package struct StorePruning: Sendable {
     private let store: any PrunableStore
     private let clock: any BrokerClock
     private let retention: Duration
+    private let archive: String
     private let logger: Logger
     private var agreement: ClockAgreement
     private var isJumped = false
     private var retainedAt: Duration?
 
-    /// - Parameter lastRecord: when the last audit record was made before the start; nil where there is none.
+    /// - Parameters:
+    ///   - archive: the folder that audit records are moved to.
+    ///   - lastRecord: when the last audit record was made before the start; nil where there is none.
     package init(
-        _ store: any PrunableStore, retention: Duration, lastRecord: Date? = nil, clock: any BrokerClock, logger: Logger
+        _ store: any PrunableStore, retention: Duration, archive: String, lastRecord: Date? = nil,
+        clock: any BrokerClock, logger: Logger
     ) {
         self.store = store
         self.clock = clock
         self.retention = retention
+        self.archive = archive
         self.logger = logger
         agreement = ClockAgreement(clock, lastRecord: lastRecord)
         if let ahead = agreement.aheadAtStart {
@@ -64,25 +69,55 @@ package struct StorePruning: Sendable {
     private mutating func applyRetention() async -> Bool {
         let trace = TraceID(at: clock.now)
         var deleted: [RetainedTable: Int] = [:]
-        var isDone = false
+        var (archived, isDone): (Int64, Bool) = (0, false)
         do {
+            // Sessions first: the record of a deletion is never among what is archived right after it.
             isDone = try await prune(under: trace, &deleted)
+            if isDone { isDone = try await archiveRecords(under: trace, &archived) }
         } catch {
-            logger.warning("could not delete what was kept long enough", metadata: ["failure": "\(error)"])
+            isDone = false
+            logger.warning("could not take out what was kept long enough", metadata: ["failure": "\(error)"])
         }
-        if deleted.values.contains(where: { $0 > 0 }) {
-            var metadata: Logger.Metadata = ["retention_seconds": "\(Int(retention.seconds))", "trace": "\(trace)"]
+        if archived > 0 || deleted.values.contains(where: { $0 > 0 }) {
+            var metadata: Logger.Metadata = [
+                "retention_seconds": "\(Int(retention.seconds))", "trace": "\(trace)", "archived": "\(archived)",
+            ]
             for table in RetainedTable.allCases { metadata[table.rawValue] = "\(deleted[table] ?? 0)" }
-            logger.notice("deleted what was kept long enough", metadata: metadata)
+            logger.notice("took out what was kept long enough", metadata: metadata)
         }
         return isDone
+    }
+
+    /// - Returns: whether it got to its end.
+    private mutating func archiveRecords(
+        under trace: TraceID, _ archived: inout Int64
+    ) async throws(StoreFailure) -> Bool {
+        while true {
+            // Also what an earlier round left.
+            repeat {
+                guard !Task.isCancelled else { return false }
+                let start = clock.uptime
+                let count = try await store.deleteArchived(limit: Self.batch)
+                guard count == Self.batch else { break }
+                await rest(since: start)
+            } while true
+            guard let now = believedTime(), !Task.isCancelled else { return false }
+            let start = clock.uptime
+            let result = try await store.archive(
+                ArchiveOrder(to: archive, retention: retention, at: now, trace: trace))
+            guard let file = result.file else { return true }
+            archived += result.records
+            logger.notice(
+                "audit records were archived",
+                metadata: ["file": "\(file)", "records": "\(result.records)", "trace": "\(trace)"])
+            await rest(since: start)
+        }
     }
 
     private mutating func prune(
         under trace: TraceID, _ deleted: inout [RetainedTable: Int]
     ) async throws(StoreFailure) -> Bool {
-        // Sessions first: the record of a deletion is never among what is deleted right after it.
-        for table in [RetainedTable.sessions, .audit] {
+        for table in RetainedTable.allCases {
             var position: Int64? = 0
             while let next = position {
                 guard let now = believedTime(), !Task.isCancelled else { return false }

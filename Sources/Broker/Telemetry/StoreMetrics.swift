@@ -14,6 +14,8 @@ package final class StoreMetrics: MetricSource {
         "daypass_store_commit_failures_total", "Transactions that failed, with all their records.")
     private let refusals = Counter<Unlabelled>(
         "daypass_store_records_refused_total", "Records refused because too many waited.")
+    private let foreignRecords = Counter<Unlabelled>(
+        "daypass_audit_foreign_changes_total", "Times that the audit trail was not as this process had left it.")
     private let waitingRecords = Atomic<Int>(0)
     /// Seconds since 1970 as the bits of a `Double`; 0 while all is well.
     private let outageStart = Atomic<UInt64>(0)
@@ -36,6 +38,11 @@ package final class StoreMetrics: MetricSource {
         refusals.count()
     }
 
+    /// The last audit record is not the one that was recorded last.
+    package func foreignRecord() {
+        foreignRecords.count()
+    }
+
     /// How many records wait for the next transaction.
     package func waiting(_ count: Int) {
         waitingRecords.store(count, ordering: .relaxed)
@@ -51,6 +58,7 @@ package final class StoreMetrics: MetricSource {
         groups.write(to: &text)
         failures.write(to: &text)
         refusals.write(to: &text)
+        foreignRecords.write(to: &text)
         text.family("daypass_store_waiting_records", .gauge, "Records that wait for the next transaction.")
         text.sample(Double(waitingRecords.load(ordering: .relaxed)))
         let since = outageStart.load(ordering: .relaxed)

@@ -29,15 +29,35 @@ package struct TokenVerifier: Sendable {
         for token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,
         at now: Date
     ) -> Verdict {
+        judgement(on: token, requiring: requirement, presentedBy: certificate, at: now).verdict
+    }
+
+    /// The verdict, and what it was about.
+    package func judgement(
+        on token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,
+        at now: Date
+    ) -> Judgement {
+        let state = state()
         let claims: GatewayClaims
         do {
-            claims = try self.claims(of: token, for: audiences, at: now)
+            claims = try verified(token, for: audiences, state)
         } catch {
-            return .deny(.token(error))
+            return Judgement(verdict: .deny(.token(error)), claims: nil, killer: nil)
         }
-        guard claims.mayBeUsed(with: certificate) else { return .deny(.token(.certificate)) }
-        if let denial = denial(of: requirement, claims) { return .deny(denial) }
-        return .allow(claims)
+        do {
+            try checkTimes(of: claims, at: now)
+            try checkRevocations(of: claims, state)
+        } catch {
+            let killer = error == .revoked ? state.revocations.kills(claims) : nil
+            return Judgement(verdict: .deny(.token(error)), claims: claims, killer: killer)
+        }
+        guard claims.mayBeUsed(with: certificate) else {
+            return Judgement(verdict: .deny(.token(.certificate)), claims: claims, killer: nil)
+        }
+        guard let denial = denial(of: requirement, claims) else {
+            return Judgement(verdict: .allow(claims), claims: nil, killer: nil)
+        }
+        return Judgement(verdict: .deny(denial), claims: claims, killer: nil)
     }
 
     /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now` in the
@@ -67,16 +87,6 @@ package struct TokenVerifier: Sendable {
         } catch {
             throw UnacceptableGatewayToken(fault: error, claims: claims)
         }
-        return claims
-    }
-
-    private func claims(
-        of token: SecretText, for audiences: Set<ExactString>, at now: Date
-    ) throws(Denial.TokenFault) -> GatewayClaims {
-        let state = state()
-        let claims = try verified(token, for: audiences, state)
-        try checkTimes(of: claims, at: now)
-        try checkRevocations(of: claims, state)
         return claims
     }
 

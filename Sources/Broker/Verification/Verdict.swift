@@ -6,6 +6,15 @@ package enum Verdict: Sendable {
     case deny(Denial)
 }
 
+/// A verdict, and what it was about: for whoever has to explain it.
+package struct Judgement: Sendable {
+    package let verdict: Verdict
+    /// Of a token that was denied, and whose signature was good.
+    package let claims: GatewayClaims?
+    /// What of it was revoked; nil where that is not the reason.
+    package let killer: Revocation.Target?
+}
+
 /// Why a token does not open what a gateway guards.
 package enum Denial: Sendable, Equatable {
     /// The token itself is not good: 401, so that its holder gets a new one.

@@ -34,7 +34,7 @@ struct ConfigurationLint {
             }
             guard let issuer = configurations[rule.rule.issuer] else { continue }
             let known = known[issuer.name] ?? KnownIssuer(provider: nil)
-            notes += audienceOnly(rule) + shortLife(rule) + OpenPatterns.notes(rule)
+            notes += audienceOnly(rule) + shortLife(rule) + OpenPatterns.notes(rule) + openExplanation(rule, issuer)
             notes += UnstableClaims.notes(rule, known) + NeverMatching.notes(rule, issuer, known)
         }
         return notes
@@ -71,6 +71,15 @@ struct ConfigurationLint {
         let text =
             "rule \(entry.rule.name) tests only \(names), which does not tell one subject of \(entry.rule.issuer) from "
             + "another: match a claim that says who it is, such as sub"
+        return [ConfigurationNote(place: entry.matchPlace, text: text)]
+    }
+
+    /// Whoever has any token of the issuer is told.
+    private func openExplanation(_ entry: RuleEntry, _ issuer: IssuerConfiguration) -> [ConfigurationNote] {
+        guard entry.rule.terms.explainsToCaller, shared.requirement(of: issuer.issuer) != nil else { return [] }
+        let text =
+            "rule \(entry.rule.name) says explain_to_caller, and \(issuer.name) issues tokens to everybody: everybody can "
+            + "learn which claims it tests; leave it out"
         return [ConfigurationNote(place: entry.matchPlace, text: text)]
     }
 

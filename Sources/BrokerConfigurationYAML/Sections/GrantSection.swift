@@ -8,8 +8,9 @@ enum GrantSection {
     /// - Parameter tokens: of its audiences the first is the default; nil after an error in them.
     static func terms(_ node: YAMLNode, tokens: TokenConfiguration?, problems: Problems) -> GrantTerms? {
         let fields = Fields(
-            node, "a grant", known: ["scope", "ttl", "max_session", "models", "audiences", "bind"],
-            later: ["limits", "explain_to_caller"], problems: problems)
+            node, "a grant",
+            known: ["scope", "ttl", "max_session", "models", "audiences", "bind", "explain_to_caller"],
+            later: ["limits"], problems: problems)
         guard let fields else { return nil }
         let scope = fields.required("scope")?.list(problems, of: "scopes")?.unique(problems) {
             self.scope($0, problems)
@@ -24,10 +25,11 @@ enum GrantSection {
             fields["audiences"].map { self.audiences($0, configured: tokens?.audiences, problems) }
             ?? standard.map { Array($0.prefix(1)) }
         let binds = fields["bind"].map { $0.bool(problems) } ?? false
-        guard let scope, let ttl, let session, let models, let audiences, let binds else { return nil }
+        let explains = fields["explain_to_caller"].map { $0.bool(problems) } ?? false
+        guard let scope, let ttl, let session, let models, let audiences, let binds, let explains else { return nil }
         return GrantTerms(
             scope: scope, timeToLive: ttl, maximumSession: session, models: models, audiences: audiences,
-            bindsCertificate: binds)
+            bindsCertificate: binds, explainsToCaller: explains)
             ?? node.refused(
                 problems,
                 "expected a grant whose scopes and models have at most \(GrantTerms.maximumTextLength) bytes together")

@@ -12,15 +12,22 @@ enum SmallSections {
         return VerifyConfiguration(requireScope: scope, requireModel: model)
     }
 
-    static func audit(_ node: YAMLNode, problems: Problems) -> AuditConfiguration? {
-        let fields = Fields(node, "audit", known: ["claims", "retention"], problems: problems)
+    static func audit(
+        _ node: YAMLNode, files: any ConfigurationFiles, problems: Problems
+    ) -> AuditConfiguration? {
+        let fields = Fields(node, "audit", known: ["claims", "retention", "file", "archive"], problems: problems)
         guard let fields else { return nil }
         let standard = AuditConfiguration()
         let words: KeyValuePairs<String, AuditConfiguration.Claims> = ["matched": .matched, "all": .all]
         let claims = fields["claims"].map { $0.choice(problems, of: words) } ?? standard.claims
         let retention = fields["retention"].map { Self.retention($0, problems) } ?? standard.retention
-        guard let claims, let retention else { return nil }
-        return AuditConfiguration(claims: claims, retention: retention)
+        let file = fields["file"].map { $0.path(problems, expected: "the path of a file") }
+        let archive = fields["archive"].map { $0.path(problems, expected: "the path of a folder") }
+        // Outer: whether it is there; inner: whether it can be read.
+        guard let claims, let retention, file != .some(nil), archive != .some(nil) else { return nil }
+        return AuditConfiguration(
+            claims: claims, retention: retention, file: (file ?? nil).map(files.absolutePath),
+            archive: (archive ?? nil).map(files.absolutePath))
     }
 
     private static func retention(_ node: YAMLNode, _ problems: Problems) -> Duration? {

@@ -9,6 +9,11 @@ struct AdministrationQuery {
 
     init(_ query: String?, _ known: [ExactString]) throws(AdministrationError) {
         self.known = known
+        // OAuth's forms take an empty value for an absent one.
+        let pairs = (query ?? "").utf8.split(separator: UInt8(ascii: "&"))
+        guard pairs.allSatisfy({ $0.contains(UInt8(ascii: "=")) && $0.last != UInt8(ascii: "=") }) else {
+            throw .invalid("a parameter of the query has no value")
+        }
         do {
             form = try FormBody(parsing: Array((query ?? "").utf8))
         } catch {
@@ -18,6 +23,17 @@ struct AdministrationQuery {
             let names = known.map(\.string).joined(separator: ", ")
             throw .invalid("the query may have \(known.isEmpty ? "no parameters" : names), nothing else")
         }
+    }
+
+    subscript(name: ExactString) -> ExactString? { form[name] }
+
+    /// A parameter that has to be a number in decimal digits; nil where it is absent.
+    func number(_ name: ExactString) throws(AdministrationFailure) -> Int64? {
+        guard let text = form[name]?.string else { return nil }
+        guard let number = Int64(text), number >= 0, String(number) == text else {
+            throw .invalid("\(name) has to be a number")
+        }
+        return number
     }
 
     func page() throws(AdministrationFailure) -> AdministrationAPI.PageRequest {

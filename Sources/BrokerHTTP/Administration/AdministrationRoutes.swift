@@ -43,6 +43,9 @@ struct AdministrationRoutes: HTTPResponder {
         case issuers, reload
         case credentials(CredentialOperation)
         case rules(RuleOperation)
+        case verifyAudit, auditHashes
+        case audit, exportAudit
+        case explain(TraceID)
 
         /// All of them are needed.
         var scopes: [AdministrationScope] {
@@ -59,6 +62,8 @@ struct AdministrationRoutes: HTTPResponder {
             case .issuers: .issuers
             case .reload, .rules: .rules
             case .credentials: .credentials
+            case .verifyAudit, .auditHashes: .audit
+            case .audit, .exportAudit, .explain: .audit
             }
         }
 
@@ -69,6 +74,10 @@ struct AdministrationRoutes: HTTPResponder {
             case .revocations: ["cursor", "limit"]
             case .credentials(let operation): operation.parameters
             case .rules(let operation): operation.parameters
+            case .verifyAudit: ["after"]
+            case .auditHashes: ["after", "limit"]
+            case .audit: AdministrationAPI.auditParameters + ["cursor", "limit"]
+            case .exportAudit: AdministrationAPI.auditParameters + ["after", "limit"]
             default: []
             }
         }
@@ -98,10 +107,17 @@ struct AdministrationRoutes: HTTPResponder {
         case 1 where parts[0] == "revocations": operations = [.get: .revocations, .post: .revoke]
         case 1 where parts[0] == "unblock": operations = [.post: .unblock]
         case 1 where parts[0] == "issuers": operations = [.get: .issuers]
+        case 2 where parts[0] == "audit" && parts[1] == "verify": operations = [.get: .verifyAudit]
+        case 2 where parts[0] == "audit" && parts[1] == "hashes": operations = [.get: .auditHashes]
         case 2 where parts[0] == "keys" && parts[1] == "rotate": operations = [.post: .rotate]
         case 2 where parts[0] == "rules" && parts[1] == "reload": operations = [.post: .reload]
         case 1...2 where parts[0] == "rules": operations = try RuleOperation.operations(parts.dropFirst())
         case 2 where parts[0] == "sessions" && isIdentifier(parts[1]): operations = [.get: .session(parts[1])]
+        case 1 where parts[0] == "audit": operations = [.get: .audit]
+        case 2 where parts[0] == "audit" && parts[1] == "export": operations = [.get: .exportAudit]
+        case 2 where parts[0] == "explain":
+            guard let trace = TraceID(parsing: parts[1].string) else { throw .invalid(TraceID.form) }
+            operations = [.get: .explain(trace)]
         case 2 where parts[0] == "revocations":
             guard let number = UInt64(parts[1].string), String(number) == parts[1].string else { throw .notFound }
             operations = [.get: .revocation(number)]
@@ -148,6 +164,10 @@ struct AdministrationRoutes: HTTPResponder {
                 let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
                 return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
             case .credentials: throw .notFound("there is no such route")
+            case .audit: return try await AuditRoutes(trail: administration.trail).search(query)
+            case .exportAudit: return try await AuditRoutes(trail: administration.trail).export(query)
+            case .explain(let trace):
+                return .json(.ok, try await administration.decisions.decision(trace).json)
             }
         } catch {
             throw AdministrationError(error)

@@ -10,32 +10,46 @@ struct VerifyRoute: Sendable {
     let certificates: PresentedCertificates
     let clock: any BrokerClock
     let metrics: VerifyMetrics
+    let recent: RecentRefusals
 
     static func serves(_ path: String) -> Bool {
         path == "/verify" || path.hasPrefix("/verify/")
     }
 
     func respond(to request: Request, _ context: BrokerRequestContext) -> Response {
-        switch verdict(on: request, context) {
+        let now = clock.now
+        guard let token = Self.token(request.headers) else {
+            let isMissing = !request.headers.contains(.authorization) && !request.headers.contains(.apiKey)
+            let denial = Denial.token(isMissing ? .missing : .malformed)
+            recent.note(
+                denial, nil, token: nil, requiring: nil, trace: context.trace, client: context.client.text, at: now)
+            return refused(denial)
+        }
+        guard let requirement = Self.requirement(request) else {
+            recent.note(
+                .insufficientScope, nil, token: token, requiring: nil, trace: context.trace,
+                client: context.client.text, at: now)
+            return refused(.insufficientScope)
+        }
+        let judgement = verifier.judgement(
+            on: token, requiring: requirement,
+            presentedBy: certificates.fingerprint(of: context, request.headers), at: now)
+        switch judgement.verdict {
         case .allow(let claims):
             metrics.allowed()
             return Self.allowed(claims)
         case .deny(let denial):
-            metrics.denied(denial)
-            if case .token(let fault) = denial { return Self.unauthorized(fault) }
-            return Self.forbidden(denial)
+            recent.note(
+                denial, judgement, token: token, requiring: requirement, trace: context.trace,
+                client: context.client.text, at: now)
+            return refused(denial)
         }
     }
 
-    private func verdict(on request: Request, _ context: BrokerRequestContext) -> Verdict {
-        guard let token = Self.token(request.headers) else {
-            let isMissing = !request.headers.contains(.authorization) && !request.headers.contains(.apiKey)
-            return .deny(.token(isMissing ? .missing : .malformed))
-        }
-        guard let requirement = Self.requirement(request) else { return .deny(.insufficientScope) }
-        return verifier.verdict(
-            for: token, requiring: requirement,
-            presentedBy: certificates.fingerprint(of: context, request.headers), at: clock.now)
+    private func refused(_ denial: Denial) -> Response {
+        metrics.denied(denial)
+        if case .token(let fault) = denial { return Self.unauthorized(fault) }
+        return Self.forbidden(denial)
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1) or `x-api-key`; Claude Code sends both, alike.

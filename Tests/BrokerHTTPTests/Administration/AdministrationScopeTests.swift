@@ -29,6 +29,11 @@ import Testing
         (.GET, "rules", nil, "daypass:rules"),
         (.GET, "rules/who?scope=a:b", nil, "daypass:rules"),
         (.POST, "rules/test", #"{"claims":{}}"#, "daypass:rules"),
+        (.GET, "audit/verify", nil, "daypass:audit"),
+        (.GET, "audit/hashes?after=3&limit=10", nil, "daypass:audit"),
+        (.GET, "audit", nil, "daypass:audit"),
+        (.GET, "audit/export", nil, "daypass:audit"),
+        (.GET, "explain/0123456789abcdef0123456789abcdef", nil, "daypass:audit"),
     ]
 
     private struct Network: Sendable {

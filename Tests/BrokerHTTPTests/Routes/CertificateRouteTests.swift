@@ -108,7 +108,8 @@ private struct CertificateBench: Sendable {
                 takesCertificates: { configuration.requestsClientCertificates },
                 state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
-                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify),
+                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify,
+                recent: RecentRefusals()),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(

@@ -103,6 +103,10 @@ import Testing
                     [
                         "rule": "sdk",
                         "failed": [["parameter": "service_account_id", "wanted": ["svac_01"], "got": "svac_02"]],
+                        "held": [
+                            ["claim": "repository_id", "wanted": ["1"], "got": "1"],
+                            ["claim": "ref", "wanted": ["refs/heads/main"], "got": "refs/heads/main"],
+                        ],
                     ]
                 ])
         }

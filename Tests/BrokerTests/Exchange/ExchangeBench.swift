@@ -18,6 +18,7 @@ struct ExchangeBench {
     let state: StateHolder
     let revocations: Revocations
     let verifier: TokenVerifier
+    let recent: RecentRefusals
     let exchange: TokenExchange
 
     /// - Parameters:
@@ -55,6 +56,7 @@ struct ExchangeBench {
         let rules = try rules ?? Self.standardRules(issuer: name)
         let metrics = metrics ?? ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
         self.metrics = metrics
+        recent = RecentRefusals(clock: clock)
         verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
@@ -64,7 +66,7 @@ struct ExchangeBench {
             mint: TokenMint(issuer: tokens.issuer, state: { state.current }, random: random),
             verifier: verifier,
             store: wrap(store), keptClaims: keptClaims, clock: wrapClock(clock), logger: log.logger, metrics: metrics,
-            restored: restored)
+            recent: recent, restored: restored)
     }
 
     static func standardRules(issuer: String = "corp") throws -> [Rule] {
@@ -172,6 +174,7 @@ extension ExchangeRefusal {
     var name: String {
         switch self {
         case .subjectToken: "subjectToken"
+        case .unmatched: "unmatched"
         case .client: "client"
         case .certificate: "certificate"
         case .scope: "scope"

@@ -97,6 +97,7 @@ import Testing
                         "got": "refs/heads/dev",
                     ]
                 ],
+                "held": [["claim": "sub", "wanted": ["alice"], "got": "alice"]],
             ]
         }
         #expect(event.details["explanation"] == ["rules": [wanted("main"), wanted("tags")]])

@@ -18,7 +18,8 @@ import Testing
                 "rules": [
                     [
                         "rule": "near",
-                        "failed": [["claim": "protected", "wanted": ["true", "7"], "got": "true"]],
+                        "failed": [["claim": "protected", "wanted": [true, 7], "got": "true"]],
+                        "held": [["claim": "sub", "wanted": ["alice"], "got": "alice"]],
                     ],
                     [
                         "rule": "far",
@@ -77,6 +78,25 @@ import Testing
         #expect(explanation.rules[0].rule == "near")
         #expect(explanation.omittedRules == 11)
         #expect(explanation.json["omitted_rules"] == 11)
+    }
+
+    @Test func `of the ten nearest rules also what held is named`() async throws {
+        let rules = try RuleSet(
+            (0..<12).map { try Fixture.rule("r\($0)", texts: [("sub", ["alice"]), ("ref", ["x"])]) },
+            issuers: [Fixture.configuration(Fixture.quick)], broker: Fixture.broker)
+        let explanation = try #require(rules.match(try await Fixture.subject(), naming: nil).explanation)
+        #expect(explanation.rules.map(\.held.count) == Array(repeating: 1, count: 10) + [0, 0])
+        #expect(explanation.rules[0].held[0].claim == "sub")
+    }
+
+    @Test func `rules with many values make no large record, and the nearest is always there`() async throws {
+        let values = (0..<200).map { "refs/heads/\($0)-" + String(repeating: "x", count: 400) }
+        let rules = try RuleSet(
+            (0..<40).map { try Fixture.rule("r\($0)", texts: [("ref", values)]) },
+            issuers: [Fixture.configuration(Fixture.quick)], broker: Fixture.broker)
+        let explanation = try #require(rules.match(try await Fixture.subject(), naming: nil).explanation)
+        #expect(explanation.rules.count == 1 && explanation.omittedRules == 39)
+        #expect(explanation.json.encoded().count < 100 * 1024)
     }
 
     /// An issuer that many share signs what its users choose; what they can make us keep has to stay small.

@@ -85,6 +85,7 @@ import Testing
                             ["parameter": "service_account_id", "wanted": ["s"], "got": "other"],
                             ["parameter": "workspace_id", "wanted": ["w"]],
                         ],
+                        "held": [["claim": "sub", "wanted": ["alice"], "got": "alice"]],
                     ]
                 ],
             ])

@@ -11,9 +11,13 @@ import Testing
     private let log = LogRecorder()
     private let day: Duration = .seconds(86_400)
 
+    init() async throws {
+        _ = try await StoreConformance.signing(store)
+    }
+
     /// Pruning whose clock is believed.
     private func pruning(retention days: Int = 400) async -> StorePruning {
-        var pruning = StorePruning(store, retention: day * days, clock: clock, logger: log.logger)
+        var pruning = StorePruning(store, retention: day * days, archive: "archive", clock: clock, logger: log.logger)
         clock.advance(by: .seconds(3600))
         await pruning.round()
         return pruning
@@ -30,6 +34,7 @@ import Testing
             key: Array(id.utf8), expires: expires ?? time.addingTimeInterval(330), notIssuedBefore: time,
             maximumUses: 1)
         _ = try await store.record(session, event, using: use)
+        try await store.makeCheckpoint()
     }
 
     /// What is in the store, as ids of sessions, of sessions with a use, and of sessions with an audit record.
@@ -39,6 +44,7 @@ import Testing
     }
 
     private var deletions: [AuditEvent] { store.events.filter { $0.kind == .recordsDeleted } }
+    private var archivings: [AuditEvent] { store.events.filter { $0.kind == .recordsArchived } }
 
     @Test func `deletes what is older than the retention, in batches, and says so in one line`() async throws {
         for number in 0..<1200 { try await record("s\(number)", at: clock.now) }
@@ -49,18 +55,18 @@ import Testing
         await pruning.round()
         #expect(store.sessions.map(\.id) == ["new"])
         #expect(store.events.filter { $0.kind == .exchangeGranted }.count == 1)
-        #expect(deletions.map { $0.details["count"] } == [500, 500, 200, 500, 500, 200])
-        #expect(
-            deletions.map { $0.details["table"] } == ["sessions", "sessions", "sessions", "audit", "audit", "audit"])
-        let traces = Set(deletions.map(\.trace))
+        #expect(deletions.map { $0.details["count"] } == [500, 500, 200])
+        #expect(deletions.map { $0.details["table"] } == ["sessions", "sessions", "sessions"])
+        // With the record of the checkpoint key.
+        #expect(archivings.map { $0.details["count"] } == [1201])
+        #expect(store.archives.values.map(\.count) == [1201])
+        let traces = Set((deletions + archivings).map(\.trace))
         #expect(traces.count == 1)
-        let lines = log.lines.filter { $0.contains("deleted what was kept long enough") }
+        let lines = log.lines.filter { $0.contains("took out what was kept long enough") }
         let trace = try #require(traces.first)
         #expect(
-            lines == [
-                "notice deleted what was kept long enough audit=1200 retention_seconds=86400 sessions=1200 "
-                    + "trace=\(trace)"
-            ])
+            lines.last == "notice took out what was kept long enough archived=1201 retention_seconds=86400 "
+                + "sessions=1200 trace=\(trace)")
     }
 
     @Test func `applies the retention once an hour, so that its records do not fill the record`() async throws {
@@ -69,13 +75,14 @@ import Testing
             try await record("s\(minute)", at: time)
         }
         var pruning = await pruning(retention: 1)
-        #expect(deletions.map { $0.details["count"] } == [60])
+        #expect(archivings.map { $0.details["count"] } == [61])
         for _ in 0..<120 {
             clock.advance(by: StorePruning.interval)
             await pruning.round()
         }
         // An hour of audit records each, and of sessions, which ended an hour later.
-        #expect(deletions.map { $0.details["count"] } == [60, 60, 60, 60, 60])
+        #expect(deletions.map { $0.details["count"] } == [60, 60])
+        #expect(archivings.map { $0.details["count"] } == [61, 60, 60])
     }
 
     @Test func `a start with a clock far ahead of the last record deletes nothing for a day, and says so`() async throws
@@ -83,7 +90,8 @@ import Testing
         try await record("s", at: clock.now)
         clock.now.addTimeInterval(500 * 86_400)
         var pruning = StorePruning(
-            store, retention: day * 400, lastRecord: try await store.lastAuditTime(), clock: clock, logger: log.logger)
+            store, retention: day * 400, archive: "archive", lastRecord: try await store.lastAuditTime(), clock: clock,
+            logger: log.logger)
         #expect(log.lines.count == 1 && log.lines[0].contains("more than a day ahead of the last audit record"))
         clock.advance(by: .seconds(7200))
         await pruning.round()
@@ -95,7 +103,7 @@ import Testing
 
     @Test func `nothing is deleted in the first hour`() async throws {
         try await record("s1", at: clock.now.addingTimeInterval(-9 * 86_400))
-        var pruning = StorePruning(store, retention: day, clock: clock, logger: log.logger)
+        var pruning = StorePruning(store, retention: day, archive: "archive", clock: clock, logger: log.logger)
         for _ in 0..<59 {
             await pruning.round()
             clock.advance(by: .seconds(60))
@@ -136,12 +144,12 @@ import Testing
     @Test func `a clock that jumps between two batches ends the round`() async throws {
         for number in 0..<1200 { try await record("s\(number)", at: clock.now.addingTimeInterval(-3 * 86_400)) }
         let jumping = JumpingStore(store: store, clock: clock, afterBatches: 2)
-        var pruning = StorePruning(jumping, retention: day, clock: clock, logger: log.logger)
+        var pruning = StorePruning(jumping, retention: day, archive: "archive", clock: clock, logger: log.logger)
         clock.advance(by: .seconds(3600))
         await pruning.round()
         #expect(store.sessions.count == 200)
         #expect(store.events.filter { $0.kind == .exchangeGranted }.count == 1200)
-        #expect(log.text.contains("audit=0") && log.text.contains("sessions=1000"))
+        #expect(log.text.contains("archived=0") && log.text.contains("sessions=1000"))
         // When it is back, the rest goes, and not only after another hour.
         clock.now.addTimeInterval(-86_400)
         await pruning.round()
@@ -150,11 +158,11 @@ import Testing
 
     @Test func `a store that fails is left alone until the next round`() async throws {
         try await record("s1", at: clock.now.addingTimeInterval(-9 * 86_400))
-        var pruning = StorePruning(store, retention: day, clock: clock, logger: log.logger)
+        var pruning = StorePruning(store, retention: day, archive: "archive", clock: clock, logger: log.logger)
         clock.advance(by: .seconds(3600))
         store.fail(with: StoreFailure(.unavailable, "delete", cause: "told to"))
         await pruning.round()
-        #expect(log.text.contains("could not delete what was kept long enough"))
+        #expect(log.text.contains("could not take out what was kept long enough"))
         store.fail(with: nil)
         #expect(contents() == [["s1"], ["s1"]])
         clock.advance(by: .seconds(60))
@@ -164,7 +172,7 @@ import Testing
 
     @Test func `a task that is cancelled stops after its batch`() async throws {
         for number in 0..<1200 { try await record("s\(number)", at: clock.now.addingTimeInterval(-3 * 86_400)) }
-        var pruning = StorePruning(store, retention: day, clock: clock, logger: log.logger)
+        var pruning = StorePruning(store, retention: day, archive: "archive", clock: clock, logger: log.logger)
         clock.advance(by: .seconds(3600))
         let ready = pruning
         await Task {
@@ -179,7 +187,8 @@ import Testing
 
     @Test func `a token that was used before a forward jump is still counted after it`() async throws {
         let bench = try ExchangeBench(replay: .once)
-        var pruning = StorePruning(bench.store, retention: day, clock: bench.clock, logger: bench.log.logger)
+        var pruning = StorePruning(
+            bench.store, retention: day, archive: "archive", clock: bench.clock, logger: bench.log.logger)
         bench.clock.advance(by: .seconds(3600))
         await pruning.round()
         let token = try bench.token()
@@ -200,7 +209,8 @@ import Testing
     @Test func `a token that was used before the clock went back an hour is counted then, and afterwards`() async throws
     {
         let bench = try ExchangeBench(replay: .once)
-        var pruning = StorePruning(bench.store, retention: day, clock: bench.clock, logger: bench.log.logger)
+        var pruning = StorePruning(
+            bench.store, retention: day, archive: "archive", clock: bench.clock, logger: bench.log.logger)
         bench.clock.advance(by: .seconds(3600))
         await pruning.round()
         // One that is good at both times.
@@ -236,5 +246,13 @@ private final class JumpingStore: PrunableStore {
         let result = try await store.prune(batch)
         if store.events.count(where: { $0.kind == .recordsDeleted }) == batches { clock.now.addTimeInterval(86_400) }
         return result
+    }
+
+    func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult {
+        try await store.archive(order)
+    }
+
+    func deleteArchived(limit: Int) async throws(StoreFailure) -> Int {
+        try await store.deleteArchived(limit: limit)
     }
 }

@@ -1,0 +1,184 @@
+/// Verifies a stretch of the chain, record by record: whatever reads the records feeds it, in the order of their numbers.
+///
+/// A stretch begins at the beginning or behind a checkpoint. The first thing that is wrong ends it.
+package struct AuditVerification {
+    private let chain = AuditChain()
+    private let keys: CheckpointKeys?
+    /// What the broker recorded last, by its own memory; nil where it does not know.
+    private let remembered: AuditMark?
+    private var previous: AuditMark?
+    private var lastCheckpoint: Checkpoint?
+    private var unsealed: Int64 = 0
+    private var report = AuditReport()
+
+    /// - Parameters:
+    ///   - start: the checkpoint that the stretch begins behind, which `accept` took; nil for the beginning.
+    ///   - keys: nil where there are none: then no checkpoint is good.
+    package init(after start: Checkpoint?, keys: CheckpointKeys?, remembering remembered: AuditMark?) {
+        self.keys = keys
+        self.remembered = remembered
+        lastCheckpoint = start
+        previous = start.map { AuditMark(sequence: $0.sequence, hash: $0.hash) }
+    }
+
+    /// - Parameters:
+    ///   - hash: as it is stored; nil where there is none.
+    ///   - columns: see `AuditColumns`.
+    package mutating func check(
+        _ sequence: Int64, hash: Span<UInt8>?, _ columns: [UInt8]
+    ) -> AuditFinding? {
+        let before = previous?.hash ?? AuditChain.start
+        let expected = chain.hash(after: before, sequence: sequence, columns)
+        guard let hash, Self.areEqual(hash, expected.span) else {
+            if let previous, sequence > previous.sequence + 1 {
+                return AuditFinding(.missing, previous.sequence + 1, "record \(previous.sequence + 1) is missing")
+            }
+            return AuditFinding(
+                .altered, sequence,
+                previous == nil
+                    ? "record \(sequence) is not the first that was recorded: it was altered, or those before it are gone"
+                    : "record \(sequence) is not what was recorded: it was altered, moved or put in")
+        }
+        if let remembered, remembered.sequence == sequence, remembered.hash != expected {
+            return AuditFinding(
+                .forked, sequence, "record \(sequence) is another one than this broker recorded under that number")
+        }
+        previous = AuditMark(sequence: sequence, hash: expected)
+        report.first = report.first ?? sequence
+        report.records += 1
+        unsealed += 1
+        return nil
+    }
+
+    /// The next checkpoint, once the record that it was made behind was checked, or will not come any more.
+    package mutating func check(_ checkpoint: Checkpoint) -> AuditFinding? {
+        let number = (lastCheckpoint?.number ?? 0) + 1
+        guard checkpoint.number == number else {
+            return AuditFinding(.checkpoint, checkpoint.sequence, "checkpoint \(number) is missing")
+        }
+        guard keys?.didSign(checkpoint) == true else {
+            return AuditFinding(
+                .checkpoint, checkpoint.sequence, "checkpoint \(number) is not signed by a checkpoint key of this store"
+            )
+        }
+        guard checkpoint.previous == lastCheckpoint?.digest ?? AuditChain.start else {
+            return AuditFinding(
+                .checkpoint, checkpoint.sequence, "checkpoint \(number) does not follow the one before it")
+        }
+        guard let previous, previous.sequence >= checkpoint.sequence else {
+            let next = (previous?.sequence ?? 0) + 1
+            return AuditFinding(
+                .missing, next,
+                "record \(next) is missing, and all up to record \(checkpoint.sequence), behind which checkpoint \(number) "
+                    + "was made")
+        }
+        guard previous.sequence == checkpoint.sequence else {
+            return AuditFinding(
+                .missing, checkpoint.sequence,
+                "record \(checkpoint.sequence), behind which checkpoint \(number) was made, is missing")
+        }
+        guard previous.hash == checkpoint.hash, checkpoint.count == (lastCheckpoint?.count ?? 0) + unsealed,
+            checkpoint.generation >= lastCheckpoint?.generation ?? 0
+        else {
+            let first = (lastCheckpoint?.sequence ?? 0) + 1
+            return AuditFinding(
+                .rewritten, first,
+                "one of the records \(first) to \(checkpoint.sequence) is not what was recorded: they were chained anew and "
+                    + "do not lead to checkpoint \(number)")
+        }
+        lastCheckpoint = checkpoint
+        report.checkpoints += 1
+        unsealed = 0
+        return nil
+    }
+
+    /// When the last record and the last checkpoint were checked.
+    package func checkEnd() -> AuditFinding? {
+        guard let remembered, remembered.sequence > previous?.sequence ?? 0 else { return nil }
+        let next = (previous?.sequence ?? 0) + 1
+        return AuditFinding(
+            .missing, next,
+            "record \(next) is missing, and all up to record \(remembered.sequence), which this broker recorded last")
+    }
+
+    /// What was found out.
+    /// - Parameter next: the checkpoint behind which the next stretch begins; nil at the end of the chain.
+    package func report(_ finding: AuditFinding?, next: Int64?) -> AuditReport {
+        var report = report
+        report.last = previous
+        report.lastCheckpoint = lastCheckpoint
+        report.unsealed = unsealed
+        report.finding = finding
+        report.next = finding == nil ? next : nil
+        return report
+    }
+
+    private static func areEqual(_ one: Span<UInt8>, _ other: Span<UInt8>) -> Bool {
+        guard one.count == other.count else { return false }
+        for index in one.indices where one[index] != other[index] { return false }
+        return true
+    }
+}
+
+/// A record, by its number and its hash.
+package struct AuditMark: Sendable, Hashable {
+    package let sequence: Int64
+    /// 32 bytes.
+    package let hash: [UInt8]
+
+    package init(sequence: Int64, hash: [UInt8]) {
+        self.sequence = sequence
+        self.hash = hash
+    }
+}
+
+/// The first thing that is wrong with a chain.
+package struct AuditFinding: Sendable, Hashable {
+    package enum Kind: String, Sendable, CaseIterable {
+        /// A record is not what was recorded.
+        case altered
+        /// One or more are not there.
+        case missing
+        /// Records were altered and chained anew.
+        case rewritten
+        /// A checkpoint is missing or not one of ours.
+        case checkpoint
+        /// A record is another one than the broker recorded under its number.
+        case forked
+    }
+
+    package let kind: Kind
+    /// The first record that is wrong, or may be.
+    package let sequence: Int64
+    package let message: String
+
+    package init(_ kind: Kind, _ sequence: Int64, _ message: String) {
+        self.kind = kind
+        self.sequence = sequence
+        self.message = message
+    }
+}
+
+/// What verifying a stretch of the chain came to.
+package struct AuditReport: Sendable, Hashable {
+    /// How many records were checked.
+    package fileprivate(set) var records: Int64 = 0
+    package fileprivate(set) var checkpoints: Int64 = 0
+    /// The first record that was checked.
+    package fileprivate(set) var first: Int64?
+    package fileprivate(set) var last: AuditMark?
+    package fileprivate(set) var lastCheckpoint: Checkpoint?
+    /// How many records stand behind the last checkpoint.
+    package fileprivate(set) var unsealed: Int64 = 0
+    /// Nil where all is well.
+    package fileprivate(set) var finding: AuditFinding?
+    /// The checkpoint behind which the next stretch begins; nil at the end.
+    package fileprivate(set) var next: Int64?
+
+    package init() {}
+
+    /// Nothing was checked, for that reason.
+    package init(_ finding: AuditFinding) {
+        self.finding = finding
+    }
+}

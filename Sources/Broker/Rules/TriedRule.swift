@@ -1,0 +1,137 @@
+import JOSE
+
+/// A rule that was tried and did not match, as an `Explanation` was recorded.
+struct TriedRule {
+    let rule: ExactString
+    private let tests: [Test]
+
+    private struct Test {
+        /// A claim's name, or the parameter of an id.
+        let name: ExactString
+        let isClaim: Bool
+        let wanted: [JSONValue]
+        let got: JSONValue?
+        let held: Bool
+
+        /// Those that are patterns of text.
+        var patterns: [ExactString] { wanted.compactMap(\.string) }
+    }
+
+    /// - Returns: nil for what is no rule of an explanation.
+    init?(_ json: JSONObject) {
+        guard let rule = json["rule"]?.string, let failed = json["failed"]?.array else { return nil }
+        self.rule = rule
+        tests =
+            failed.compactMap { Self.test($0.object, held: false) }
+            + (json["held"]?.array ?? []).compactMap { Self.test($0.object, held: true) }
+    }
+
+    private static func test(_ json: JSONObject?, held: Bool) -> Test? {
+        guard let json, let name = (json["claim"] ?? json["parameter"])?.string else { return nil }
+        return Test(
+            name: name, isClaim: json["claim"] != nil, wanted: json["wanted"]?.array ?? [],
+            got: json["got"], held: held)
+    }
+
+    /// `{"rule", "nearest", "tests": [{"claim" | "parameter", "wanted", "got", "held"}]}`
+    func json(isNearest: Bool) -> JSONObject {
+        [
+            "rule": .string(rule), "nearest": .bool(isNearest),
+            "tests": .array(
+                tests.map { test in
+                    var json: JSONObject = [
+                        test.isClaim ? "claim" : "parameter": .string(test.name),
+                        "wanted": .array(test.wanted), "held": .bool(test.held),
+                    ]
+                    if let got = test.got { _ = json.append("got", got) }
+                    return .object(json)
+                }),
+        ]
+    }
+
+    /// What would have to be otherwise for the rule to match, one for each test that failed: the token's claim, or the
+    /// rule. All of them together are the smallest change.
+    var changes: [JSONObject] {
+        tests.filter { !$0.held }.map { test in
+            var change: JSONObject = [
+                test.isClaim ? "claim" : "parameter": .string(test.name), "to": .array(test.wanted),
+            ]
+            if let line = test.isClaim ? Self.line(test) : nil {
+                _ = change.append("or_rule", .string(ExactString(line)))
+            }
+            if let hint = Self.hint(test) { _ = change.append("hint", .string(ExactString(hint))) }
+            return change
+        }
+    }
+
+    /// The line of `match` that would take the token as it is: JSON, which is YAML too. Nil where no line can.
+    private static func line(_ test: Test) -> String? {
+        let value: JSONValue
+        switch test.got {
+        case .string(let text):
+            guard text.utf8.count <= Explanation.maximumValueLength else { return nil }
+            value = .string(escaped(text))
+        case .bool, .number:
+            value = test.got ?? .null
+            // Without quotes it would be there already.
+            guard !test.patterns.contains(ExactString(text(value))) else { return nil }
+        case .array(let elements):
+            // Any of them would do; the first text is as good as the next.
+            guard let text = elements.lazy.compactMap(\.string).first else { return nil }
+            value = .string(escaped(text))
+        case .null, .object, nil: return nil
+        }
+        let name = text(.string(test.name))
+        return "\(name): \(text(.array(test.wanted + [value])))"
+    }
+
+    /// The pattern that is this text and no other.
+    private static func escaped(_ text: ExactString) -> ExactString {
+        ExactString(text.string.replacing("\\", with: #"\\"#).replacing("*", with: #"\*"#))
+    }
+
+    /// What looks alike and is not.
+    private static func hint(_ test: Test) -> String? {
+        switch test.got {
+        case nil: return test.isClaim ? "the token has no such claim" : "the request has no such parameter"
+        case .null: return "null matches nothing"
+        case .object(let object) where object["sha256"] != nil && object["bytes"] != nil:
+            return "the value is long: it was kept by its digest"
+        case .object: return "an object matches nothing: name a member of it, such as /\(test.name)/member"
+        case .bool, .number:
+            return test.patterns.contains(ExactString(text(test.got ?? .null)))
+                ? "they differ in type: the rule wants a text, the token has none; write it without quotes" : nil
+        case .array: return "a list matches where one of its elements does"
+        case .string(let text): return hint(text, test)
+        }
+    }
+
+    private static func text(_ value: JSONValue) -> String { String(decoding: value.encoded(), as: UTF8.self) }
+
+    private static func hint(_ text: ExactString, _ test: Test) -> String? {
+        let wanted = test.patterns
+        let others = test.wanted.filter { $0.string == nil }
+        if others.contains(where: { ExactString(Self.text($0)) == text }) {
+            return "they differ in type: the token has a text; write it in quotes"
+        }
+        let folded = ExactString(text.string.lowercased())
+        if wanted.contains(where: { ExactString($0.string.lowercased()) == folded }) {
+            return "they differ in upper and lower case alone"
+        }
+        let trimmed = visible(text.string)
+        if wanted.contains(where: { visible($0.string) == trimmed }) {
+            return "they differ in spaces, characters that are not seen, or in how a letter is written"
+        }
+        let wider = wanted.contains { pattern in
+            let stars = pattern.string.replacing("**", with: "*").replacing(#"\*"#, with: "\u{0}")
+            let all = stars.replacing("*", with: "**").replacing("\u{0}", with: #"\*"#)
+            return (try? Glob(parsing: all))?.matches(text) == true
+        }
+        return wider ? "a * is no run of characters with / or : in it; ** is" : nil
+    }
+
+    /// Compared as text that a person reads: `String` takes two spellings of one letter for the same.
+    private static func visible(_ text: String) -> String {
+        String(text.unicodeScalars.filter { !$0.properties.isWhitespace && !$0.properties.isDefaultIgnorableCodePoint })
+    }
+}

@@ -1,0 +1,213 @@
+import Broker
+import Dispatch
+import FoundationEssentials
+import GRDB
+import GRDBSQLite
+import JOSE
+
+/// Reads the chain by a connection of its own: whoever records meanwhile is not held up, and what is read is one moment.
+/// The write-ahead log cannot begin anew as long as it is read.
+enum AuditReading {
+    private static let queue = DispatchQueue(label: "daypass.audit-reading", qos: .utility, attributes: .concurrent)
+
+    /// What `body` returns, on a thread of its own, in one read transaction.
+    static func perform<Value: Sendable>(
+        _ path: String, _ operation: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreFailure) -> Value {
+        let result: Result<Value, StoreFailure> = await withCheckedContinuation { continuation in
+            queue.async {
+                continuation.resume(
+                    returning: Result { try read(path, body) }.mapError { error in
+                        StoreFailure(operation, reporting: error)
+                    })
+            }
+        }
+        return try result.get()
+    }
+
+    private static func read<Value>(_ path: String, _ body: (Database) throws -> Value) throws -> Value {
+        var configuration = Configuration()
+        configuration.label = "daypass.audit"
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        let connection = try DatabaseQueue(path: path, configuration: configuration)
+        let value = try connection.read(body)
+        try connection.close()
+        return value
+    }
+
+    static let selection = """
+        SELECT sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details, hash FROM audit \
+        WHERE sequence > ? ORDER BY sequence
+        """
+    static let hashColumn: CInt = 11
+    /// The columns of text in `selection`.
+    static let texts: ClosedRange<CInt> = 2...10
+
+    /// A stretch of the chain: see `AuditChainStore.verifyAudit`.
+    static func verify(
+        _ db: Database, after number: Int64?, records limit: Int, keys: CheckpointKeys?, remembering mark: AuditMark?
+    ) throws -> AuditReport {
+        var start: Checkpoint?
+        if let number {
+            start =
+                try Checkpoint.fetch(
+                    db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number = ?", [number]
+                ).first
+            guard start != nil else {
+                throw StoreFailure(
+                    .conflict, "verify the audit trail", cause: "there is no checkpoint \(number) any more: begin anew")
+            }
+        } else {
+            start = try archived(db)?.checkpoint
+        }
+        if let start {
+            guard keys?.didSign(start) == true else {
+                return AuditReport(
+                    AuditFinding(
+                        .checkpoint, start.sequence,
+                        "checkpoint \(start.number) is not signed by a checkpoint key of this store"))
+            }
+            if number == nil, let finding = try ArchiveMark.finding(start, db) { return AuditReport(finding) }
+        }
+        return try verify(db, after: start, limit, AuditVerification(after: start, keys: keys, remembering: mark))
+    }
+
+    private static func verify(
+        _ db: Database, after start: Checkpoint?, _ limit: Int, _ verification: AuditVerification
+    ) throws -> AuditReport {
+        var verification = verification
+        var checkpoints = try CheckpointCursor(db, after: start?.number ?? 0)
+        var columns = AuditColumns(time: 0)
+        var (finding, next, checked): (AuditFinding?, Int64?, Int) = (nil, nil, 0)
+        let statement = try db.makeStatement(sql: selection)
+        try statement.rows(binding: { $0.integer(start?.sequence ?? 0) }) { row in
+            let sequence = row.integer(0)
+            while let checkpoint = checkpoints.first, checkpoint.sequence < sequence {
+                finding = verification.check(checkpoint)
+                guard finding == nil else { return false }
+                try checkpoints.advance()
+            }
+            columns.read(row)
+            finding = row.withBytes(hashColumn) { verification.check(sequence, hash: $0, columns.bytes) }
+            guard finding == nil else { return false }
+            checked += 1
+            guard let checkpoint = checkpoints.first, checkpoint.sequence == sequence else { return true }
+            finding = verification.check(checkpoint)
+            guard finding == nil else { return false }
+            try checkpoints.advance()
+            guard checked >= limit else { return true }
+            next = checkpoint.number
+            return false
+        }
+        if finding == nil, next == nil {
+            while finding == nil, let checkpoint = checkpoints.first {
+                finding = verification.check(checkpoint)
+                try checkpoints.advance()
+            }
+            finding = finding ?? verification.checkEnd()
+        }
+        return verification.report(finding, next: next)
+    }
+
+    /// The checkpoint that the chain begins behind, and the record that says so; nil where it begins at its beginning.
+    static func archived(_ db: Database) throws -> (checkpoint: Checkpoint, record: Int64)? {
+        let sql = """
+            SELECT \(Checkpoint.columns), archived FROM audit_checkpoints WHERE archived IS NOT NULL \
+            ORDER BY number DESC LIMIT 1
+            """
+        let rows: [(checkpoint: Checkpoint, record: Int64)] = try Row.fetchCursor(db, sql: sql).mapToArray { row in
+            guard case .int64(let record) = (row[9] as DatabaseValue).storage else {
+                throw StoreFailure(.unreadable, "read a checkpoint", cause: "a checkpoint has an unknown form")
+            }
+            return (checkpoint: try Checkpoint(row), record: record)
+        }
+        return rows.first
+    }
+
+    static func marks(_ db: Database, after sequence: Int64, limit: Int) throws -> [AuditMark] {
+        var marks: [AuditMark] = []
+        let begins = try archived(db)?.checkpoint
+        if let begins, begins.sequence > sequence {
+            marks.append(AuditMark(sequence: begins.sequence, hash: begins.hash))
+        }
+        let statement = try db.makeStatement(
+            sql: "SELECT sequence, hash FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?")
+        let bind = { (binder: inout Binder) in
+            binder.integer(max(sequence, begins?.sequence ?? 0))
+            binder.integer(Int64(limit - marks.count))
+        }
+        try statement.rows(binding: bind) { row in
+            marks.append(AuditMark(sequence: row.integer(0), hash: row.bytes(1) ?? []))
+            return true
+        }
+        return marks
+    }
+}
+
+extension AuditColumns {
+    /// Those of a row of `AuditReading.selection`.
+    mutating func read(_ row: RawRow) {
+        reset(time: row.integer(1))
+        for column in AuditReading.texts {
+            row.withBytes(column) { bytes in
+                if let bytes { append(bytes) } else { appendNull() }
+            }
+        }
+    }
+}
+
+/// Checkpoints one after the other, some at once: there are as many as there are thousands of records.
+struct CheckpointCursor {
+    private static let batch = 500
+    private let db: Database
+    private var rest: ArraySlice<Checkpoint> = []
+    private var last: Int64
+
+    var first: Checkpoint? { rest.first }
+
+    init(_ db: Database, after number: Int64) throws {
+        self.db = db
+        last = number
+        try fill()
+    }
+
+    mutating func advance() throws {
+        rest = rest.dropFirst()
+        if rest.isEmpty { try fill() }
+    }
+
+    private mutating func fill() throws {
+        rest = try Checkpoint.fetch(
+            db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number > ? ORDER BY number LIMIT ?",
+            [last, Self.batch])[...]
+        last = rest.last?.number ?? last
+    }
+}
+
+/// The record that the beginning of the chain was archived.
+enum ArchiveMark {
+    /// What is wrong with a chain that begins behind `checkpoint`; nil where the record of the archiving is there. That it is
+    /// the one that was recorded, the rest of the verification shows.
+    static func finding(_ checkpoint: Checkpoint, _ db: Database) throws -> AuditFinding? {
+        guard let record = try AuditReading.archived(db)?.record else { return nil }
+        var isRecorded = false
+        let statement = try db.makeStatement(sql: "SELECT kind, details FROM audit WHERE sequence = ? AND sequence > ?")
+        let bind = { (binder: inout Binder) in
+            binder.integer(record)
+            binder.integer(checkpoint.sequence)
+        }
+        try statement.rows(binding: bind) { row in
+            let details = row.bytes(1).flatMap { try? JSONReader.readObject($0, depth: AuditLine.detailsDepth) }
+            isRecorded =
+                row.bytes(0).map { Array(AuditEvent.Kind.recordsArchived.rawValue.utf8) == $0 } == true
+                && details?["checkpoint"]?.number == Double(checkpoint.number)
+                && details?["hash"]?.string == ExactString(Base64URL.encode(checkpoint.hash))
+            return false
+        }
+        guard !isRecorded else { return nil }
+        return AuditFinding(
+            .missing, 1,
+            "the records up to \(checkpoint.sequence) are not there, and no record says that they were archived")
+    }
+}

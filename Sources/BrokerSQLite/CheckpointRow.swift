@@ -1,0 +1,80 @@
+import Broker
+import FoundationEssentials
+import GRDB
+import JOSE
+
+/// Rows of `audit_checkpoints`.
+extension Checkpoint {
+    static let columns = "number, sequence, hash, time, count, generation, key_id, previous, signature"
+
+    static func last(_ db: Database) throws -> Checkpoint? {
+        try fetch(db, "SELECT \(columns) FROM audit_checkpoints ORDER BY number DESC LIMIT 1").first
+    }
+
+    static func fetch(
+        _ db: Database, _ sql: String, _ arguments: StatementArguments = []
+    ) throws -> [Checkpoint] {
+        try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: arguments).mapToArray(Checkpoint.init)
+    }
+
+    init(_ row: Row) throws {
+        func integer(_ column: Int) throws -> Int64 {
+            guard case .int64(let value) = (row[column] as DatabaseValue).storage else { throw Self.unreadable }
+            return value
+        }
+        guard let generation = Int(exactly: try integer(5)) else { throw Self.unreadable }
+        self.init(
+            number: try integer(0),
+            Place(sequence: try integer(1), hash: row.bytes(2) ?? [], count: try integer(4)), time: try integer(3),
+            generation: generation, keyID: try row.requiredText(6), previous: row.bytes(7) ?? [],
+            signature: row.bytes(8) ?? [])
+    }
+
+    func insert(_ db: Database) throws {
+        try db.cachedStatement(
+            sql: "INSERT INTO audit_checkpoints (\(Self.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ).run { binder in
+            binder.integer(number)
+            binder.integer(sequence)
+            binder.blob(hash)
+            binder.integer(time)
+            binder.integer(count)
+            binder.integer(Int64(generation))
+            binder.text(keyID)
+            binder.blob(previous)
+            binder.blob(signature)
+        }
+    }
+
+    private static var unreadable: StoreFailure {
+        StoreFailure(.unreadable, "read a checkpoint", cause: "a checkpoint has an unknown form")
+    }
+}
+
+/// Rows of `checkpoint_keys`.
+extension CheckpointKeyRecord {
+    /// Oldest first.
+    static func fetchAll(_ db: Database) throws -> [CheckpointKeyRecord] {
+        let sql =
+            "SELECT key_id, public_key, sealed, master_key_id, created FROM checkpoint_keys ORDER BY created, rowid"
+        return try Row.fetchCursor(db, sql: sql).mapToArray { row in
+            CheckpointKeyRecord(
+                keyID: try row.requiredText(0), publicKey: row.bytes(1) ?? [], sealed: row.bytes(2) ?? [],
+                masterKeyID: try row.requiredText(3), created: try row.date(4))
+        }
+    }
+
+    func insert(_ db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO checkpoint_keys (key_id, public_key, sealed, master_key_id, created) VALUES (?, ?, ?, ?, ?)
+                """
+        ).run { binder in
+            binder.text(keyID)
+            binder.blob(publicKey)
+            binder.blob(sealed)
+            binder.text(masterKeyID)
+            binder.integer(created.milliseconds)
+        }
+    }
+}

@@ -1,0 +1,130 @@
+import BrokerClient
+import FoundationEssentials
+import Glibc
+
+/// The records and checkpoints in a file of lines, one after the other: only their numbers and hashes.
+final class AuditLines {
+    /// In bytes, of a line.
+    private static let maximumLength = 16 << 20
+    private static let hashLength = 43
+
+    struct Entry {
+        /// From 1 on.
+        let line: Int
+        let sequence: Int
+        /// base64url
+        let hash: String
+        let isCheckpoint: Bool
+    }
+
+    enum Failure: Error {
+        /// The line of that number cannot be read, for that reason.
+        case line(Int, String)
+        case file(String)
+    }
+
+    let path: String
+    private let descriptor: CInt
+    private var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    private var buffer: [UInt8] = []
+    private var position = 0
+    private var number = 0
+    private var isAtEnd = false
+
+    init(path: String) throws {
+        self.path = path
+        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw CommandFailure(.usage, "\(path): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// The next entry; nil at the end. A line that was cut off is passed over where the next one is the whole of it, or
+    /// where it is the last one: a broker that was killed leaves such a line, and one that runs may be about to end it.
+    func next() throws(Failure) -> Entry? {
+        while let (line, isWhole) = try nextLine() {
+            if line.isEmpty { continue }
+            if let entry = entry(line) { return entry }
+            let number = number
+            guard isWhole else { return nil }
+            guard let (following, _) = try nextLine(), following.count > line.count,
+                following.starts(with: line)
+            else { throw .line(number, "is no audit record and no checkpoint") }
+            guard let entry = entry(following) else { throw .line(self.number, "is no audit record and no checkpoint") }
+            return entry
+        }
+        return nil
+    }
+
+    private func nextLine() throws(Failure) -> (ArraySlice<UInt8>, isWhole: Bool)? {
+        var searched = 0
+        while true {
+            if let end = buffer[(position + searched)...].firstIndex(of: UInt8(ascii: "\n")) {
+                defer { position = end + 1 }
+                number += 1
+                return (buffer[position..<end], true)
+            }
+            searched = buffer.count - position
+            guard searched <= Self.maximumLength else { throw .line(number + 1, "is too long") }
+            guard try fill() else {
+                guard position < buffer.count else { return nil }
+                defer { position = buffer.count }
+                number += 1
+                return (buffer[position...], false)
+            }
+        }
+    }
+
+    /// - Returns: false at the end of the file.
+    private func fill() throws(Failure) -> Bool {
+        guard !isAtEnd else { return false }
+        var count = 0
+        repeat { count = read(descriptor, &chunk, chunk.count) } while count < 0 && errno == EINTR
+        guard count >= 0 else { throw .file(String(cString: strerror(errno))) }
+        guard count > 0 else {
+            isAtEnd = true
+            return false
+        }
+        buffer.removeSubrange(..<position)
+        position = 0
+        buffer += chunk[..<count]
+        return true
+    }
+
+    /// What the line says, or nil. The numbers stand first and the hash last in what the broker writes; whatever else is JSON
+    /// with these members is read as well.
+    private func entry(_ line: ArraySlice<UInt8>) -> Entry? {
+        quickly(line) ?? slowly(line)
+    }
+
+    private func quickly(_ line: ArraySlice<UInt8>) -> Entry? {
+        let (opening, ending) = (Array("{\"sequence\":".utf8), Array(",\"hash\":\"".utf8))
+        let tail = ending.count + Self.hashLength + 2
+        guard line.starts(with: opening), line.count > opening.count + tail,
+            line.suffix(tail).starts(with: ending), line.suffix(2).elementsEqual("\"}".utf8)
+        else { return nil }
+        var sequence = 0
+        for byte in line.dropFirst(opening.count) {
+            guard (0x30...0x39).contains(byte) else {
+                guard byte == UInt8(ascii: ","), sequence > 0 else { return nil }
+                break
+            }
+            guard sequence < 1 << 53 else { return nil }
+            sequence = sequence * 10 + Int(byte - 0x30)
+        }
+        let hash = line.suffix(Self.hashLength + 2).dropLast(2)
+        return Entry(
+            line: number, sequence: sequence, hash: String(decoding: hash, as: UTF8.self), isCheckpoint: false)
+    }
+
+    private func slowly(_ line: ArraySlice<UInt8>) -> Entry? {
+        guard let json = try? JSON(parsing: Data(line)), let sequence = json["sequence"]?.count, sequence > 0,
+            let hash = json["hash"]?.text
+        else { return nil }
+        return Entry(line: number, sequence: sequence, hash: hash, isCheckpoint: json["checkpoint"] != nil)
+    }
+}

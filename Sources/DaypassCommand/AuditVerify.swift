@@ -1,0 +1,93 @@
+import ArgumentParser
+import BrokerClient
+
+/// `daypass audit verify`
+struct AuditVerify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Find out whether anybody has altered, removed, added or moved an audit record.",
+        discussion: """
+            The broker reads every record and checks that each holds the hash of the one before and that they lead to the \
+            signed checkpoints. The first record that is wrong is named, and the command ends with 1. Records behind the last \
+            checkpoint, at most a thousand or those of a minute, are only as safe as the running broker's memory.
+
+            With --against the records are compared with a file that somebody keeps elsewhere, a copy of audit.file or an \
+            export: so it shows, too, where the whole store was set back, or goes on otherwise than the file does.
+
+            Example: daypass audit verify --against /var/log/daypass/audit.jsonl
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "Compare with this file: of audit.file, an export, or checkpoints alone.", valueName: "file"),
+        completion: .file())
+    var against: String?
+
+    @OptionGroup var broker: BrokerOptions
+
+    func run() async throws {
+        // Before the broker is asked for anything.
+        let lines = try against.map { try AuditLines(path: $0) }
+        try await broker.withClient { client in
+            let chain = try await Self.verify(client)
+            guard chain["finding"] == nil else { return try fail(chain, chain.text("finding", "message")) }
+            guard let lines else {
+                return try succeed(chain, nil)
+            }
+            var comparison = AuditComparison(client)
+            let finding = try await comparison.finding(in: lines)
+            guard let finding else { return try succeed(chain, comparison) }
+            try fail(chain.with("against", .object(["finding": .string(finding)])), finding)
+        }
+    }
+
+    /// Stretch by stretch to the end; what was found in all of them together.
+    private static func verify(_ client: AdministrationClient) async throws -> JSON {
+        var (records, checkpoints, first, after): (Int, Int, JSON?, Int?) = (0, 0, nil, nil)
+        while true {
+            let query = after.map { [("after", String($0))] } ?? []
+            let stretch = try await client.get("audit/verify", query)
+            records += stretch["records"]?.count ?? 0
+            checkpoints += stretch["checkpoints"]?.count ?? 0
+            first = first ?? stretch["first"]
+            guard let next = stretch["next"]?.count else {
+                var whole = stretch.with("records", .integer(Int64(records)))
+                    .with("checkpoints", .integer(Int64(checkpoints)))
+                if let first { whole = whole.with("first", first) }
+                return whole
+            }
+            guard next > after ?? 0 else { throw ClientFailure.unreadable("the broker's stretches do not end") }
+            after = next
+            if Terminal.columns != nil, records > 0 { Terminal.note("\(records) records are intact so far") }
+        }
+    }
+
+    private func succeed(_ chain: JSON, _ comparison: AuditComparison?) throws {
+        guard !broker.json else {
+            let compared = comparison.map { chain.with("against", $0.json) } ?? chain
+            return try Terminal.print(compared)
+        }
+        let unsealed = chain["unsealed"]?.count ?? 0
+        Terminal.print(
+            "intact: \(Self.counted(chain["records"]?.count ?? 0, "record")), "
+                + "\(Self.counted(chain["checkpoints"]?.count ?? 0, "checkpoint")), \(unsealed) behind the last one")
+        if let comparison { Terminal.print(comparison.summary) }
+    }
+
+    private func fail(_ chain: JSON, _ message: String) throws {
+        if broker.json { try Terminal.print(chain.with("intact", .bool(false))) }
+        throw CommandFailure(.refused, message)
+    }
+
+    static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+}
+
+extension JSON {
+    fileprivate func text(_ outer: String, _ inner: String) -> String { self[outer]?[inner]?.text ?? "not intact" }
+
+    fileprivate func with(_ name: String, _ value: JSON) -> JSON {
+        guard case .object(var members) = self else { return self }
+        members[name] = value
+        return .object(members)
+    }
+}

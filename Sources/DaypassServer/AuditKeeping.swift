@@ -1,0 +1,71 @@
+import Broker
+import BrokerSQLite
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// Has a checkpoint made of the audit trail, again and again, where anything is new. The last one is made when the store is
+/// closed.
+struct CheckpointKeeping: Service {
+    let store: any AuditChainStore
+    let logger: Logger
+    /// Ends early, with any error, when the task is cancelled.
+    var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    try await sleep(CheckpointRhythm.interval)
+                    try await store.makeCheckpoint()
+                } catch let failure as StoreFailure {
+                    logger.warning("no checkpoint could be made", metadata: ["failure": "\(failure)"])
+                } catch {
+                    return
+                }
+            }
+        }
+    }
+}
+
+/// Opens the file of `audit.file` again at each SIGHUP.
+struct AuditFileReopening: Service {
+    let store: SQLiteStore
+    let logger: Logger
+
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            do {
+                try await store.reopenAuditFile()
+            } catch {
+                logger.error("the audit file cannot be opened again", metadata: ["failure": "\(error)"])
+            }
+        }
+    }
+}
+
+/// What is found out about the audit trail before the broker serves.
+enum AuditStart {
+    /// Has the trail signed and written to its file, and looks at what stands behind the last checkpoint: nobody but this
+    /// broker could have changed it since without being noticed, had it gone on running.
+    static func begin(
+        _ store: SQLiteStore, _ configuration: AuditConfiguration, _ masterKey: MasterKey, clock: any BrokerClock,
+        _ logger: Logger
+    ) async throws {
+        store.sign(with: try await CheckpointKeys.open(in: store, with: masterKey, at: clock.now))
+        do {
+            if let last = try await store.makeCheckpoint(), last.number > 1 {
+                let report = try await store.verifyAudit(after: last.number - 1, records: .max)
+                if let finding = report.finding {
+                    logger.error(
+                        "the audit trail is not what was recorded: `daypass audit verify`",
+                        metadata: ["finding": "\(finding.message)", "record": "\(finding.sequence)"])
+                }
+            }
+        } catch {
+            // On a disk that is full the broker serves what needs no record.
+            logger.error("the end of the audit trail cannot be looked at", metadata: ["failure": "\(error)"])
+        }
+        if let file = configuration.file { try await store.writeAuditFile(file) }
+    }
+}

@@ -1,0 +1,101 @@
+import Broker
+import BrokerTesting
+import Foundation
+import JOSE
+import Testing
+
+@Suite(.onOwnThreads, .timeLimit(.minutes(5))) struct `Verifying the audit trail with the command` {
+    private static let marks = (5...30).map {
+        AuditMark(sequence: $0, hash: [UInt8](repeating: UInt8($0), count: 32))
+    }
+
+    private static let trace = TraceID()
+
+    private static func line(_ sequence: Int64, _ hash: UInt8? = nil) -> String {
+        let event = Sample.refusal(trace: trace)
+        let bytes = [UInt8](repeating: hash ?? UInt8(sequence), count: 32)
+        return String(
+            decoding: AuditLine.encode(AuditRecord(sequence: sequence, event: event, hash: bytes)), as: UTF8.self)
+    }
+
+    private static func checkpoint(_ sequence: Int64, _ hash: UInt8? = nil) -> String {
+        let place = Checkpoint.Place(
+            sequence: sequence, hash: [UInt8](repeating: hash ?? UInt8(sequence), count: 32), count: 1)
+        let checkpoint = Checkpoint(
+            number: 1, place, time: 0, generation: 1, keyID: "k", previous: AuditChain.start,
+            signature: [UInt8](repeating: 0, count: 64))
+        return String(decoding: checkpoint.json.encoded(), as: UTF8.self)
+    }
+
+    @Test func `goes stretch by stretch to the end, and says what is wrong with 1`() async throws {
+        try await AdministeredBroker.run { broker in
+            let stretch = AuditVerification(after: nil, keys: nil, remembering: nil)
+            broker.fake.setChain([stretch.report(nil, next: 3), stretch.report(nil, next: 5), AuditReport()])
+            let intact = try await broker.daypass("audit", "verify")
+            #expect(intact.status == 0 && intact.output == "intact: 0 records, 0 checkpoints, 0 behind the last one\n")
+            #expect(broker.fake.calls.lines == ["verify after=nothing", "verify after=3", "verify after=5"])
+            let finding = AuditFinding(.altered, 7, "record 7 is not what was recorded\u{1B}[2K")
+            broker.fake.setChain([stretch.report(nil, next: 3), AuditReport(finding)])
+            let bad = try await broker.daypass("audit", "verify")
+            #expect(bad.status == 1 && bad.output == "")
+            #expect(bad.error == "daypass: record 7 is not what was recorded\\u{1B}[2K\n", "\(bad.error)")
+            broker.fake.setChain([AuditReport(finding)])
+            let json = try await broker.daypass("audit", "verify", "--json")
+            #expect(json.status == 1)
+            let object = try JSONReader.readObject(Array(json.output.utf8))
+            #expect(object["intact"] == false && object["finding"]?.object?["sequence"] == 7, "\(json.output)")
+        }
+    }
+
+    @Test func `against a file that the store agrees with`() async throws {
+        try await AdministeredBroker.run { broker in
+            broker.fake.setChain([], Self.marks)
+            // Records that were archived, a line that was cut off and written again, two that are there twice, and one that
+            // is just being written.
+            let lines = [
+                Self.line(3), Self.line(4), Self.line(5), String(Self.line(6).prefix(90)), Self.line(6),
+                Self.checkpoint(6), "", Self.line(5), Self.line(6), Self.line(30), String(Self.line(31).prefix(40)),
+            ]
+            let file = broker.workspace.path("audit.jsonl")
+            try broker.workspace.write("audit.jsonl", lines.joined(separator: "\n"))
+            let done = try await broker.daypass("audit", "verify", "--against", file)
+            #expect(done.status == 0, "\(done.error)")
+            #expect(
+                done.output == """
+                    intact: 0 records, 0 checkpoints, 0 behind the last one
+                    the same in the file: 5 records, 1 checkpoint, and 2 older than what the store has, which were not compared
+
+                    """)
+        }
+    }
+
+    @Test func `against a file that it contradicts, or that cannot be read, it names the line`() async throws {
+        let lines = (5...20).map { Self.line($0) }
+        func with(_ line: String, inPlaceOf index: Int) -> [String] {
+            var changed = lines
+            changed[index] = line
+            return changed
+        }
+        let noRecord = ": line 3 is no audit record and no checkpoint"
+        let cases: [(lines: [String], words: String)] = [
+            (with(Self.line(8, 99), inPlaceOf: 3), "line 4: record 8 is another one in the store"),
+            (lines + [Self.line(31)], "line 17: record 31 is not in the store, which ends before it"),
+            (lines + [Self.checkpoint(20, 99)], "line 17: a checkpoint behind record 20 is another one in the store"),
+            (with("{}", inPlaceOf: 2), noRecord),
+            (with(#"{"sequence":7,"details":{}}"#, inPlaceOf: 2), noRecord),
+            (with(String(Self.line(9).prefix(80)), inPlaceOf: 2), noRecord),
+            ([""], "there is no record in it"), (["{\"sequence\":5"], "there is no record in it"),
+        ]
+        try await AdministeredBroker.run { broker in
+            for (lines, words) in cases {
+                broker.fake.setChain([], Self.marks)
+                try broker.workspace.write("audit.jsonl", lines.joined(separator: "\n"))
+                let done = try await broker.daypass(
+                    "audit", "verify", "--against", broker.workspace.path("audit.jsonl"))
+                #expect(done.status == 1 && done.error.contains(words), "\(words): \(done.error)\(done.output)")
+            }
+            let missing = try await broker.daypass("audit", "verify", "--against", "/nowhere/x")
+            #expect(missing.status == 2 && missing.error == "daypass: /nowhere/x: No such file or directory\n")
+        }
+    }
+}

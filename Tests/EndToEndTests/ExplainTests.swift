@@ -1,0 +1,202 @@
+import BrokerTesting
+import Foundation
+import JOSE
+import NIOHTTP1
+import Testing
+
+/// `daypass explain`, over a real broker.
+@Suite(.onOwnThreads, .timeLimit(.minutes(5))) struct `Explaining a decision` {
+    private static func trace(_ answer: HTTPAnswer) throws -> String {
+        try #require(answer.headers.first(name: "Daypass-Trace-Id"))
+    }
+
+    @Test func `a refused job is shown as a table of rules and claims, nearest first, and what would have matched`()
+        async throws
+    {
+        let grants = try await AdministeredGrants()
+        let answer = try await grants.exchange(ref: "refs/heads/dev")
+        try #require(answer.status == 400)
+        let trace = try Self.trace(answer)
+        let output = try await grants.done("explain", trace)
+        #expect(output.hasPrefix("it was refused: no rule of github matches; the nearest is ci-main\n"), "\(output)")
+        #expect(output.contains("subject  github:job\n") && output.contains("source   audit record "))
+        #expect(
+            output.contains(
+                """
+                RULE               CLAIM          WANTED           GOT             HELD
+                ci-main (nearest)  ref            refs/heads/main  refs/heads/dev  NO
+                ci-main (nearest)  repository_id  123456           123456          yes
+                docs               ref            refs/heads/docs  refs/heads/dev  NO
+                docs               repository_id  123456           123456          yes
+
+                The nearest rule would match with:
+                  ref being refs/heads/main
+                    or, where it is to be let in, with this line in the rule: "ref": ["refs/heads/main","refs/heads/dev"]
+
+                """), "\(output)")
+        let json = try await grants.json("explain", trace)
+        #expect(json["decisions"]?.array?.first?.object?["rules"]?.array?.count == 2)
+    }
+
+    @Test func `the suggested line, put into the rule, lets the job in`() async throws {
+        let grants = try await AdministeredGrants()
+        let refused = try await grants.exchange(ref: "refs/heads/dev*")
+        let json = try await grants.json("explain", Self.trace(refused))
+        let change = json["decisions"]?.array?.first?.object?["changes"]?.array?.first?.object
+        let line = try #require(change?["or_rule"]?.string?.string)
+        let path = grants.broker.workspace.path("daypass.yaml")
+        let yaml = try String(contentsOfFile: path, encoding: .utf8)
+        try grants.broker.workspace.write(
+            "daypass.yaml", yaml.replacing("ref: refs/heads/main}", with: "\(line)}"))
+        try await grants.done("rules", "reload")
+        #expect(try await grants.exchange(ref: "refs/heads/dev*").status == 200)
+        #expect(try await grants.exchange(ref: "refs/heads/devil").status == 400)
+        #expect(try await grants.exchange().status == 200)
+    }
+
+    @Test func `grants, renewals and narrowings are shown with what was granted`() async throws {
+        let grants = try await AdministeredGrants()
+        let granted = try await grants.exchange()
+        let token = try #require(granted.text("access_token"))
+        let renewed = try await grants.renewed(token)
+        let narrowed = try await grants.renewed(token, ["scope": "anthropic:messages"])
+        for (answer, summary, scope) in [
+            (granted, "a gateway token was granted by rule ci-main", "anthropic:messages anthropic:count_tokens"),
+            (
+                renewed, "a further gateway token of the session was granted by rule ci-main",
+                "anthropic:messages anthropic:count_tokens"
+            ),
+            (
+                narrowed, "a gateway token of a session below the presented one was granted by rule ci-main",
+                "anthropic:messages"
+            ),
+        ] {
+            try #require(answer.status == 200)
+            let json = try await grants.json("explain", Self.trace(answer))
+            let decision = try #require(json["decisions"]?.array?.first?.object)
+            #expect(decision["summary"]?.string?.string == summary)
+            let scopes = decision["granted"]?.object?["scope"]?.array?.compactMap { $0.string?.string }
+            #expect(scopes?.joined(separator: " ") == scope)
+            #expect(try await grants.done("explain", Self.trace(answer)).contains("granted expires  "))
+        }
+    }
+
+    @Test
+    func `refusals before the rules say what was checked and by whose words: signature, audience, expiry, replay`()
+        async throws
+    {
+        let grants = try await AdministeredGrants()
+        let now = Date().timeIntervalSince1970.rounded(.down)
+        let audience = try await grants.exchange("job", ["aud": "https://other.example.com"])
+        let words = try await grants.done("explain", Self.trace(audience))
+        #expect(words.contains("for somebody else than this broker"), "\(words)")
+        #expect(words.contains("aud      https://daypass.example.com, by the configuration of now"), "\(words)")
+        let expired = try await grants.exchange("job", ["iat": .number(now - 800), "exp": .number(now - 100)])
+        let over = try await grants.done("explain", Self.trace(expired))
+        #expect(over.contains("by its issuer's own exp") && over.contains("by this broker's clock"), "\(over)")
+        let (one, other) = (
+            TokenSegments(try grants.issuer.token(grants.issuer.claims(subject: "x", at: Date()))),
+            TokenSegments(try grants.issuer.token(grants.issuer.claims(subject: "y", at: Date())))
+        )
+        let forged = try await grants.broker.exchange("\(one.header).\(one.payload).\(other.signature)")
+        let unproved = try await grants.done("explain", Self.trace(forged))
+        #expect(unproved.contains("source              the broker's memory: it is in no record"), "\(unproved)")
+        #expect(unproved.contains("says sub, unproved  x\n"), "\(unproved)")
+        #expect(!unproved.contains(one.payload) && !unproved.contains(other.signature))
+    }
+
+    @Test func `a replayed token is explained`() async throws {
+        let workspace = try Workspace()
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let broker = try await RunningBroker(
+            workspace, issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace, replay: "once"),
+            admin: "{socket: run/admin.sock}")
+        let claims = issuer.claims(subject: "job", at: Date())
+            .merging(["repository_id": "123456", "ref": "refs/heads/main"])
+        let token = try issuer.token(claims)
+        try #require(try await broker.exchange(token).status == 200)
+        let again = try await broker.exchange(token)
+        let output = try await AdministeredBroker.daypass(
+            ["explain", Self.trace(again)], ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+        #expect(output.status == 0 && output.output.contains("presented  at most 1 times"), "\(output)")
+    }
+
+    @Test func `refusals of /verify are explained out of memory, and after a restart it says why they are gone`()
+        async throws
+    {
+        let grants = try await AdministeredGrants()
+        let token = try await grants.token()
+        let denied = try await grants.broker.verify(token, scope: "openai:responses")
+        try #require(denied.status == 403)
+        let trace = try Self.trace(denied)
+        let output = try await grants.done("explain", trace)
+        #expect(output.hasPrefix("403: the token is good, and lacks a scope that the gateway requires\n"), "\(output)")
+        #expect(
+            output.contains(
+                """
+                CHECKED  WANTED            GOT
+                scope    openai:responses  anthropic:messages anthropic:count_tokens
+                """), "\(output)")
+        try await grants.done("sessions", "end", grants.lastSession(), "--yes")
+        let revoked = try await grants.broker.verify(token)
+        try #require(revoked.status == 401)
+        #expect(try await grants.done("explain", Self.trace(revoked)).contains("revoked: session "))
+        grants.broker.process.signal(SIGTERM)
+        _ = try await grants.broker.process.outcome()
+        let restarted = try await RunningBroker(restarting: grants.broker)
+        let gone = try await grants.daypass(["explain", trace])
+        #expect(gone.status == 1 && gone.output == "")
+        #expect(gone.error.contains("what was there before is lost"), "\(gone.error)")
+        withExtendedLifetime(restarted) {}
+    }
+
+    @Test func `nothing known ends with 1 and says why that can be; what is no trace id ends with 2 or 1`() async throws
+    {
+        let grants = try await AdministeredGrants()
+        let good = try await grants.broker.verify(grants.token())
+        try #require(good.status == 200)
+        let passed = try await grants.daypass(["explain", Self.trace(good)])
+        #expect(passed.status == 1 && passed.error.contains("It was let pass at /verify"), "\(passed.error)")
+        #expect(try await grants.daypass(["explain", "../keys"]).status == 2)
+        #expect(try await grants.daypass(["explain"]).status == 2)
+        let short = try await grants.daypass(["explain", "0123"])
+        #expect(short.status == 1 && short.error.contains("a trace id has 32"), "\(short.error)")
+    }
+
+    /// Terminal escapes, right-to-left text, line breaks and as many claims as a token holds, in names and in values.
+    @Test func `hostile claims are shown without doing anything to the terminal`() async throws {
+        let grants = try await AdministeredGrants()
+        var claims: JSONObject = ["ref": "\u{1B}[2J\u{1B}]0;owned\u{7}\r\n\u{202E}nimda\u{200B}\u{9B}31m"]
+        for number in 0..<200 { _ = claims.append(ExactString("\u{1B}[31m\u{202E}\(number)"), "\u{1B}[A") }
+        let answer = try await grants.exchange("job\u{202E}evil", claims)
+        try #require(answer.status == 400)
+        let trace = try Self.trace(answer)
+        for arguments in [["explain", trace], ["explain", trace, "--json"], ["audit", "search"], ["audit", "tail"]] {
+            let outcome = try await grants.daypass(arguments)
+            #expect(outcome.status == 0, "\(outcome.error)")
+            let isHarmless = outcome.output.unicodeScalars.allSatisfy {
+                $0 == "\n"
+                    || (!$0.properties.isDefaultIgnorableCodePoint && $0.properties.generalCategory != .control
+                        && $0.properties.generalCategory != .format)
+            }
+            #expect(isHarmless, "\(arguments)")
+        }
+        let text = try await grants.done("explain", trace)
+        #expect(text.contains(#"\u{1B}[2J\u{1B}]0;owned\u{7}\u{D}\u{A}\u{202E}nimda\u{200B}\u{9B}31m"#), "\(text)")
+    }
+
+    @Test func `explain_to_caller tells the caller which of its claims did not match, and no value`() async throws {
+        let workspace = try Workspace()
+        let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        let rules = try RunningBroker.fileIssuer(issuer, in: workspace, replay: "off")
+            .replacing("max_session: 6h", with: "max_session: 6h, explain_to_caller: true")
+        let broker = try await RunningBroker(workspace, issuersAndRules: rules)
+        let claims = issuer.claims(subject: "job", at: Date())
+        let answer = try await broker.exchange(issuer.token(claims.merging(["ref": "refs/heads/dev"])))
+        #expect(answer.status == 400 && answer.json["unmatched"] == ["repository_id", "ref"], "\(answer.body)")
+        #expect(!answer.body.contains("refs/heads/main") && !answer.body.contains("123456"))
+        #expect(!answer.body.contains("ci-main"))
+        let expired = try await broker.exchange(issuer.token(claims.merging(["exp": 1])))
+        #expect(expired.status == 400 && expired.json["unmatched"] == nil)
+    }
+}
