@@ -194,6 +194,8 @@ enum Schema {
             PRIMARY KEY (provider, version)
         ) STRICT;
         CREATE UNIQUE INDEX provider_credentials_active ON provider_credentials (provider) WHERE state = 'active'
+        """
+
     /// See `AuditSegment`.
     private static let auditIndex =
         """

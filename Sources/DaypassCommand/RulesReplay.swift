@@ -161,23 +161,3 @@ extension JSON {
 extension [Int] {
     fileprivate static func < (one: [Int], other: [Int]) -> Bool { one.lexicographicallyPrecedes(other) }
 }
-
-/// A moment, or how long ago.
-struct PastMoment: ExpressibleByArgument {
-    /// RFC 3339
-    let text: String
-
-    init?(argument: String) {
-        if let unit = argument.last, let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][unit],
-            let count = Int(argument.dropLast()), (0...1_000_000).contains(count)
-        {
-            text = Date(timeIntervalSinceNow: -Double(count * seconds)).formatted(.iso8601)
-        } else if (try? Date(argument, strategy: .iso8601)) != nil
-            || (try? Date(argument, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true))) != nil
-        {
-            text = argument
-        } else {
-            return nil
-        }
-    }
-}

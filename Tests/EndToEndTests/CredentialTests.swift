@@ -63,7 +63,7 @@ import Testing
             #expect(records.count == count, "\(kind)")
             for record in records {
                 #expect(record["provider"] == "anthropic")
-                #expect(record["caller"]?.string?.string.hasPrefix("uid \(getuid()),") == true, "\(record)")
+                #expect(record["caller"]?.object?["uid"]?.number == Double(getuid()), "\(record)")
             }
         }
         stage.broker.process.signal(SIGTERM)

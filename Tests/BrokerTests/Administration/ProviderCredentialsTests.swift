@@ -90,7 +90,7 @@ import Testing
         ]
         #expect(memory.events.map(\.kind) == kinds)
         #expect(memory.events.allSatisfy { $0.trace == trace })
-        let who: JSONValue = "uid 1000, login uid 4711, process 7"
+        let who: JSONValue = ["by": "socket", "uid": 1000, "pid": 7, "login_uid": 4711]
         #expect(
             memory.events[3].details == [
                 "caller": who, "provider": "anthropic",
