@@ -164,6 +164,8 @@ struct AdministrationRoutes: HTTPResponder {
                 let isRehearsal = try AdministrationAPI.flags(body, ["dry_run"]).contains("dry_run")
                 return .json(.ok, try await administration.rules.reload(isRehearsal: isRehearsal, act).json)
             case .credentials: throw .notFound("there is no such route")
+            case .verifyAudit: return try await AuditChainRoutes(chain: administration.chain).verify(query)
+            case .auditHashes: return try await AuditChainRoutes(chain: administration.chain).hashes(query)
             case .audit: return try await AuditRoutes(trail: administration.trail).search(query)
             case .exportAudit: return try await AuditRoutes(trail: administration.trail).export(query)
             case .explain(let trace):
