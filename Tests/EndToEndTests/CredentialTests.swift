@@ -258,7 +258,7 @@ import Testing
 
         let good = try await daypassd("restore", "--replace", workspace.path("good.db"))
         #expect(good.status == 0, "\(good.error)")
-        #expect(good.output.contains("the master key opened all 3 sealed rows"), "\(good.output)")
+        #expect(good.output.contains("the master key opened all 4 sealed rows"), "\(good.output)")
         #expect(good.output.contains("trust bundles, provider credentials"))
         let again = try await RunningBroker(restarting: stage.broker)
         try await waitUntil("daypassd is administered") { again.process.error.contains(#""listener":"admin""#) }
