@@ -9,7 +9,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch,
     ProviderCredentialStore, ExchangeHistory, AuditChainStore, AuditSearch
 {
-    private struct State {
+    struct State {
         var sessions = Rows<SessionRecord>()
         var events = Rows<AuditEvent>()
         var uses: [[UInt8]: [Use]] = [:]
@@ -34,7 +34,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     }
 
     /// Rows with the numbers that they got.
-    private struct Rows<Row> {
+    struct Rows<Row> {
         private(set) var numbered: [(number: Int64, row: Row)] = []
         private(set) var last: Int64 = 0
 
@@ -50,14 +50,14 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    private struct Use {
+    struct Use {
         let expires: Date
         let joining: ExactString
         let session: ExactString
         var count = 1
     }
 
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     package init() {}
 
@@ -207,52 +207,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    package func auditEvents(trace: TraceID) async throws(StoreFailure) -> [AuditEvent] {
-        try whileReachable { $0.events.rows.filter { $0.trace == trace } }
-    }
-
-    package func auditRecords(
-        _ condition: AuditCondition, before sequence: Int64?, limit: Int
-    ) async throws(StoreFailure) -> AuditPart {
-        try whileReachable { state in
-            let found = state.events.numbered.reversed().filter {
-                $0.number < sequence ?? .max && condition.matches($0.row)
-            }
-            let part = found.prefix(limit)
-            return AuditPart(
-                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
-                position: part.last?.number ?? 0, isLast: found.count <= limit)
-        }
-    }
-
-    package func auditRecords(
-        _ condition: AuditCondition, after sequence: Int64, limit: Int
-    ) async throws(StoreFailure) -> AuditPart {
-        try whileReachable { state in
-            let found = state.events.numbered.filter { $0.number > sequence && condition.matches($0.row) }
-            let part = found.prefix(limit)
-            return AuditPart(
-                part.map { AuditRecord(sequence: $0.number, event: $0.row) },
-                position: part.last?.number ?? sequence, isLast: found.count <= limit)
-        }
-    }
-
-    package func lastAuditTime() async throws(StoreFailure) -> Date? {
-        try whileReachable { $0.events.rows.last?.time }
-    }
-
-    package func latestExpiry(
-        grantedAfter moment: Date, lookingAt count: Int
-    ) async throws(StoreFailure) -> Date? {
-        try whileReachable { state in
-            let young = state.events.rows.filter { $0.time > moment }
-            guard young.count <= count else { return nil }
-            return young.filter { AuditEvent.grants.contains($0.kind) }.compactMap { $0.details["expires"]?.number }
-                .max().map(Date.init(timeIntervalSince1970:))
-                ?? .distantPast
-        }
-    }
-
     package func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int {
         try whileReachable { state in
             let old = state.uses.filter { $0.value[0].expires < now.addingTimeInterval(-60) }.prefix(limit)
@@ -278,37 +232,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             }
             if let event = choice.event { state.append(event) }
             return choice.result
-        }
-    }
-
-    package func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult {
-        try whileReachable { state in
-            var (ends, count): (Checkpoint?, Int) = (nil, 0)
-            for (number, event) in state.events.numbered where number > state.chain.archived?.sequence ?? 0 {
-                guard order.permits(event.time) else { break }
-                count += 1
-                guard let checkpoint = state.chain.checkpoints.first(where: { $0.sequence == number }) else { continue }
-                ends = checkpoint
-                if count >= order.maximumRecords { break }
-            }
-            guard let ends else { return ArchiveResult() }
-            let moved = state.events.numbered.filter {
-                $0.number > state.chain.archived?.sequence ?? 0 && $0.number <= ends.sequence
-            }
-            let file = "\(order.folder)/\(ends.sequence)"
-            state.archives[file] = moved.map(\.row)
-            state.chain.archive(ends)
-            state.append(
-                order.event(ends, count: Int64(moved.count), first: moved[0].number, file: file, digest: []))
-            return ArchiveResult(records: Int64(moved.count), file: file)
-        }
-    }
-
-    package func deleteArchived(limit: Int) async throws(StoreFailure) -> Int {
-        try whileReachable { state in
-            let numbers = state.events.numbered.map(\.number).filter { $0 <= state.chain.archived?.sequence ?? 0 }
-            state.events.remove(Set(numbers.prefix(limit)))
-            return min(limit, numbers.count)
         }
     }
 
@@ -389,97 +312,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    package func sealedCredentials(of provider: ProviderName) async throws(StoreFailure) -> [SealedCredential] {
-        try whileReachable { $0.credentials[provider] ?? [] }
-    }
-
-    package func credentialVersions(
-        of provider: ProviderName?, after position: CredentialPosition?, limit: Int
-    ) async throws(StoreFailure) -> [CredentialVersion] {
-        try whileReachable { state in
-            let all = state.credentials.sorted { $0.key < $1.key }.flatMap(\.value).map(\.version)
-            let found = all.filter { version in
-                guard provider == nil || version.provider == provider else { return false }
-                guard let position else { return true }
-                return version.provider == position.provider
-                    ? version.number > position.number : version.provider > position.provider
-            }
-            return Array(found.prefix(limit))
-        }
-    }
-
-    package func countCredentialProviders() async throws(StoreFailure) -> Int {
-        try whileReachable { $0.credentials.count }
-    }
-
-    package func apply(_ change: CredentialChange, _ event: AuditEvent) async throws(StoreFailure) {
-        try whileReachable { state throws(StoreFailure) in
-            var credentials = state.credentials[change.provider] ?? []
-            guard let versions = change.applied(to: credentials.map(\.version)) else {
-                throw StoreFailure(.conflict, "change a provider credential", cause: "it is in another state")
-            }
-            if case .add(let added) = change.step { credentials.append(added) }
-            state.credentials[change.provider] = zip(credentials, versions).map { credential, version in
-                SealedCredential(version, sealed: version.state == .retired ? [] : credential.sealed)
-            }
-            state.append(event)
-        }
-    }
-
-    package func record(_ uses: [CredentialUse]) async throws(StoreFailure) {
-        try whileReachable { state in
-            for use in uses {
-                guard
-                    let index = state.credentials[use.provider]?.firstIndex(where: { $0.version.number == use.number })
-                else { continue }
-                if let credential = state.credentials[use.provider]?[index] {
-                    state.credentials[use.provider]?[index] = SealedCredential(
-                        credential.version.used(use), sealed: credential.sealed)
-                }
-            }
-        }
-    }
-
-    package func checkpointKeys() async throws(StoreFailure) -> [CheckpointKeyRecord] {
-        try whileReachable { $0.chain.keys }
-    }
-
-    package func insert(_ key: CheckpointKeyRecord, _ event: AuditEvent) async throws(StoreFailure) {
-        try whileReachable { state in
-            state.chain.keys.append(key)
-            state.append(event)
-        }
-    }
-
-    package func sign(with keys: CheckpointKeys) {
-        state.withLock { $0.chain.signing = keys }
-    }
-
-    @discardableResult
-    package func makeCheckpoint() async throws(StoreFailure) -> Checkpoint? {
-        try whileReachable { state in
-            state.chain.seal(state.generation.number)
-            return state.chain.checkpoints.last
-        }
-    }
-
-    package func checkpoints(after number: Int64, limit: Int) async throws(StoreFailure) -> [Checkpoint] {
-        try whileReachable { Array($0.chain.checkpoints.filter { $0.number > number }.prefix(limit)) }
-    }
-
-    package func verifyAudit(
-        after checkpoint: Int64?, records: Int
-    ) async throws(StoreFailure) -> AuditReport {
-        try whileReachable { state throws(StoreFailure) in
-            let events = state.events.numbered.map { ($0.number, $0.row) }
-            return try state.chain.verify(events, after: checkpoint, records: records)
-        }
-    }
-
-    package func auditMarks(after sequence: Int64, limit: Int) async throws(StoreFailure) -> [AuditMark] {
-        try whileReachable { Array($0.chain.allMarks.filter { $0.sequence > sequence }.prefix(limit)) }
-    }
-
     package func generation() async throws(StoreFailure) -> StoreGeneration {
         try whileReachable { $0.generation }
     }
@@ -523,29 +355,11 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    package func exchanges<State: Sendable>(
-        _ part: HistoryPart, into state: State, _ body: @escaping @Sendable (inout State, AuditEvent) -> Bool
-    ) async throws(StoreFailure) -> (state: State, next: HistoryPosition?) {
-        let rows = try whileReachable { $0.events.numbered }
-        guard let end = rows.last?.number else { return (state, nil) }
-        var state = state
-        let position = part.position ?? HistoryPosition(done: 0, last: end)
-        var done = position.done
-        let (since, until) = (part.since, part.until ?? .distantFuture)
-        for (number, event) in rows where number > position.done && number <= position.last {
-            guard number - position.done <= part.limit else { break }
-            done = number
-            guard event.isExchange, since <= event.time, event.time < until else { continue }
-            if !body(&state, event) { break }
-        }
-        return (state, done < position.last ? HistoryPosition(done: done, last: position.last) : nil)
-    }
-
     private static var taken: StoreFailure {
         StoreFailure(.conflict, "record", cause: "the session is recorded already")
     }
 
-    private func whileReachable<Value>(
+    func whileReachable<Value>(
         _ body: (inout sending State) throws(StoreFailure) -> sending Value
     ) throws(StoreFailure) -> Value {
         try state.withLock { state throws(StoreFailure) in
@@ -557,8 +371,4 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             return try body(&state)
         }
     }
-}
-
-extension AuditEvent {
-    fileprivate var isExchange: Bool { kind == .exchangeGranted || kind == .exchangeRefused }
 }

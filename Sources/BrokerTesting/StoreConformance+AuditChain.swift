@@ -98,7 +98,8 @@ extension StoreConformance {
         try expect(rows == [.checkpointKey(record)], "\(rows)")
         let (other, _) = try MasterKey.generate()
         let clock = ManualClock()
-        let outcome = try await Rewrap(store, from: masterKey, to: other, clock: clock).run(by: .command(uid: 0, loginUID: nil))
+        let outcome = try await Rewrap(store, from: masterKey, to: other, clock: clock).run(
+            by: .command(uid: 0, loginUID: nil))
         try expect(outcome == .init(resealed: 1, alreadySealed: 0), "\(outcome)")
         let keys = try await store.checkpointKeys()
         try expect(try CheckpointKeys(opening: keys, with: other)?.signing.keyID == record.keyID, "\(keys)")

@@ -266,7 +266,8 @@ import Testing
         _ = try await add("two")
         try await promote(2)
         let new = try MasterKey.generate().0
-        let outcome = try await Rewrap(memory, from: masterKey, to: new, clock: clock).run(by: .command(uid: 0, loginUID: nil))
+        let outcome = try await Rewrap(memory, from: masterKey, to: new, clock: clock).run(
+            by: .command(uid: 0, loginUID: nil))
         #expect(outcome == Rewrap.Outcome(resealed: 2, alreadySealed: 0))
         let resealed = memory.events.filter { $0.kind == .secretResealed }
         #expect(resealed.map { $0.details["row"] } == ["anthropic/1", "anthropic/2"])
@@ -280,7 +281,8 @@ import Testing
         let another = try MasterKey.generate().0
         #expect(
             await failure {
-                _ = try await Rewrap(memory, from: new, to: another, clock: clock).run(by: .command(uid: 0, loginUID: nil))
+                _ = try await Rewrap(memory, from: new, to: another, clock: clock).run(
+                    by: .command(uid: 0, loginUID: nil))
             } == "version 1 of the credential of anthropic does not open: its row was altered or damaged")
     }
 }
