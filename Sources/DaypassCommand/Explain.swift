@@ -58,11 +58,19 @@ struct Explain: AsyncParsableCommand {
                     ["CHECKED", "WANTED", "GOT"], facts.map { [$0.cell("name"), $0.cell("wanted"), shown($0["got"])] }))
         }
         let rules = decision.list("rules")
-        guard !rules.isEmpty else { return }
+        guard !rules.isEmpty else { return claims(decision) }
         Terminal.print("")
         Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HELD"], rules.flatMap(Self.rows)))
         if let omitted = decision["omitted_rules"]?.count { Terminal.print("and \(omitted) more rules, further away") }
         changes(decision)
+    }
+
+    /// Where no rules say what the token had.
+    private static func claims(_ decision: JSON) {
+        let claims = pairs(decision["claims"])
+        guard !claims.isEmpty else { return }
+        Terminal.print("")
+        Terminal.print(Table(["CLAIM", "VALUE"], claims.map { [$0, $1] }))
     }
 
     private static func rows(_ rule: JSON) -> [[String]] {
@@ -88,8 +96,8 @@ struct Explain: AsyncParsableCommand {
             if let hint = change["hint"]?.text { line += " (\(hint))" }
             Terminal.print(ReadableText.escaped(line))
             if let rule = change["or_rule"]?.text {
-                Terminal.print(
-                    ReadableText.escaped("    or, where it is to be let in, with this line in the rule: \(rule)"))
+                let words = "or, where it is to be let in, with this line in the place of the rule's own:"
+                Terminal.print("    \(words) \(ReadableText.yaml(rule))")
             }
         }
     }
@@ -99,10 +107,11 @@ struct Explain: AsyncParsableCommand {
         return members.sorted { $0.key < $1.key }.map { ($0.key, shown($0.value)) }
     }
 
-    /// A value as JSON, and text as it is.
+    /// A value as JSON, and text as it is, but for text that would be taken for another value, such as `true` or `5`: that
+    /// is in quotes.
     private static func shown(_ value: JSON?) -> String {
         guard let value else { return "" }
-        if let text = value.text { return text }
+        if let text = value.text, (try? JSON(parsing: Data(text.utf8))) == nil { return text }
         return (try? value.encoded()).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 }

@@ -89,3 +89,23 @@ extension ReadableText {
         return String(output)
     }
 }
+
+extension ReadableText {
+    /// YAML that means the same and hides nothing: such characters stand in double quotes alone, where they may be written
+    /// as their numbers (YAML 1.2 §5.7), those beyond four digits otherwise than in JSON.
+    static func yaml(_ text: String) -> String {
+        var output = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            guard isHidden(scalar) else {
+                output.append(scalar)
+                continue
+            }
+            let digits = String(scalar.value, radix: 16)
+            let (letter, length) = scalar.value > 0xFFFF ? ("U", 8) : ("u", 4)
+            output.append(
+                contentsOf: "\\\(letter)\(String(repeating: "0", count: length - digits.count))\(digits)".unicodeScalars
+            )
+        }
+        return String(output)
+    }
+}

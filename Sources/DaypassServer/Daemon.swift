@@ -242,7 +242,11 @@ extension Daemon {
                 { inForce.current }, history: store, reader: reading, clock: clock, aside: reading.aside),
             chain: StoredAuditChain(store), trail: StoredAudit(store),
             decisions: StoredDecisions(
-                store, recent: recent, issuers: { issuers.current.map(\.configuration) },
+                store, recent: recent,
+                limits: {
+                    issuers.current.map { ProofLimits($0.configuration) }
+                        + inForce.current.trustDomains.map { ProofLimits($0) }
+                },
                 retention: configuration.audit.retention, clock: clock))
     }
 

@@ -25,13 +25,13 @@ import Testing
                 """
                 RULE               CLAIM          WANTED           GOT             HELD
                 ci-main (nearest)  ref            refs/heads/main  refs/heads/dev  NO
-                ci-main (nearest)  repository_id  123456           123456          yes
+                ci-main (nearest)  repository_id  "123456"         "123456"        yes
                 docs               ref            refs/heads/docs  refs/heads/dev  NO
-                docs               repository_id  123456           123456          yes
+                docs               repository_id  "123456"         "123456"        yes
 
                 The nearest rule would match with:
                   ref being refs/heads/main
-                    or, where it is to be let in, with this line in the rule: "ref": ["refs/heads/main","refs/heads/dev"]
+                    or, where it is to be let in, with this line in the place of the rule's own: "ref": ["refs/heads/main","refs/heads/dev"]
 
                 """), "\(output)")
         let json = try await grants.json("explain", trace)
@@ -52,6 +52,36 @@ import Testing
         #expect(try await grants.exchange(ref: "refs/heads/dev*").status == 200)
         #expect(try await grants.exchange(ref: "refs/heads/devil").status == 400)
         #expect(try await grants.exchange().status == 200)
+    }
+
+    /// Controls, a byte order mark, line breaks of YAML and a character of five digits.
+    @Test func `the suggested line is YAML as the terminal shows it, whatever the claim hides`() async throws {
+        let grants = try await AdministeredGrants()
+        let ref: ExactString = "a\u{1B}\u{9B}\u{FEFF}\u{202E}\u{2028}\u{85}\u{E0001}\\\"b"
+        let shown = try await grants.done("explain", Self.trace(grants.exchange(ref: ref)))
+        let found = shown.firstMatch(of: /the rule's own: (.*)/)
+        let line = try #require(found).output.1
+        #expect(line.hasSuffix(#""a\u001b\u009b\ufeff\u202e\u2028\u0085\U000e0001\\\\\"b"]"#), "\(line)")
+        let path = grants.broker.workspace.path("daypass.yaml")
+        let yaml = try String(contentsOfFile: path, encoding: .utf8)
+        try grants.broker.workspace.write(
+            "daypass.yaml", yaml.replacing("ref: refs/heads/main}", with: "\(line)}"))
+        try await grants.done("rules", "reload")
+        #expect(try await grants.exchange(ref: ref).status == 200)
+    }
+
+    @Test func `text that looks like truth, a number or null is in quotes, and truth is not`() async throws {
+        let grants = try await AdministeredGrants()
+        for (value, shown) in [("true", #""true""#), (true, "true"), ("5", #""5""#), (5, "5"), ("null", #""null""#)]
+            as [(JSONValue, String)]
+        {
+            let answer = try await grants.exchange("job", ["ref": value])
+            try #require(answer.status == 400)
+            let output = try await grants.done("explain", Self.trace(answer))
+            let row = output.split(separator: "\n").first { $0.hasPrefix("ci-main") }
+            let cells = row?.split(separator: " ").map(String.init) ?? []
+            #expect(cells.dropLast().last == shown, "\(output)")
+        }
     }
 
     @Test func `grants, renewals and narrowings are shown with what was granted`() async throws {
@@ -79,6 +109,10 @@ import Testing
             #expect(scopes?.joined(separator: " ") == scope)
             #expect(try await grants.done("explain", Self.trace(answer)).contains("granted expires  "))
         }
+        let claims = try await grants.done("explain", Self.trace(granted))
+        let rows = claims.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(rows.contains("CLAIM VALUE") && rows.contains(#"repository_id "123456""#), "\(claims)")
+        #expect(rows.contains("ref refs/heads/main"), "\(claims)")
     }
 
     @Test

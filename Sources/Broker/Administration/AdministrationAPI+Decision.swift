@@ -11,23 +11,23 @@ extension AdministrationAPI {
         /// Those that are in no record.
         package let refusals: [RecentRefusal]
         /// Those that are configured now.
-        private let issuers: [IssuerConfiguration]
+        private let limits: [ProofLimits]
 
         package init(
             trace: TraceID, records: [AuditRecord], areAll: Bool = true, refusals: [RecentRefusal] = [],
-            issuers: [IssuerConfiguration] = []
+            limits: [ProofLimits] = []
         ) {
             self.trace = trace
             self.records = records
             self.areAll = areAll
             self.refusals = refusals
-            self.issuers = issuers
+            self.limits = limits
         }
 
         /// `{"trace", "decisions": [{"source": "audit" | "memory", …}]}`; see <doc:Operations>.
         package var json: JSONObject {
             let decisions =
-                records.map { RecordedDecision($0, issuers: issuers).json } + refusals.map(\.json)
+                records.map { RecordedDecision($0, limits: limits).json } + refusals.map(\.json)
             var json: JSONObject = [
                 "trace": .string(ExactString(trace.description)), "decisions": .array(decisions.map { .object($0) }),
             ]

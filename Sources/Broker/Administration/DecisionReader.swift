@@ -15,20 +15,20 @@ package struct StoredDecisions: DecisionReader {
 
     private let store: any AuditSearch
     private let recent: RecentRefusals
-    private let issuers: @Sendable () -> [IssuerConfiguration]
+    private let limits: @Sendable () -> [ProofLimits]
     private let retention: Duration
     private let clock: any BrokerClock
 
     /// - Parameters:
-    ///   - issuers: those of the moment.
+    ///   - limits: what is wanted of proofs at the moment, of issuers and of trust domains.
     ///   - retention: how long records are kept.
     package init(
         _ store: any AuditSearch, recent: RecentRefusals,
-        issuers: @escaping @Sendable () -> [IssuerConfiguration], retention: Duration, clock: any BrokerClock
+        limits: @escaping @Sendable () -> [ProofLimits], retention: Duration, clock: any BrokerClock
     ) {
         self.store = store
         self.recent = recent
-        self.issuers = issuers
+        self.limits = limits
         self.retention = retention
         self.clock = clock
     }
@@ -45,7 +45,7 @@ package struct StoredDecisions: DecisionReader {
         guard !part.records.isEmpty || !refusals.isEmpty else { throw .notFound(reasons(trace)) }
         return AdministrationAPI.Decision(
             trace: trace, records: part.records.reversed(), areAll: part.isLast, refusals: refusals,
-            issuers: issuers())
+            limits: limits())
     }
 
     /// Why nothing is known of a request: the id itself says when it was made.

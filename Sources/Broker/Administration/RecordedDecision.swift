@@ -4,13 +4,13 @@ import JOSE
 /// An audit record as an explanation: what was decided, what was checked, and what would have to be otherwise.
 struct RecordedDecision {
     private let record: AuditRecord
-    private let issuer: IssuerConfiguration?
+    private let limits: ProofLimits?
     private var event: AuditEvent { record.event }
 
-    /// - Parameter issuers: those that are configured now.
-    init(_ record: AuditRecord, issuers: [IssuerConfiguration]) {
+    /// - Parameter limits: those that are configured now.
+    init(_ record: AuditRecord, limits: [ProofLimits]) {
         self.record = record
-        issuer = issuers.first { $0.name == record.event.issuer }
+        self.limits = limits.first { $0.issuer == record.event.issuer }
     }
 
     var json: JSONObject {
@@ -68,7 +68,10 @@ struct RecordedDecision {
         guard let reason = event.reason.flatMap(RefusalReason.init(text:)) else {
             return "it was refused: \(event.reason ?? "no reason was recorded")"
         }
-        if reason == .noRule { return noRule }
+        if reason == .noRule {
+            return event.details["blocked"] == nil
+                ? noRule : "\(noRule); and a revocation keeps it out all the same (see blocked)"
+        }
         let words = "it was refused: \(reason.words)"
         return event.details["message"]?.string.map { "\(words); \($0)" } ?? words
     }
@@ -79,6 +82,16 @@ struct RecordedDecision {
                 "it was refused: the session's rule is gone, or does not match the claims any more that were kept of it"
         }
         let issuer = event.issuer.map { "\($0)" } ?? "its issuer"
+        if event.sessionID != nil {
+            let rule = "the session's rule" + (event.rule.map { " \($0)" } ?? "")
+            return rules.isEmpty
+                ? "it was refused: \(rule) is gone: \(issuer) has none of that name for gateways any more"
+                : "it was refused: \(rule) does not match the claims any more that were kept of the session"
+        }
+        // So long a name is kept by its digest.
+        if let named = explanation["named"], named.string == nil {
+            return "it was refused: the caller named a rule of a longer name than any has"
+        }
         if let named = explanation["named"]?.string {
             guard rules.isEmpty else {
                 return "it was refused: the rule \(named), which the caller named, does not match"
@@ -123,7 +136,7 @@ struct RecordedDecision {
         func time(_ name: ExactString) -> JSONValue? { claims[name]?.number.map(Self.moment) }
         switch reason {
         case .audience:
-            return [Self.fact("aud", issuer.map { "\($0.audience), by the configuration of now" }, claims["aud"])]
+            return [Self.fact("aud", limits.map { "\($0.audience), by the configuration of now" }, claims["aud"])]
         case .expired:
             return [Self.fact("exp", "after \(now) by this broker's clock, with \(leeway)", time("exp"))]
         case .notYetValid:
@@ -131,10 +144,10 @@ struct RecordedDecision {
                 Self.fact(name, "at or before \(now) by this broker's clock, with \(leeway)", time(name))
             }
         case .lifetime:
-            let limit = issuer.map { "at most \(Int($0.maximumLifetime.seconds)) s apart, by the configuration of now" }
+            let limit = limits.map { "at most \(Int($0.maximumLifetime.seconds)) s apart, by the configuration of now" }
             return [Self.fact("iat", limit, time("iat")), Self.fact("exp", nil, time("exp"))]
         case .replayed:
-            let limit = issuer?.replay.maximumUses.map { "at most \($0) times, by the configuration of now" }
+            let limit = limits?.replay.maximumUses.map { "at most \($0) times, by the configuration of now" }
             return [Self.fact("presented", limit, "more often")]
         case .scope, .target:
             let (asked, granted) = (event.details["asked"]?.object, event.details["granted"]?.object)

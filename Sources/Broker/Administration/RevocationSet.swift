@@ -108,12 +108,14 @@ package struct RevocationSet: Sendable {
     }
 
     /// Which target keeps a new session out at the moment `now`; nil where none does.
-    /// - Parameter actor: who acts for the subject, as `act` says it.
+    /// - Parameters:
+    ///   - actor: who acts for the subject, as `act` says it.
+    ///   - rule: nil where none is meant.
     package func blocks(
-        subject: ExactString, actor: JSONObject?, rule: ExactString, at now: Date
+        subject: ExactString, actor: JSONObject?, rule: ExactString?, at now: Date
     ) -> Revocation.Target? {
         if let blockOfAll, blockOfAll.holds(at: now) { return .all }
-        if blockedRules[rule]?.holds(at: now) == true { return .rule(rule) }
+        if let rule, blockedRules[rule]?.holds(at: now) == true { return .rule(rule) }
         guard !blockedSubjects.isEmpty || !blockedIssuers.isEmpty else { return nil }
         for person in [subject] + GatewayClaims.subjects(actingIn: actor) {
             if blockedSubjects[person]?.holds(at: now) == true { return .subject(person) }

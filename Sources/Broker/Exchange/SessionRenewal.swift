@@ -112,7 +112,8 @@ struct SessionRenewal: Sendable {
         _ session: SessionRecord, _ claims: GatewayClaims, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Grant {
         guard let current = rules.matchAgain(session) else {
-            try await refuse(session, request, .noRule, at: now)
+            let explanation = rules.explainAgain(session).json
+            try await refuse(session, request, .noRule, ["explanation": .object(explanation)], at: now)
             throw .subjectToken
         }
         // A rule that binds by now grants nothing to a session from before it did.

@@ -158,13 +158,20 @@ package struct TokenExchange: Sendable {
         _ parties: Parties, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) -> Grant {
         switch rules.match(
-            parties.subject, naming: request.rule, asking: request.scope, presenting: request.federation)
+            parties.subject, naming: request.rule, asking: request.scope, for: request.targets,
+            presenting: request.federation)
         {
         case .refused(let explanation):
             var details: JSONObject = ["explanation": .object(explanation.json)]
             if let asked = request.asked { _ = details.append("asked", .object(asked)) }
+            // Whoever is blocked learns nothing, nor does anybody of a rule that is.
+            let silences = blocked(parties, explanation.ownRule, at: now)
+            if let target = silences ?? blocked(parties, explanation.rules.first?.rule, at: now) {
+                _ = details.append("blocked", .object(target.json))
+            }
             try await refuse(parties.subject, request, .noRule, details, at: now)
-            throw explanation.ownFailures.map { .unmatched($0) } ?? .subjectToken
+            guard silences == nil, let failures = explanation.ownFailures else { throw .subjectToken }
+            throw .unmatched(failures)
         case .granted(let grant):
             let failure: Grant.NarrowingFailure
             do {
@@ -184,12 +191,15 @@ package struct TokenExchange: Sendable {
     private func refuseBlocked(
         _ parties: Parties, _ grant: Grant, _ request: ExchangeRequest, at now: Date
     ) async throws(ExchangeRefusal) {
-        let target = mint.revocations.blocks(
-            subject: parties.subject.identity, actor: parties.actor, rule: grant.rule, at: now)
-        guard let target else { return }
+        guard let target = blocked(parties, grant.rule, at: now) else { return }
         try await refuse(
             parties.subject, request, .blocked, ["blocked": .object(target.json)], rule: grant.rule, at: now)
         throw .subjectToken
+    }
+
+    private func blocked(_ parties: Parties, _ rule: ExactString?, at now: Date) -> Revocation.Target? {
+        mint.revocations.blocks(
+            subject: parties.subject.identity, actor: parties.actor, rule: rule, at: now)
     }
 
     /// A session, and its first token.

@@ -22,12 +22,16 @@ package struct Explanation: Sendable, Hashable {
     /// What of the caller's own token did not match, where a rule that was tried explains itself to callers: the claims
     /// and ids of the nearest such rule, by their names, and never a value. Nil where no rule does.
     package let ownFailures: [ExactString]?
+    /// That rule.
+    package let ownRule: ExactString?
 
     /// A rule that was tried, and what of it did not hold.
     package struct RuleMiss: Sendable, Hashable {
         package let rule: ExactString
         package let claims: [ClaimTest]
         package let ids: [IDTest]
+        /// What is asked for and the rule does not grant.
+        package let asked: [AskedTest]
         /// What did hold; empty for rules that are far.
         package let held: [ClaimTest]
     }
@@ -49,29 +53,61 @@ package struct Explanation: Sendable, Hashable {
         package let got: JSONValue?
     }
 
-    init(of subject: VerifiedSubject, presenting ids: FederationIDs, named: ExactString?, candidates: [Rule]) {
-        // The nearest miss first: what an operator looks for.
+    /// - Parameters:
+    ///   - scope: what the request asks for; nil: all.
+    ///   - targets: the audiences that it asks for.
+    init(
+        of subject: VerifiedSubject, presenting ids: FederationIDs, asking scope: [Scope]?, for targets: [ExactString],
+        named: ExactString?, candidates: [Rule]
+    ) {
         let misses = candidates.map { rule in
-            (
+            Miss(
                 rule: rule, matchers: rule.matchers.filter { !$0.matches(subject.claims) },
-                ids: rule.federation.mismatches(with: ids)
-            )
-        }.sorted { $0.matchers.count + $0.ids.count < $1.matchers.count + $1.ids.count }
+                ids: rule.federation.mismatches(with: ids), asked: AskedTest.failed(by: scope, targets, rule.terms))
+        }
+        self.init(misses, of: subject.claims, presenting: ids, named: named)
+    }
+
+    /// Of claims that were kept of a session's subject, and its own rule; without one where that is gone.
+    init(ofKept claims: JSONObject, rule: Rule?) {
+        let misses = rule.map { rule in
+            [Miss(rule: rule, matchers: rule.matchers.filter { !$0.matchesKept(claims) }, ids: [], asked: [])]
+        }
+        self.init(misses ?? [], of: claims, presenting: FederationIDs(), named: nil)
+    }
+
+    private struct Miss {
+        let rule: Rule
+        let matchers: [ClaimMatcher]
+        let ids: [FederationIDs.Parameter]
+        let asked: [AskedTest]
+
+        /// What a smaller change makes match comes first. A rule that would match and then not grant what is asked for
+        /// is no help.
+        var distance: (Int, Int) { (asked.isEmpty ? 0 : 1, matchers.count + ids.count) }
+    }
+
+    private init(_ misses: [Miss], of claims: JSONObject, presenting ids: FederationIDs, named: ExactString?) {
+        // The nearest miss first: what an operator looks for.
+        let misses = misses.sorted { $0.distance < $1.distance }
         self.named = named.map { KeptClaims.shortened(.string($0)) }
         var (rules, length): ([RuleMiss], Int) = ([], 0)
-        for (rule, matchers, mismatches) in misses.prefix(Self.maximumRules) {
-            let held = rules.count < Self.maximumWholeRules ? rule.matchers.filter { !matchers.contains($0) } : []
-            let miss = RuleMiss(
-                rule: rule.name, claims: matchers.map { ClaimTest($0, in: subject.claims) },
-                ids: mismatches.compactMap { IDTest($0, of: rule, presented: ids) },
-                held: held.map { ClaimTest($0, in: subject.claims) })
-            length += miss.json.encoded().count
+        for miss in misses.prefix(Self.maximumRules) {
+            let (rule, failed) = (miss.rule, miss.matchers)
+            let held = rules.count < Self.maximumWholeRules ? rule.matchers.filter { !failed.contains($0) } : []
+            let shown = RuleMiss(
+                rule: rule.name, claims: failed.map { ClaimTest($0, in: claims) },
+                ids: miss.ids.compactMap { IDTest($0, of: rule, presented: ids) }, asked: miss.asked,
+                held: held.map { ClaimTest($0, in: claims) })
+            length += shown.json.encoded().count
             guard rules.isEmpty || length <= Self.maximumLength else { break }
-            rules.append(miss)
+            rules.append(shown)
         }
         self.rules = rules
         omittedRules = misses.count - rules.count
-        ownFailures = misses.first { $0.rule.terms.explainsToCaller }.map { miss in
+        let own = misses.first { $0.rule.terms.explainsToCaller }
+        ownRule = own?.rule.name
+        ownFailures = own.map { miss in
             miss.matchers.map(\.claim.text) + miss.ids.map { ExactString($0.rawValue) }
         }
     }
@@ -89,7 +125,8 @@ package struct Explanation: Sendable, Hashable {
 extension Explanation.RuleMiss {
     package var json: JSONObject {
         var json: JSONObject = [
-            "rule": .string(rule), "failed": .array((claims.map(\.json) + ids.map(\.json)).map { .object($0) }),
+            "rule": .string(rule),
+            "failed": .array((claims.map(\.json) + ids.map(\.json) + asked.map(\.json)).map { .object($0) }),
         ]
         if !held.isEmpty { _ = json.append("held", .array(held.map { .object($0.json) })) }
         return json

@@ -48,9 +48,11 @@ package struct RuleSet: Sendable {
     ///
     /// - Parameters:
     ///   - scope: what the request asks for; nil: all.
+    ///   - targets: the audiences that it asks for: they choose no rule, and stand in the explanation.
     ///   - ids: what the request says of itself; a rule that lists ids matches only where they are equal.
     package func match(
         _ subject: VerifiedSubject, naming name: ExactString?, asking scope: [Scope]? = nil,
+        for targets: [ExactString] = [],
         presenting ids: FederationIDs = FederationIDs()
     ) -> Outcome {
         let candidates = candidates(of: subject.issuer, naming: name, asking: scope ?? [])
@@ -60,7 +62,9 @@ package struct RuleSet: Sendable {
         if let rule = match {
             return .granted(Grant(Match(rule: rule)))
         }
-        return .refused(Explanation(of: subject, presenting: ids, named: name, candidates: candidates))
+        return .refused(
+            Explanation(
+                of: subject, presenting: ids, asking: scope, for: targets, named: name, candidates: candidates))
     }
 
     /// The rules that are tried, in their order.
@@ -77,10 +81,18 @@ package struct RuleSet: Sendable {
     ///
     /// The ids that a rule lists belong to the request that opened the session: they are not asked for again.
     package func matchAgain(_ session: SessionRecord) -> Grant? {
-        let rule = byIssuer[session.issuer]?.first { $0.name == session.rule }
         let claims = session.keptClaims
-        guard let rule, rule.matchers.allSatisfy({ $0.matchesKept(claims) }) else { return nil }
+        guard let rule = rule(of: session), rule.matchers.allSatisfy({ $0.matchesKept(claims) }) else { return nil }
         return Grant(Match(rule: rule))
+    }
+
+    /// Why `matchAgain` gives nothing: what of the session's own rule failed; without a rule where that is gone.
+    func explainAgain(_ session: SessionRecord) -> Explanation {
+        Explanation(ofKept: session.keptClaims, rule: rule(of: session))
+    }
+
+    private func rule(of session: SessionRecord) -> Rule? {
+        byIssuer[session.issuer]?.first { $0.name == session.rule }
     }
 
     /// The rule of that name, whoever it is for.

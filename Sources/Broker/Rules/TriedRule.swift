@@ -82,7 +82,22 @@ struct TriedRule {
         case .null, .object, nil: return nil
         }
         let name = text(.string(test.name))
-        return "\(name): \(text(.array(test.wanted + [value])))"
+        return yaml("\(name): \(text(.array(test.wanted + [value])))")
+    }
+
+    /// JSON of which YAML takes every character as it is: those that are no text to YAML, and its line breaks beyond those
+    /// of JSON (YAML 1.1 §5.1, §5.4), by their numbers.
+    private static func yaml(_ json: String) -> String {
+        var line = String.UnicodeScalarView()
+        for scalar in json.unicodeScalars {
+            switch scalar.value {
+            case 0x7F...0x9F, 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF:
+                let digits = String(scalar.value, radix: 16)
+                line.append(contentsOf: "\\u\(String(repeating: "0", count: 4 - digits.count))\(digits)".unicodeScalars)
+            default: line.append(scalar)
+            }
+        }
+        return String(line)
     }
 
     /// The pattern that is this text and no other.
@@ -92,8 +107,14 @@ struct TriedRule {
 
     /// What looks alike and is not.
     private static func hint(_ test: Test) -> String? {
+        if !test.isClaim, test.name == "scope" || test.name == "audience" {
+            return "the rule grants no more than this, and more is asked for"
+        }
         switch test.got {
-        case nil: return test.isClaim ? "the token has no such claim" : "the request has no such parameter"
+        case nil:
+            return test.isClaim
+                ? "the token has no such claim"
+                : "the request has no such parameter, which counts at POST /v1/oauth/token alone"
         case .null: return "null matches nothing"
         case .object(let object) where object["sha256"] != nil && object["bytes"] != nil:
             return "the value is long: it was kept by its digest"

@@ -84,7 +84,7 @@ struct AuditSearchSteps {
 
     private func measure(_ count: Int) async throws {
         let decisions = StoredDecisions(
-            store, recent: RecentRefusals(), issuers: { [] }, retention: .seconds(400 * 86_400), clock: SystemClock())
+            store, recent: RecentRefusals(), limits: { [] }, retention: .seconds(400 * 86_400), clock: SystemClock())
         let ways: [(String, (Int) async throws -> Int)] = [
             ("explain", { try await decisions.decision(Self.trace($0)).records.count }),
             ("trace", { try await find(.init(trace: Self.trace($0))) }),

@@ -11,7 +11,8 @@ import Testing
     {
         let issuer = try Fixture.configuration(bench.issuer, maximumLifetime: .seconds(900))
         return StoredDecisions(
-            bench.store, recent: bench.recent, issuers: { [issuer] }, retention: retention, clock: bench.clock)
+            bench.store, recent: bench.recent, limits: { [ProofLimits(issuer)] }, retention: retention,
+            clock: bench.clock)
     }
 
     /// The only decision on a request that was refused.

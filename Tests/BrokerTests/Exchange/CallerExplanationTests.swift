@@ -90,4 +90,38 @@ import Testing
             RevocationRequest(.subject("corp:alice"), block: Revocation.Block(until: nil)), by: .daemon)
         #expect(await bench.refusal(try bench.request(bench.token()))?.name == "subjectToken")
     }
+
+    @Test(arguments: ["subject", "issuer", "rule"])
+    func `who is blocked, or whose rule is, is not told what else does not match, and the record says both`(
+        _ kind: String
+    ) async throws {
+        let rule = try Self.rule("main", [("sub", ["alice"]), ("ref", ["x"])], explains: true)
+        let bench = try ExchangeBench(rules: [rule])
+        let target: Revocation.Target =
+            switch kind {
+            case "subject": .subject("corp:alice")
+            case "issuer": .issuer(try Fixture.name())
+            default: .rule("main")
+            }
+        #expect(await bench.refusal(try bench.request(bench.token()))?.name == "unmatched")
+        #expect(bench.store.events.last?.details["blocked"] == nil)
+        _ = try await bench.revocations.revoke(
+            RevocationRequest(target, block: Revocation.Block(until: nil)), by: .daemon)
+        #expect(await bench.refusal(try bench.request(bench.token()))?.name == "subjectToken")
+        let event = try #require(bench.store.events.last)
+        #expect(event.reason == "no_rule" && event.details["explanation"] != nil)
+        #expect(event.details["blocked"]?.object?["kind"]?.string?.string == kind)
+    }
+
+    @Test func `a block of a nearer rule, which says nothing, does not silence the one that explains itself`()
+        async throws
+    {
+        let near = try Self.rule("near", [("ref", ["x"])], explains: false)
+        let far = try Self.rule("far", [("sub", ["bob"]), ("event", ["push"])], explains: true)
+        let bench = try ExchangeBench(rules: [near, far])
+        _ = try await bench.revocations.revoke(
+            RevocationRequest(.rule("near"), block: Revocation.Block(until: nil)), by: .daemon)
+        #expect(await bench.refusal(try bench.request(bench.token()))?.name == "unmatched")
+        #expect(bench.store.events.last?.details["blocked"]?.object?["kind"] == "rule")
+    }
 }

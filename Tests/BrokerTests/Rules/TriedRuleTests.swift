@@ -27,7 +27,7 @@ import Testing
     /// Whatever a token says, the suggested line matches it and no more than it.
     @Test(arguments: [
         "a*", "**", "\\", "\\*", "a\"b", "a: [b]", "\u{1B}[2J", "e\u{301}", "\u{202E}x", "#", "- a", "a\nb", "\u{0}",
-        "true",
+        "true", "\u{9B}", "\u{FEFF}x", "a\u{2028}b\u{85}c", "\u{7F}", "\u{E0001}",
     ])
     func `the suggested pattern is the hostile value itself, without wildcards`(_ value: String) async throws {
         let change = try await change(Fixture.matcher("name", ["x"]), ["name": .string(ExactString(value))])
@@ -37,6 +37,9 @@ import Testing
         let glob = try Glob(parsing: pattern.string)
         #expect(glob.matches(ExactString(value)) && !glob.hasWildcard)
         #expect(!line.contains("\n"))
+        // None that YAML takes for no text, or for the end of a line.
+        #expect(
+            !line.unicodeScalars.contains { (0x7F...0x9F).contains($0.value) || $0 == "\u{FEFF}" || $0 == "\u{2028}" })
     }
 
     @Test func `truth and numbers are suggested without quotes`() async throws {
