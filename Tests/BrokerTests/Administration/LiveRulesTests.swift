@@ -116,7 +116,7 @@ import Testing
 
     @Test func `a test and a replay warn of who is blocked, whatever the rules say`() async throws {
         let configuration = try Self.configuration([Fixture.rule("alices", texts: [("sub", ["alice"])])])
-        let store = MemoryStore()
+        let store = try await Self.filled(20)
         let clock = ManualClock()
         func live(_ target: Revocation.Target) -> LiveRules {
             let revocation = Revocation(
@@ -137,6 +137,13 @@ import Testing
                 ])
         }
         #expect(try await live(.subject("corp:bob")).test(order).warnings == [])
+        let replay = AdministrationAPI.RuleReplayOrder([.init(name: "n", text: "all u*")], since: Fixture.now)
+        #expect(
+            try await live(.subject("corp:u1")).replay(replay).warnings == [
+                "a warning", "subject corp:u1 is blocked: corp:u1 would be refused all the same",
+            ])
+        #expect(try await live(.subject("corp:bob")).replay(replay).warnings == ["a warning"])
+        #expect(try await live(.all).replay(replay).warnings.count == 17)
     }
 
     @Test func `whose claims they are is told by iss, aud or the SPIFFE ID, or said`() async throws {
