@@ -12,14 +12,14 @@ struct AuditFilter: ParsableArguments {
     @Option(help: "Of this kind, such as exchange.refused.")
     var kind: String?
 
-    @Option(help: "About this subject.")
+    @Option(help: "About this subject, which is compared as a whole.")
     var subject: String?
 
     @Option(help: "By this rule.")
     var rule: String?
 
     @Option(help: "Of the request with this trace id.")
-    var trace: Identifier?
+    var trace: TraceArgument?
 
     @Option(help: "Of this session.")
     var session: Identifier?
@@ -35,6 +35,16 @@ struct AuditFilter: ParsableArguments {
         // An empty one would be none at all, and the list one of everything.
         guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }
         return wanted.compactMap { name, value in value.map { (name, $0) } }
+    }
+}
+
+/// A trace id, as the broker writes it: 32 hexadecimal digits, here also large ones.
+struct TraceArgument: ExpressibleByArgument {
+    let text: String
+
+    init?(argument: String) {
+        guard argument.utf8.count == 32, argument.allSatisfy({ $0.isASCII && $0.isHexDigit }) else { return nil }
+        text = argument.lowercased()
     }
 }
 

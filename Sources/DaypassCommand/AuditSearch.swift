@@ -26,8 +26,10 @@ struct AuditSearch: AsyncParsableCommand {
     func run() async throws {
         let query = try filter.query()
         try await broker.withClient { client in
-            try broker.print(
-                try await client.list("audit", "records", query, atMost: limit), "records", AuditRecordLine.columns)
+            let records = try await client.list("audit", "records", query, atMost: limit)
+            guard !broker.json, !records.elements.isEmpty else { return try broker.print(records, "records", [:]) }
+            Terminal.print(Table(AuditRecordLine.columns.map(\.key), records.elements.map(AuditRecordLine.cells)))
+            if !records.isComplete { Terminal.note("there are more: --limit shows them") }
         }
     }
 }

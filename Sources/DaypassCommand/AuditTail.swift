@@ -39,6 +39,7 @@ struct AuditTail: AsyncParsableCommand {
                 for line in part.bytes.split(separator: UInt8(ascii: "\n")) {
                     try AuditRecordLine.print(JSON(parsing: Data(line)), asJSON: broker.json)
                 }
+                try Terminal.check()
                 position = part.next
                 if part.isComplete { try await Task.sleep(for: Self.pause) }
             }

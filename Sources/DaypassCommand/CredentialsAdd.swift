@@ -100,7 +100,7 @@ struct CredentialsAdd: AsyncParsableCommand {
 
     /// A line from the terminal, which does not show it.
     private static func ask(within time: Duration) throws(SecretInputFailure) -> SecretInput {
-        Terminal.note("The secret, which is not shown, and Enter:")
+        Terminal.note("The secret, which is not shown, and Enter (Enter alone gives up; Ctrl-C does not):")
         var settings = termios()
         guard tcgetattr(STDIN_FILENO, &settings) == 0 else { throw .unreadable(String(cString: strerror(errno))) }
         var hidden = settings

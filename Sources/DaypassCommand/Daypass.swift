@@ -45,6 +45,8 @@ struct CommandFailure: Error {
         case .unusableAuthorities(let words): self.init(.usage, "the authorities' file \(words)")
         case .unreachable(let words): self.init(.unreachable, words)
         case .notPermitted(let words): self.init(.notPermitted, words)
+        // The broker alone knows the kinds of records, and lists them.
+        case .refused(400, let message, _) where message.hasPrefix("kind has to be one of "): self.init(.usage, message)
         case .refused(_, let message, let trace):
             self.init(.refused, message + (trace.map { " (trace \($0))" } ?? ""))
         case .notDurable(let numbers, let message, _):
@@ -71,6 +73,7 @@ enum Main {
             } else {
                 try command.run()
             }
+            try Terminal.check()
         } catch let failure as CommandFailure {
             Terminal.note("daypass: \(ReadableText.lines(PastedToken.hidden(failure.message, arguments)))")
             exit(failure.code.rawValue)
@@ -79,6 +82,12 @@ enum Main {
             let text = PastedToken.hidden(Daypass.fullMessage(for: error), arguments)
             if code == .success {
                 Terminal.print(text)
+                do throws(CommandFailure) {
+                    try Terminal.check()
+                } catch {
+                    Terminal.note("daypass: \(error.message)")
+                    exit(error.code.rawValue)
+                }
                 exit(0)
             }
             Terminal.note(text)

@@ -28,7 +28,7 @@ struct RulesList: AsyncParsableCommand {
             let rows = rules.elements.map { rule in
                 [
                     rule.cell("name"), rule.cell("issuer"),
-                    rule.list("match").map(\.test).joined(separator: ", "), rule.cell("scope"),
+                    (rule.list("match").map(\.test) + rule.ids).joined(separator: ", "), rule.cell("scope"),
                     "\(rule.cell("ttl_seconds")) s",
                 ]
             }
@@ -75,8 +75,12 @@ struct RulesWho: AsyncParsableCommand {
 
 extension JSON {
     /// A line of a rule's `match`: `ref=refs/heads/main|refs/tags/*`
-    fileprivate var test: String {
-        "\(cell("claim"))=\(list("wanted").map { $0.text ?? "" }.joined(separator: "|"))"
+    fileprivate var test: String { "\(cell("claim"))=\(wanted("|"))" }
+
+    /// What a federation call has to name for a rule: `federation organization_id=org-1`
+    fileprivate var ids: [String] {
+        guard case .object(let members)? = self["federation"] else { return [] }
+        return members.sorted { $0.key < $1.key }.map { "federation \($0.key)=\($0.value.shown)" }
     }
 }
 

@@ -7,7 +7,8 @@ struct RulesReplay: AsyncParsableCommand {
         commandName: "replay", abstract: "Show what other rules would have made of the recorded exchanges.",
         discussion: """
             Who gains (was refused, would be granted), who loses, whose grant changes, and of whom it cannot be told, since \
-            a claim that a new rule reads was not kept. "already" means that the rules in force do the same by now. The files \
+            a claim that a new rule reads was not kept. "already" means that the rules in force do the same by now. Of those \
+            who gain but are blocked it warns; blocks are not looked at otherwise, nor how often a proof was used. The files \
             together are all of the new rules; issuers, trust domains and audiences stay those in force. On the network \
             it needs the scopes daypass:rules and daypass:audit.
 
@@ -127,7 +128,8 @@ struct CollectedReplay {
         func count(_ name: String) -> Int { counts[name] ?? 0 }
         var text =
             "\(count("examined")) exchanges: \(count("loses")) lose, \(count("gains")) gain, "
-            + "\(count("changes")) change, \(count("unknown")) cannot be told, \(count("unchanged")) stay as they were, "
+            + "\(count("changes")) change, \(count("unknown")) cannot be told, \(count("unchanged")) stay as they were "
+            + "(lifetimes, models and bind compared with the rules in force), "
             + "\(count("decided_otherwise")) were not decided by rules"
         if byKey.count > limit { text += "\nthere are more groups: --limit shows them" }
         if count("ungrouped") > 0 { text += "\n\(count("ungrouped")) of them are in no group: there are too many" }
@@ -151,6 +153,9 @@ extension JSON {
         var parts = list("differs").compactMap(\.text).filter { $0 != "scope" }
         parts += list("lost_scope").compactMap(\.text).map { "-\($0)" }
         parts += list("gained_scope").compactMap(\.text).map { "+\($0)" }
+        if !list("unknown_terms").isEmpty {
+            parts.append("terms not known: \(cell("unknown_terms"))")
+        }
         if !list("claims").isEmpty { parts.append("not kept: \(cell("claims"))") }
         if cell("change") == "loses" { parts.insert(cell("reason"), at: 0) }
         if self["in_force"]?.flag == true { parts.append("already") }

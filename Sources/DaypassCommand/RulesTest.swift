@@ -7,8 +7,8 @@ struct RulesTest: AsyncParsableCommand {
         discussion: """
             The file holds the claims of a token as JSON, not the token itself. Whose they are the broker knows by their \
             iss, or else by a sub that is a SPIFFE ID. With --rules the rules in these files are asked instead of those in \
-            force, all files together: issuers, trust domains and audiences stay those in force. It ends with 1 where \
-            nothing would be granted.
+            force, all files together: issuers, trust domains and audiences stay those in force. Signature, expiry, and how \
+            often a proof was used are not looked at; of a block it warns. It ends with 1 where nothing would be granted.
 
             Example: daypass rules test --claims claims.json --scope anthropic:messages
             Example: daypass rules test --claims claims.json --rules config/daypass.yaml config/rules/*.yaml
@@ -37,14 +37,24 @@ struct RulesTest: AsyncParsableCommand {
     @OptionGroup var documents: RuleDocuments
     @OptionGroup var broker: BrokerOptions
 
+    /// Of a federation call.
+    private static let parameters = ["organization_id", "service_account_id", "workspace_id"]
+
     func validate() throws {
         guard issuer == nil || trustDomain == nil else {
             throw ValidationError("Give either --issuer or --trust-domain.")
+        }
+        guard federation.allSatisfy({ Self.parameters.contains($0.claim) }) else {
+            throw ValidationError(
+                "The parameter of --federation is one of \(Self.parameters.joined(separator: ", ")).")
         }
     }
 
     func run() async throws {
         let text = try TextFile.read(claims, atMost: TextFile.maximumClaimsLength)
+        guard text.contains(where: { !$0.isWhitespace }) else {
+            throw CommandFailure(.usage, "\(claims) is empty: it has to hold the claims of a token, as JSON")
+        }
         guard !TextFile.isToken(text) else {
             throw CommandFailure(
                 .usage, "\(claims) holds a token, which is a secret: give the claims in it, its second part, decoded")
@@ -87,24 +97,26 @@ struct RulesTest: AsyncParsableCommand {
             rule.list("claims").map { claim in
                 [
                     rule.cell("rule"), claim.cell("claim"),
-                    claim.list("wanted").map { $0.text ?? "" }.joined(separator: " | "),
-                    claim["got"].map(\.shown) ?? "", words(claim),
+                    claim.wanted(" or "), claim["got"].map(\.shown) ?? "(missing)", words(claim),
                 ]
             }
                 + rule.list("ids").map { id in
-                    [rule.cell("rule"), id.cell("parameter"), id.cell("wanted"), "", "no"]
+                    [
+                        rule.cell("rule"), id.cell("parameter"), id["wanted"]?.shown ?? "",
+                        id["got"].map(\.shown) ?? "(missing)", "NO",
+                    ]
                 }
         }
         guard !rows.isEmpty else { return }
         Terminal.print("")
-        Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HOLDS"], rows))
+        Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HELD"], rows))
         if let more = result["omitted_rules"]?.count, more > 0 { Terminal.note("and \(more) more rules") }
     }
 
     private static func words(_ claim: JSON) -> String {
         switch claim["result"]?.text {
         case "holds": "yes"
-        case "fails": "no"
+        case "fails": "NO"
         default: "?"
         }
     }
@@ -137,18 +149,11 @@ struct RuleDocuments: ParsableArguments {
         guard !rules.isEmpty else { return nil }
         var (documents, length): ([JSON], Int) = ([], 0)
         for file in rules {
-            let text = try TextFile.read(file, atMost: Self.maximumLength - length)
+            let text = try TextFile.read(file, atMost: Self.maximumLength - length, behind: length)
             length += text.utf8.count
             documents.append(.object(["name": .string(file), "text": .string(text)]))
         }
         return .array(documents)
-    }
-}
-
-extension JSON {
-    /// In one cell: text as it is, anything else as JSON.
-    fileprivate var shown: String {
-        text ?? (try? String(decoding: encoded(), as: UTF8.self)) ?? ""
     }
 }
 

@@ -1,7 +1,11 @@
 import BrokerClient
 
-/// Rows under titles, each column as wide as it needs to be; on a terminal the widest give way where a line is too long.
+/// Rows under titles, each column as wide as it needs to be; on a terminal the widest give way where a line is too long,
+/// but not what somebody has to copy or compare.
 struct Table {
+    /// The titles of columns that are never cut.
+    private static let whole: Set = ["TRACE", "LAST TRACE", "CLAIM", "WANTED", "GOT"]
+
     private let titles: [String]
     private var rows: [[String]]
 
@@ -15,10 +19,11 @@ struct Table {
         let all = (titles.isEmpty ? [] : [titles]) + rows
         guard let first = all.first else { return [] }
         var widths = first.indices.map { column in all.map { ReadableText.width($0[column]) }.max() ?? 0 }
+        let shrinking = widths.indices.filter { titles.isEmpty || !Self.whole.contains(titles[$0]) }
         // Below 20 columns moments are cut too.
         for floor in [20, 8] {
             while let columns, widths.reduce(0, +) + 2 * (widths.count - 1) > columns,
-                let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > floor
+                let widest = shrinking.max(by: { widths[$0] < widths[$1] }), widths[widest] > floor
             { widths[widest] -= 1 }
         }
         return all.map { row in

@@ -1,12 +1,28 @@
 import BrokerClient
 import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// Where output goes, and whether a person is there to answer.
 enum Terminal {
     /// What was asked for; nothing else goes to standard output.
+    /// What standard output does not take is said at the end: see `check`.
     static func print(_ text: String) {
-        write(text + "\n", to: STDOUT_FILENO)
+        guard error.withLock({ $0 == nil }) else { return }
+        let code = write(Array((text + "\n").utf8), to: STDOUT_FILENO)
+        if let code { error.withLock { $0 = code } }
+    }
+
+    /// Of standard output, the first one.
+    private static let error = Mutex<CInt?>(nil)
+
+    /// - Throws: where standard output did not take all that was printed.
+    static func check() throws(CommandFailure) {
+        if let code = error.withLock(\.self) { throw unwritten(code) }
+    }
+
+    private static func unwritten(_ code: CInt) -> CommandFailure {
+        CommandFailure(.refused, "standard output: \(String(cString: strerror(code))); not all was written")
     }
 
     static func note(_ text: String) {
@@ -42,9 +58,7 @@ enum Terminal {
     static func write(lines: [UInt8]) throws {
         let isTerminal = isatty(STDOUT_FILENO) == 1
         let bytes = isTerminal ? Array(ReadableText.json(String(decoding: lines, as: UTF8.self)).utf8) : lines
-        if let code = write(bytes, to: STDOUT_FILENO) {
-            throw CommandFailure(.refused, "standard output: \(String(cString: strerror(code))); not all was written")
-        }
+        if let code = write(bytes, to: STDOUT_FILENO) { throw unwritten(code) }
     }
 
     private static func write(_ text: String, to descriptor: CInt) {

@@ -5,28 +5,31 @@ enum TextFile {
     /// In bytes: as many as a token has.
     static let maximumClaimsLength = 16 * 1024
 
-    /// - Parameter path: - is standard input.
-    /// - Throws: a `CommandFailure` where it cannot be read, is longer than `limit` bytes, or no UTF-8.
-    static func read(_ path: String, atMost limit: Int) throws -> String {
+    /// - Parameters:
+    ///   - path: - is standard input.
+    ///   - length: of files that were read before, which together with this one may have `limit` bytes more than that.
+    /// - Throws: a `CommandFailure` of wrong usage where it cannot be read, is longer than `limit` bytes, or no UTF-8.
+    static func read(_ path: String, atMost limit: Int, behind length: Int = 0) throws -> String {
         let isInput = path == "-"
         let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
-        guard descriptor >= 0 else { throw CommandFailure(.refused, "\(path): \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0 else { throw CommandFailure(.usage, "\(path): \(String(cString: strerror(errno)))") }
         defer { if !isInput { close(descriptor) } }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while bytes.count <= limit {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw CommandFailure(.refused, "\(path): \(String(cString: strerror(errno)))") }
+            guard count >= 0 else { throw CommandFailure(.usage, "\(path): \(String(cString: strerror(errno)))") }
             guard count > 0 else {
                 guard let text = String(validating: bytes, as: UTF8.self) else {
-                    throw CommandFailure(.refused, "\(path): it is no UTF-8 text")
+                    throw CommandFailure(.usage, "\(path): it is no UTF-8 text")
                 }
                 return text
             }
             bytes += chunk.prefix(count)
         }
-        throw CommandFailure(.refused, "\(path): it is longer than what is left of \(limit) bytes")
+        let all = length > 0 ? "with the files before it" : "it"
+        throw CommandFailure(.usage, "\(path): \(all) has more than \(limit + length) bytes")
     }
 
     /// Whether it has the form of a signed token: what somebody takes from the wrong place.

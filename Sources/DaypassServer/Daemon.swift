@@ -239,7 +239,8 @@ extension Daemon {
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials,
             ruleInspector: LiveRules(
-                { inForce.current }, history: store, reader: reading, clock: clock, aside: reading.aside),
+                { inForce.current }, history: store, reader: reading, clock: clock,
+                revocations: { state.current.revocations }, aside: reading.aside),
             chain: StoredAuditChain(store), trail: StoredAudit(store),
             decisions: StoredDecisions(
                 store, recent: recent,

@@ -69,18 +69,73 @@ import Testing
     @Test(arguments: [
         ["audit", "search", "--since", "yesterday"], ["audit", "search", "--subject", ""],
         ["audit", "search", "--limit", "0"], ["audit", "tail", "-n", "1001"], ["audit", "export", "--after", "x"],
-        ["audit", "search", "--trace", "a/b"],
+        ["audit", "search", "--trace", "a/b"], ["audit", "search", "--trace", "zz"],
     ])
     func `what cannot be asked for ends with 2`(_ arguments: [String]) async throws {
         let outcome = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": "/nonexistent/admin.sock"])
         #expect(outcome.status == 2 && outcome.output == "", "\(outcome)")
     }
 
-    @Test func `a kind that there is not ends with 1 and names those that there are`() async throws {
+    @Test func `a kind that there is not ends with 2 and names those that there are`() async throws {
         try await run { broker in
             let outcome = try await broker.daypass("audit", "search", "--kind", "refused")
             #expect(
-                outcome.status == 1 && outcome.error.contains("exchange.granted, session.renewed"), "\(outcome.error)")
+                outcome.status == 2 && outcome.error.contains("exchange.granted, session.renewed"), "\(outcome.error)")
+        }
+    }
+
+    @Test func `a trace id in capital letters is the same one`() async throws {
+        try await run { broker in
+            let trace = "0199E1C4A5B60C1F9A4BE2D7F3055A1C"
+            let outcome = try await broker.daypass("audit", "search", "--trace", trace)
+            #expect(outcome.status == 0, "\(outcome.error)")
+            #expect(broker.fake.calls.conditions.last?.trace?.description == trace.lowercased())
+        }
+    }
+
+    @Test func `a record of a credential says of which provider and version it is`() async throws {
+        try await run { broker in
+            broker.fake.record([
+                AuditEvent(
+                    time: Sample.time, trace: Self.trace(7), kind: .credentialPromoted, issuer: nil, subject: nil,
+                    details: ["provider": "anthropic", "versions": [["version": 1], ["version": 2]]])
+            ])
+            let table = try await broker.daypass("audit", "search", "--kind", "credential.promoted")
+            #expect(table.output.contains("credential.promoted  anthropic version 2  -  "), "\(table.output)")
+            let tail = try await broker.daypass("audit", "tail", "-n", "1")
+            #expect(tail.output.contains("credential.promoted  anthropic version 2  -  "), "\(tail.output)")
+        }
+    }
+
+    @Test(.enabled(if: Programs.python != nil)) func `a narrow terminal has trace ids as a whole`() async throws {
+        let script = """
+            import fcntl, os, pty, struct, sys, termios
+            pid, terminal = pty.fork()
+            if pid == 0:
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+                os.execv(sys.argv[1], sys.argv[1:])
+            try:
+                while read := os.read(terminal, 65536): os.write(1, read)
+            except OSError:
+                pass
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            """
+        try await run { broker in
+            let python = try #require(Programs.python)
+            let table = try await AdministeredBroker.daypass(
+                ["audit", "search"], ["DAYPASS_SOCKET": broker.socket, "TERM": "dumb"], through: [python, "-c", script])
+            #expect(table.status == 0 && table.output.contains("…"), "something else gave way: \(table.output)")
+            for number in 0..<5 { #expect(table.output.contains("\(Self.trace(number))"), "\(table.output)") }
+        }
+    }
+
+    @Test(arguments: ["audit search", "audit search --json", "audit tail", "rules who --scope a:b", "--help"])
+    func `what could not be printed as a whole ends with 1`(_ command: String) async throws {
+        try await run { broker in
+            let script = "\(Programs.daypass) \(command) > /dev/full"
+            let full = try await AdministeredBroker.daypass(
+                [], ["DAYPASS_SOCKET": broker.socket], through: ["/bin/sh", "-c", script])
+            #expect(full.status == 1 && full.error.contains("not all was written"), "\(full.error)")
         }
     }
 

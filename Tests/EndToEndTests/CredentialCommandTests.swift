@@ -164,7 +164,7 @@ import Testing
                     return False
                 output += read
                 return bool(read)
-            while b"Enter:" not in output and more(): pass
+            while b"):" not in output and more(): pass
             # The words come before the terminal is told to hide.
             while termios.tcgetattr(terminal)[3] & termios.ECHO: pass
             os.write(terminal, os.environ["ANSWER"].encode().decode("unicode_escape").encode("latin-1") + b"\\n")
@@ -184,7 +184,7 @@ import Testing
                     through: [python, "-c", script])
                 #expect(outcome.status == status, "\(answer.prefix(20)): \(outcome.output)")
                 #expect(!outcome.output.contains("sk-ant") && !outcome.output.contains("kkk"), "\(outcome.output)")
-                #expect(outcome.output.contains("which is not shown"))
+                #expect(outcome.output.contains("Enter alone gives up; Ctrl-C does not"))
             }
             #expect(
                 broker.fake.credentials.secrets == [

@@ -18,6 +18,11 @@ import Testing
             issuer: github
             match: {repository_id: "7"}
             grant: {scope: ["daypass:admin"], ttl: 10m}
+          - name: fed
+            issuer: github
+            match: {repository_id: "9", flag: true, n: [5, "5"]}
+            federation: {organization_id: org-1}
+            grant: {scope: ["anthropic:messages"], ttl: 15m, explain_to_caller: true}
 
         """
     /// The same but for `docs`, which has less; `deploy`, which is gone; and `dev`, which is new.
@@ -222,9 +227,29 @@ import Testing
         let list = try await setting.daypass("rules", "list")
         #expect(
             list.output.split(separator: "\n").map { $0.split(separator: " ").first } == [
-                "RULE", "ci-main", "docs", "deploy", "admins",
+                "RULE", "ci-main", "docs", "deploy", "admins", "fed",
             ])
-        #expect(list.output.contains("repository_id=123456, ref=refs/heads/main"))
+        #expect(list.output.contains(#"repository_id="123456", ref=refs/heads/main"#), "\(list.output)")
+        #expect(
+            list.output.contains(#"repository_id="9", flag=true, n=5|"5", federation organization_id=org-1"#),
+            "\(list.output)")
+        let all = try await setting.daypass("rules", "list", "--json")
+        let told = try JSONReader.readObject(Array(all.output.utf8))["rules"]?.array?.compactMap(\.object) ?? []
+        #expect(told.map { $0["explain_to_caller"] } == [false, false, false, false, true])
+        let claims = setting.claims("job", "x", ["repository_id": "9", "flag": "true", "n": 5])
+        try setting.broker.workspace.write("claims.json", claims.encoded())
+        let test = try await setting.daypass(
+            "rules", "test", "--claims", "claims.json", "--federation", "organization_id=org-2", "--rule", "fed")
+        #expect(
+            test.output.hasSuffix(
+                """
+                RULE  CLAIM            WANTED    GOT     HELD
+                fed   repository_id    "9"       "9"     yes
+                fed   flag             true      "true"  NO
+                fed   n                5 or "5"  5       yes
+                fed   organization_id  org-1     org-2   NO
+
+                """), "\(test.output)")
         let who = try await setting.daypass("rules", "who", "--scope", "openai:responses", "--json")
         let rules = try JSONReader.readObject(Array(who.output.utf8))["rules"]?.array?.compactMap(\.object) ?? []
         #expect(rules.map { $0["rule"] } == ["docs", "deploy"])

@@ -44,8 +44,8 @@ import Testing
                     subject  ci:\\u{1B}[2K\\u{202E}eve\\u{200B}
                     granted  no
 
-                    RULE     CLAIM  WANTED  GOT                    HOLDS
-                    ci-main  ref    main    \\u{1B}[31m\\u{202E}dev  no
+                    RULE     CLAIM  WANTED  GOT                    HELD
+                    ci-main  ref    main    \\u{1B}[31m\\u{202E}dev  NO
 
                     """)
             #expect(
@@ -69,7 +69,7 @@ import Testing
             // What another reader of JSON would take the last of, or round.
             for (text, words) in [
                 (#"{"sub":"a","sub":"b"}"#, "the claims are"), (#"{"n":9007199254740993}"#, "the claims are"),
-                ("", "the claims are"), ("[]", "the claims are"), ("{\"s\":\"\u{0}\"}", "the claims are"),
+                ("[]", "the claims are"), ("{\"s\":\"\u{0}\"}", "the claims are"),
             ] {
                 try broker.workspace.write("claims.json", text)
                 let outcome = try await broker.daypass(
@@ -93,15 +93,30 @@ import Testing
             #expect(!token.error.contains("eyJ"))
             try broker.workspace.write("latin", [0x7B, 0xE9, 0x7D])
             let latin = try await broker.daypass("rules", "test", "--claims", broker.workspace.path("latin"))
-            #expect(latin.status == 1 && latin.error.contains("no UTF-8"), "\(latin.error)")
+            #expect(latin.status == 2 && latin.error.contains("no UTF-8"), "\(latin.error)")
             try broker.workspace.write("long", [UInt8](repeating: 0x20, count: 16_385))
             let long = try await broker.daypass("rules", "test", "--claims", broker.workspace.path("long"))
-            #expect(long.status == 1 && long.error.contains("longer than"), "\(long.error)")
+            #expect(long.status == 2 && long.error.contains("it has more than 16384 bytes"), "\(long.error)")
             let endless = try await broker.daypass("rules", "test", "--claims", "/dev/zero")
-            #expect(endless.status == 1 && endless.error.contains("longer than"), "\(endless.error)")
+            #expect(endless.status == 2 && endless.error.contains("has more than 16384 bytes"), "\(endless.error)")
             for path in ["/nonexistent", "/"] {
                 let none = try await broker.daypass("rules", "test", "--claims", path)
-                #expect(none.status == 1 && none.error.contains(path), "\(none.error)")
+                #expect(none.status == 2 && none.error.contains(path), "\(none.error)")
+            }
+            try broker.workspace.write("claims.json", "{}")
+            let claims = broker.workspace.path("claims.json")
+            for (arguments, words) in [
+                (["--claims", "/dev/null"], "/dev/null is empty"),
+                (["--claims", claims, "--rules", "nope.yaml"], "nope.yaml"),
+                (["--claims", claims, "--federation", "nope=x"], "organization_id, service_account_id, workspace_id"),
+                (
+                    ["--claims", claims, "--rules", claims, "/dev/zero"],
+                    "/dev/zero: with the files before it has more than 1024000 bytes"
+                ),
+            ] {
+                let wrong = try await AdministeredBroker.daypass(
+                    ["rules", "test"] + arguments, ["DAYPASS_SOCKET": broker.socket])
+                #expect(wrong.status == 2 && wrong.error.contains(words), "\(wrong.error)")
             }
             let both = try await broker.daypass(
                 "rules", "test", "--claims", "-", "--issuer", "a", "--trust-domain", "b")
@@ -151,7 +166,7 @@ import Testing
             #expect(
                 table.error == """
                     warning: w\\u{1B}
-                    5 exchanges: 5 lose, 0 gain, 0 change, 0 cannot be told, 0 stay as they were, 0 were not decided by rules
+                    5 exchanges: 5 lose, 0 gain, 0 change, 0 cannot be told, 0 stay as they were (lifetimes, models and bind compared with the rules in force), 0 were not decided by rules
 
                     """)
             let orders = broker.fake.calls.replays

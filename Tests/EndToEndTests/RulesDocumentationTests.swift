@@ -15,6 +15,22 @@ import Testing
             }
     }
 
+    @Test func `the claims of a token are decoded, whatever padding they lack`() async throws {
+        let file = Programs.repository.appending(path: "Sources/Broker/Broker.docc/Rules.md")
+        let document = try String(contentsOf: file, encoding: .utf8)
+        let start = try #require(document.range(of: "`cut -d. -f2 | ")).lowerBound
+        let command = document[start...].dropFirst().prefix { $0 != "`" }
+        let folder = try Workspace()
+        for claims in [#"{"a":1}"#, #"{"a":12}"#, #"{"a":123}"#, #"{"a":"??>>"}"#] {
+            let payload = Data(claims.utf8).base64EncodedString().replacing("=", with: "").replacing("+", with: "-")
+                .replacing("/", with: "_")
+            let outcome = try await RunningProcess(
+                "/bin/sh", ["-c", "echo 'eyJh.\(payload).c2ln' | \(command)"], in: folder.folder
+            ).outcome()
+            #expect(outcome.status == 0 && outcome.output == claims, "\(outcome)")
+        }
+    }
+
     @Test func `every command of its section does what it says`() async throws {
         let workspace = try Workspace()
         let made = try await RunningProcess(Programs.daypassd, ["init"], in: workspace.folder).outcome()

@@ -20,6 +20,7 @@ extension AdministrationAPI {
             if !rule.federation.isEmpty { _ = json.append("federation", .object(rule.federation.json)) }
             for member in terms.json.members { _ = json.append(member.name, member.value) }
             _ = json.append("audiences", AdministrationAPI.json(terms.audiences))
+            _ = json.append("explain_to_caller", .bool(terms.explainsToCaller))
             return json
         }
     }
@@ -154,14 +155,14 @@ extension AdministrationAPI {
 extension ClaimMatcher {
     private static let maximumShown = 16
 
-    fileprivate var wanted: JSONValue {
-        let more = anyOf.count - Self.maximumShown
-        let shown = anyOf.prefix(Self.maximumShown).map { JSONValue.string(ExactString($0.description)) }
-        return .array(more > 0 ? shown + [.string(ExactString("and \(more) more"))] : shown)
-    }
-
+    /// Each value with the type that it has to have.
     fileprivate var json: JSONObject {
-        ["claim": .string(claim.text), "wanted": wanted]
+        var json: JSONObject = [
+            "claim": .string(claim.text), "wanted": .array(anyOf.prefix(Self.maximumShown).map(\.json)),
+        ]
+        let more = anyOf.count - Self.maximumShown
+        if more > 0 { _ = json.append("omitted_wanted", .number(Double(more))) }
+        return json
     }
 }
 
@@ -189,10 +190,12 @@ extension GrantTerms {
 extension RuleAttempt {
     fileprivate var json: JSONObject {
         let failed: [JSONValue] = ids.map { parameter in
-            [
+            var json: JSONObject = [
                 "parameter": .string(ExactString(parameter.rawValue)),
                 "wanted": .string(rule.federation[parameter] ?? ""),
             ]
+            if let got = presented[parameter] { _ = json.append("got", JSONValue.string(got).shown) }
+            return .object(json)
         }
         var json: JSONObject = [
             "rule": .string(rule.name), "result": .string(ExactString(truth.rawValue)),
@@ -219,6 +222,9 @@ extension RuleReplay.Group {
         if let after = key.after { _ = json.append("after", .string(after)) }
         if !key.differs.isEmpty {
             _ = json.append("differs", .array(key.differs.map { .string(ExactString($0)) }))
+        }
+        if !key.unknownTerms.isEmpty {
+            _ = json.append("unknown_terms", .array(key.unknownTerms.map { .string(ExactString($0)) }))
         }
         for (name, scope) in [("gained_scope" as ExactString, key.gainedScope), ("lost_scope", key.lostScope)]
         where !scope.isEmpty {

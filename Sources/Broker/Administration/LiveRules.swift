@@ -7,6 +7,7 @@ package final class LiveRules: RuleInspector {
     private let history: any ExchangeHistory
     private let reader: any RuleDocumentReader
     private let clock: any BrokerClock
+    private let revocations: @Sendable () -> RevocationSet
     private let aside: @Sendable (@escaping @Sendable () -> Void) -> Void
     /// What is under way: of each at most one.
     private let busy = Mutex<Set<Work>>([])
@@ -20,10 +21,12 @@ package final class LiveRules: RuleInspector {
 
     /// - Parameters:
     ///   - configuration: that whose rules are in force at the moment.
+    ///   - revocations: those in force at the moment, whose blocks are warned of.
     ///   - aside: runs what it is given, one after another, where it may take its time.
     package init(
         _ configuration: @escaping @Sendable () -> BrokerConfiguration, history: any ExchangeHistory,
         reader: any RuleDocumentReader, clock: any BrokerClock,
+        revocations: @escaping @Sendable () -> RevocationSet = { .none },
         aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
     ) {
         self.aside = aside
@@ -31,6 +34,7 @@ package final class LiveRules: RuleInspector {
         self.history = history
         self.reader = reader
         self.clock = clock
+        self.revocations = revocations
     }
 
     package func rules(
@@ -92,7 +96,10 @@ package final class LiveRules: RuleInspector {
             warnings.append("no rule for \(made.issuer) is named \(name)")
         }
         var terms: GrantTerms?
-        if case .granted(let grant) = answer { terms = rules.rule(grant.rule)?.terms }
+        if case .granted(let grant) = answer {
+            terms = rules.rule(grant.rule)?.terms
+            if let words = block(of: made.identity, by: grant.rule) { warnings.append(words) }
+        }
         let listed = attempts.prefix(AdministrationAPI.RuleTestResult.maximumRules)
         return AdministrationAPI.RuleTestResult(
             subject: made.identity, answer: answer, terms: terms, attempts: Array(listed),
@@ -125,10 +132,27 @@ package final class LiveRules: RuleInspector {
         } catch {
             throw .unavailable("\(error)")
         }
+        let groups = done.state.all
         return AdministrationAPI.RuleReplayPart(
-            counts: done.state.counts, groups: done.state.all, next: done.next,
-            warnings: next.warnings)
+            counts: done.state.counts, groups: groups, next: done.next, warnings: next.warnings + blocks(of: groups))
     }
+
+    /// In words what keeps the subject out, whatever the rules say; nil where nothing does.
+    private func block(of subject: ExactString, by rule: ExactString) -> String? {
+        let target = revocations().blocks(subject: subject, actor: nil, rule: rule, at: clock.now)
+        return target.map { "\($0) is blocked: \(subject) would be refused all the same" }
+    }
+
+    /// The same of those who gain, of a bounded number.
+    private func blocks(of groups: [RuleReplay.Group]) -> [String] {
+        let words = groups.lazy.compactMap { group -> String? in
+            guard group.key.change == .gains, let rule = group.key.after else { return nil }
+            return self.block(of: group.key.subject, by: rule)
+        }
+        return Array(words.prefix(Self.maximumBlocks))
+    }
+
+    private static let maximumBlocks = 16
 
     private func read(
         _ documents: [AdministrationAPI.RuleDocument], under configuration: BrokerConfiguration

@@ -13,6 +13,8 @@ package struct RecordedExchange: Sendable {
     package let answer: RuleAnswer
     package let time: Date
     package let trace: TraceID
+    /// Of the token that was granted; nil where the record does not say when it expires.
+    package let lifetime: Duration?
 
     /// - Returns: nil for a record of something else, and where not the rules decided: a proof that was not accepted, a
     ///   subject that is blocked, a certificate that is missing for another reason.
@@ -24,6 +26,12 @@ package struct RecordedExchange: Sendable {
         self.answer = answer
         time = event.time
         trace = event.trace
+        if case .granted = answer, let expiry = event.details["expires"]?.number {
+            // Tokens are issued at whole seconds.
+            lifetime = .seconds(expiry - event.time.timeIntervalSince1970.rounded(.down))
+        } else {
+            lifetime = nil
+        }
         let claims: KnownClaims
         if issuer.trustDomain != nil {
             // Its SPIFFE ID is the subject itself, however long.

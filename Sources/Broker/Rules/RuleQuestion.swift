@@ -113,6 +113,8 @@ package struct RuleAttempt: Sendable {
     package let claims: [Claim]
     /// The ids of `federation` that the request lacks or has otherwise.
     package let ids: [FederationIDs.Parameter]
+    /// Those of the request.
+    package let presented: FederationIDs
 
     package struct Claim: Sendable {
         package let matcher: ClaimMatcher
@@ -128,6 +130,7 @@ package struct RuleAttempt: Sendable {
                 truth: matcher.truth(in: question.claims))
         }
         ids = rule.federation.mismatches(with: question.federation)
+        presented = question.federation
     }
 
     package var truth: Truth {

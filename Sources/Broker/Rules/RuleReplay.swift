@@ -25,6 +25,8 @@ package struct RuleReplay: Sendable {
         package let after: ExactString?
         /// Of a change: `rule`, `scope`, `audience`, `ttl`, `max_session`, `models`, `bind`.
         package let differs: [String]
+        /// Terms of the grant then that nobody knows any more: the record has not all, and the rule is gone.
+        package let unknownTerms: [String]
         package let gainedScope: [Scope]
         package let lostScope: [Scope]
         /// Why it is, or was, refused.
@@ -116,7 +118,9 @@ package struct RuleReplay: Sendable {
         let subject = exchange.subject
         func isInForce(_ rule: ExactString?) -> Bool {
             guard inForce.answer(to: exchange.question) == answer else { return false }
-            return rule.map { terms(from: $0, to: $0).isEmpty } ?? true
+            guard let rule else { return true }
+            guard let old = inForce.rule(rule)?.terms, let new = next.rule(rule)?.terms else { return false }
+            return (old.timeToLive == new.timeToLive) && Self.terms(from: old, to: new).isEmpty
         }
         switch (exchange.answer, answer) {
         case (.refused, .refused), (.unknown, _): return nil
@@ -138,35 +142,55 @@ package struct RuleReplay: Sendable {
             if before.rule != after.rule { differs.append("rule") }
             if !gained.isEmpty || !lost.isEmpty { differs.append("scope") }
             if before.audience != after.audience { differs.append("audience") }
-            differs += terms(from: before.rule, to: after.rule)
-            guard !differs.isEmpty else { return nil }
+            var unknown: [String] = []
+            if let new = next.rule(after.rule)?.terms {
+                let old = inForce.rule(before.rule)?.terms
+                switch Self.isSameLifetime(exchange.lifetime, old, new) {
+                case false?: differs.append("ttl")
+                case nil: unknown.append("ttl")
+                case true?: break
+                }
+                if let old { differs += Self.terms(from: old, to: new) } else { unknown += Self.unrecorded }
+            }
+            guard !differs.isEmpty || !unknown.isEmpty else { return nil }
             return Key(
-                .changes, subject, before: before.rule, after: after.rule, differs: differs, gained: gained,
-                lost: lost, isInForce: isInForce(after.rule))
+                .changes, subject, before: before.rule, after: after.rule, differs: differs, unknown: unknown,
+                gained: gained, lost: lost, isInForce: isInForce(after.rule))
         }
     }
 
-    /// What a record does not say of a grant: how the rule `before`, where it is still in force, and the new rule `after`
-    /// differ in it.
-    private func terms(from before: ExactString, to after: ExactString) -> [String] {
-        guard let old = inForce.rule(before)?.terms, let new = next.rule(after)?.terms else { return [] }
-        let pairs: [(String, Bool)] = [
-            ("ttl", old.timeToLive == new.timeToLive), ("max_session", old.maximumSession == new.maximumSession),
-            ("models", old.models == new.models), ("bind", old.bindsCertificate == new.bindsCertificate),
+    /// What no record says of a grant.
+    private static let unrecorded = ["max_session", "models", "bind"]
+
+    /// How `old`, the terms in force of the rule that granted then, and the new ones differ in what no record says.
+    private static func terms(from old: GrantTerms, to new: GrantTerms) -> [String] {
+        let same = [
+            old.maximumSession == new.maximumSession, old.models == new.models,
+            old.bindsCertificate == new.bindsCertificate,
         ]
-        return pairs.filter { !$0.1 }.map(\.0)
+        return zip(unrecorded, same).filter { !$0.1 }.map(\.0)
+    }
+
+    /// Whether a token would live as long as the one of then, of `lifetime`; nil where it cannot be told.
+    /// - Parameter old: the terms in force of the rule that granted then; nil where it is gone.
+    private static func isSameLifetime(_ lifetime: Duration?, _ old: GrantTerms?, _ new: GrantTerms) -> Bool? {
+        guard let lifetime else { return old.map { $0.timeToLive == new.timeToLive } }
+        if lifetime >= new.timeToLive { return lifetime == new.timeToLive }
+        // A token may end earlier than its rule says, with its session.
+        return old.map { $0.timeToLive == new.timeToLive }
     }
 }
 
 extension RuleReplay.Key {
     fileprivate init(
         _ change: RuleReplay.Change, _ subject: ExactString, before: ExactString? = nil, after: ExactString? = nil,
-        differs: [String] = [], gained: [Scope] = [], lost: [Scope] = [], reason: RuleAnswer.Refusal? = nil,
+        differs: [String] = [], unknown: [String] = [], gained: [Scope] = [], lost: [Scope] = [],
+        reason: RuleAnswer.Refusal? = nil,
         claims: [ExactString] = [], isInForce: Bool
     ) {
         self.init(
-            change: change, subject: subject, before: before, after: after, differs: differs, gainedScope: gained,
-            lostScope: lost, reason: reason, claims: claims, isInForce: isInForce)
+            change: change, subject: subject, before: before, after: after, differs: differs, unknownTerms: unknown,
+            gainedScope: gained, lostScope: lost, reason: reason, claims: claims, isInForce: isInForce)
     }
 
     fileprivate var textLength: Int {

@@ -130,6 +130,29 @@ import Testing
         #expect(Self.replay([named], try Fixture.rules(old), inForce: binding).counts.byChange == [.gains: 1])
     }
 
+    @Test func `what nobody knows of a grant any more is not taken for the same`() throws {
+        let (old, other) = (try Self.rule("ada", [("sub", ["ada"])]), try Self.rule("x", [("sub", ["x"])]))
+        func expiring(in seconds: Double) throws -> AuditEvent {
+            let expiry = Fixture.now.timeIntervalSince1970.rounded(.down) + seconds
+            return try Self.event("ada", granted: "ada", more: ["expires": .number(expiry)])
+        }
+        // The lifetime then, whether the rule of then is in force, and what is said of the new rule, of 900 s.
+        let rows: [(Double, Bool, [String], [String])] = [
+            (900, true, [], []), (300, true, [], []), (1800, true, ["ttl"], []),
+            (900, false, [], ["max_session", "models", "bind"]),
+            (1800, false, ["ttl"], ["max_session", "models", "bind"]),
+            (300, false, [], ["ttl", "max_session", "models", "bind"]),
+        ]
+        for (lifetime, isThere, differs, unknown) in rows {
+            let replay = Self.replay(
+                [try expiring(in: lifetime)], try Fixture.rules(old),
+                inForce: try Fixture.rules(isThere ? old : other))
+            #expect(replay.all.map(\.key.differs) == (differs + unknown == [] ? [] : [differs]), "\(lifetime)")
+            #expect(replay.all.map(\.key.unknownTerms) == (differs + unknown == [] ? [] : [unknown]), "\(lifetime)")
+            #expect(replay.counts.unchanged == (differs + unknown == [] ? 1 : 0))
+        }
+    }
+
     @Test func `groups are bounded by number and by text, and every exchange is counted`() throws {
         let (inForce, next) = (
             try Fixture.rules(Self.rule("no", [("sub", ["nobody"])])),
