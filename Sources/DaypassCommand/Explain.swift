@@ -15,7 +15,7 @@ struct Explain: AsyncParsableCommand {
             """)
 
     @Argument(help: "The trace id.")
-    var trace: Identifier
+    var trace: TraceArgument
 
     @OptionGroup var broker: BrokerOptions
 
@@ -55,7 +55,8 @@ struct Explain: AsyncParsableCommand {
             Terminal.print("")
             Terminal.print(
                 Table(
-                    ["CHECKED", "WANTED", "GOT"], facts.map { [$0.cell("name"), $0.cell("wanted"), shown($0["got"])] }))
+                    ["CHECKED", "WANTED", "GOT"],
+                    facts.map { [$0.cell("name"), $0.cell("wanted"), $0["got"]?.shown ?? ""] }))
         }
         let rules = decision.list("rules")
         guard !rules.isEmpty else { return claims(decision) }
@@ -76,10 +77,10 @@ struct Explain: AsyncParsableCommand {
     private static func rows(_ rule: JSON) -> [[String]] {
         let name = rule.cell("rule") + (rule["nearest"]?.flag == true ? " (nearest)" : "")
         return rule.list("tests").map { test in
-            let wanted = test.list("wanted").map { shown($0) }.joined(separator: " or ")
+            let wanted = test.list("wanted").map(\.shown).joined(separator: " or ")
             return [
                 name, test["claim"]?.text ?? test.cell("parameter"), wanted,
-                test["got"].map { shown($0) } ?? "(missing)", test["held"]?.flag == true ? "yes" : "NO",
+                test["got"].map(\.shown) ?? "(missing)", test["held"]?.flag == true ? "yes" : "NO",
             ]
         }
     }
@@ -91,7 +92,7 @@ struct Explain: AsyncParsableCommand {
         Terminal.print("The nearest rule would match with:")
         for change in changes {
             let name = change["claim"]?.text ?? "the parameter \(change.cell("parameter"))"
-            let wanted = change.list("to").map { shown($0) }.joined(separator: " or ")
+            let wanted = change.list("to").map(\.shown).joined(separator: " or ")
             var line = "  \(name) being \(wanted)"
             if let hint = change["hint"]?.text { line += " (\(hint))" }
             Terminal.print(ReadableText.escaped(line))
@@ -104,14 +105,6 @@ struct Explain: AsyncParsableCommand {
 
     private static func pairs(_ object: JSON?) -> [(String, String)] {
         guard case .object(let members) = object else { return [] }
-        return members.sorted { $0.key < $1.key }.map { ($0.key, shown($0.value)) }
-    }
-
-    /// A value as JSON, and text as it is, but for text that would be taken for another value, such as `true` or `5`: that
-    /// is in quotes.
-    private static func shown(_ value: JSON?) -> String {
-        guard let value else { return "" }
-        if let text = value.text, (try? JSON(parsing: Data(text.utf8))) == nil { return text }
-        return (try? value.encoded()).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return members.sorted { $0.key < $1.key }.map { ($0.key, $0.value.shown) }
     }
 }
