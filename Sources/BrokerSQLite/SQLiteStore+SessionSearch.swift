@@ -43,7 +43,7 @@ extension SQLiteStore: SessionSearch {
         var end = min(position ?? .max, last + 1)
         var found: [(session: SessionRecord, number: Int64)] = []
         // One more than is asked for says whether there is a next part.
-        while end > 0, found.count <= limit {
+        while end > 0, found.count <= limit, !Task.isCancelled {
             let (start, stop, room) = (max(0, end - Self.searchStep), end, limit + 1 - found.count)
             found += try await perform("look for sessions") { db in
                 let rows = try Row.fetchCursor(

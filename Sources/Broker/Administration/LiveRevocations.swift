@@ -7,8 +7,8 @@ package struct LiveRevocations: RevocationAdministration {
     private static let shown = 100
     private static let step = 500
 
-    /// For so long a revocation that is in force looks for a session that it ended.
-    private static let searchTime: Duration = .seconds(1)
+    /// For so long a revocation that is in force looks for a session that it ended, before it answers.
+    package static let standardSearchTime: Duration = .milliseconds(80)
 
     private let revocations: Revocations
     private let search: any ExchangeStore & SessionSearch
@@ -16,18 +16,20 @@ package struct LiveRevocations: RevocationAdministration {
     private let state: @Sendable () -> BrokerState
     private let outstanding: OutstandingTokens
     private let clock: any BrokerClock
+    private let searchTime: Duration
 
     /// - Parameter configuration: that of the moment.
     package init(
         _ revocations: Revocations, search: any ExchangeStore & SessionSearch,
         configuration: @escaping @Sendable () -> BrokerConfiguration, state: @escaping @Sendable () -> BrokerState,
-        outstanding: OutstandingTokens, clock: any BrokerClock
+        outstanding: OutstandingTokens, clock: any BrokerClock, searchTime: Duration = standardSearchTime
     ) {
         self.revocations = revocations
         self.search = search
         self.configuration = configuration
         self.state = state
         self.outstanding = outstanding
+        self.searchTime = searchTime
         self.clock = clock
     }
 
@@ -118,7 +120,7 @@ package struct LiveRevocations: RevocationAdministration {
             throw AdministrationFailure(error)
         }
         // It is in force by now; what cannot be looked up is not worth a failure.
-        let isMatched = await hasEnded(target, before)
+        let isMatched = await hasEndedInTime(target, before)
         let isRecorded = (try? await isRecorded(target)) ?? true
         return result(
             outcome,
@@ -194,10 +196,24 @@ package struct LiveRevocations: RevocationAdministration {
         return (Array(sessions.prefix(count)), position == nil)
     }
 
+    /// The same as `hasEnded`, or nil where it takes too long: the answer is not to wait for what only a warning needs.
+    private func hasEndedInTime(_ target: Revocation.Target, _ before: RevocationSet) async -> Bool? {
+        await withTaskGroup(of: Bool?.self) { group in
+            group.addTask { await hasEnded(target, before) }
+            group.addTask {
+                try? await Task.sleep(for: searchTime)
+                return nil
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
+        }
+    }
+
     /// Whether a revocation of the target ended a session that had been live; nil where that is not known in time.
     private func hasEnded(_ target: Revocation.Target, _ before: RevocationSet) async -> Bool? {
         guard ![.token, .key, .all].contains(target.kind) else { return nil }
-        let (after, deadline) = (RevocationSet(asIfRevoking: target, at: clock.now), clock.uptime + Self.searchTime)
+        let (after, deadline) = (RevocationSet(asIfRevoking: target, at: clock.now), clock.uptime + searchTime)
         var conditions = [SessionCondition(of: target)]
         // Most often it is no actor, and its own sessions are found sooner.
         if case .subject(let subject) = target { conditions.insert(SessionCondition(subject: subject), at: 0) }

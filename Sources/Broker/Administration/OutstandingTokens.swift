@@ -35,10 +35,15 @@ package final class OutstandingTokens: Sendable {
         guard clock.now < latest else { return .distantPast }
         if let known = earlier.withLock({ $0 }) { return known }
         // What cannot be looked up has the longest life that there is.
-        let found = try? await store.latestExpiry(
-            grantedAfter: start.addingTimeInterval(-longest), lookingAt: Self.maximumRecords)
-        guard let found else { return latest }
-        let expiry = min(found, latest)
+        let expiry: Date
+        do {
+            let found = try await store.latestExpiry(
+                grantedAfter: start.addingTimeInterval(-longest), lookingAt: Self.maximumRecords)
+            // What is too much to look at now is so the next time.
+            expiry = found.map { min($0, latest) } ?? latest
+        } catch {
+            return latest
+        }
         earlier.withLock { $0 = expiry }
         return expiry
     }

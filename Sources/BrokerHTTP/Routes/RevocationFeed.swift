@@ -65,19 +65,20 @@ struct RevocationFeed: Sendable {
             let follower = revocations.follower()
             let pulse = EventPulse(of: revocations.changes(), every: Self.heartbeat)
             defer { pulse.end() }
-            beats: for await _ in pulse.beats {
+            for await _ in pulse.beats {
                 var isQuiet = true
-                while true {
-                    guard access.holds(for: request, context, scope: .revocations) else { break beats }
-                    guard let events = cursor.next(of: revocations.snapshot) else {
-                        if let number = cursor.number { follower.reached(number) }
-                        break
-                    }
+                // Asked before the snapshot: what ended its caller's right is in that, and the last that it is told.
+                let holds = access.holds(for: request, context, scope: .revocations)
+                guard holds || cursor.number != nil else { break }
+                let snapshot = revocations.snapshot
+                while let events = cursor.next(of: snapshot) {
                     for part in events where part.readableBytes > 0 {
                         isQuiet = false
                         try await writer.write(part)
                     }
                 }
+                if let number = cursor.number { follower.reached(number) }
+                guard holds else { break }
                 // A comment, so that both ends notice a connection that is gone.
                 if isQuiet { try await writer.write(ByteBuffer(string: ":\n\n")) }
             }

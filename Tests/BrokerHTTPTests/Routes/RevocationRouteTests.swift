@@ -298,6 +298,9 @@ extension LiveBroker {
             var reader = EventReader(response.body)
             #expect(try await reader.next()?["event"] == "set")
             _ = try await broker.revocations.revoke(RevocationRequest(.rule("gateways")), by: .daemon)
+            // What ends it is told first: a gateway that is shut out has to know why its tokens are dead.
+            let last = try #require(try await reader.next())
+            #expect(last["event"] == "revocation" && last["data"]?.contains(#""value":"gateways""#) == true)
             #expect(try await reader.next() == nil)
         }
     }

@@ -21,7 +21,8 @@ import Testing
         let configuration = try Self.configuration()
         administration = LiveRevocations(
             revocations, search: store, configuration: { configuration }, state: { state.current },
-            outstanding: OutstandingTokens(LatestExpiry(), store, clock: clock), clock: clock)
+            outstanding: OutstandingTokens(LatestExpiry(), store, clock: clock), clock: clock,
+            searchTime: .seconds(60))
     }
 
     /// The rules `main` of `ci`, which reads `sub`, and `mail` of `corp`, which reads `email`; `idle` has none.
