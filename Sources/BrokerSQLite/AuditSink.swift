@@ -49,10 +49,19 @@ final class AuditSink: Sendable {
     /// What the file has and the store has not, or otherwise: nothing more is written then. Nil where the two agree.
     var contradiction: AuditFinding? { state.withLock { $0.contradiction } }
 
+    /// The two calls that change the file.
+    struct Calls: Sendable {
+        var write: @Sendable (CInt, UnsafeRawBufferPointer) -> Int = { Glibc.write($0, $1.baseAddress, $1.count) }
+        var truncate: @Sendable (CInt, off_t) -> CInt = { ftruncate($0, $1) }
+    }
+
+    private let calls: Calls
+
     /// Opens the file, and finds out how far it has come.
-    init(path: String, _ db: Database, logger: Logger) throws {
+    init(path: String, _ db: Database, logger: Logger, calls: Calls = Calls()) throws {
         self.path = path
         self.logger = logger
+        self.calls = calls
         let stored = try Self.storedPosition(db)
         try state.withLock { state in
             state.file = try open(&state)
@@ -157,7 +166,7 @@ final class AuditSink: Sendable {
         let end = try tail(of: file)
         guard let last = end.last, last != UInt8(ascii: "\n") else { return }
         guard let line = end.lastIndex(of: UInt8(ascii: "\n")) ?? (file.length == off_t(end.count) ? -1 : nil),
-            ftruncate(file.descriptor, file.length - off_t(end.count - 1 - line)) == 0
+            calls.truncate(file.descriptor, file.length - off_t(end.count - 1 - line)) == 0
         else {
             state.needsBreak = true
             return
@@ -190,9 +199,7 @@ final class AuditSink: Sendable {
         let text = (state.needsBreak ? [UInt8(ascii: "\n")] : []) + bytes
         var written = 0
         while written < text.count {
-            let count = text.withUnsafeBytes {
-                Glibc.write(file.descriptor, $0.baseAddress.map { $0 + written }, text.count - written)
-            }
+            let count = text.withUnsafeBytes { calls.write(file.descriptor, .init(rebasing: $0[written...])) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 let failure = failure()
@@ -214,7 +221,7 @@ final class AuditSink: Sendable {
 
     /// - Returns: whether the file is what it was before.
     private func takeBack(_ file: inout OpenFile, _ state: inout State, hasWritten: Bool) -> Bool {
-        guard hasWritten, ftruncate(file.descriptor, file.length) != 0 else { return true }
+        guard hasWritten, calls.truncate(file.descriptor, file.length) != 0 else { return true }
         var status = stat()
         if fstat(file.descriptor, &status) == 0 { file.length = status.st_size }
         state.needsBreak = true

@@ -3,6 +3,7 @@ import BrokerTesting
 import Foundation
 import GRDB
 import JOSE
+import Synchronization
 import Testing
 
 @testable import BrokerSQLite
@@ -127,6 +128,49 @@ import Testing
         #expect(try numbers() == [2], "the revocation")
         #expect(await store.recordAll([Sample.session("b")]).isEmpty)
         #expect(try numbers() == [2, 3])
+        await store.close()
+    }
+
+    /// As `chattr +a` makes it, on a disk that is full in the middle of the batch's second line.
+    @Test func `one that only lets itself be appended to goes on behind the last whole line`() async throws {
+        let store = try folder.open()
+        let room = Mutex(Int.max)
+        var calls = AuditSink.Calls()
+        calls.truncate = { _, _ in
+            errno = EPERM
+            return -1
+        }
+        calls.write = { descriptor, bytes in
+            let count = room.withLock { room in
+                defer { room -= min(room, bytes.count) }
+                return min(room, bytes.count)
+            }
+            guard count > 0 else {
+                errno = ENOSPC
+                return -1
+            }
+            return write(descriptor, bytes.baseAddress, count)
+        }
+        try await store.perform("open the audit file") { [path, calls, trail = store.commits.trail] db in
+            trail.write(to: try AuditSink(path: path, db, logger: .silent, calls: calls))
+        }
+        try await store.record(Sample.refusal())
+        let length = try text().utf8.count
+        room.withLock { $0 = length + 100 }
+        try await store.record([Sample.revocation(1), Sample.revocation(2), Sample.revocation(3)])
+        #expect(await store.recordAll([Sample.session("a")]).count == 1)
+        room.withLock { $0 = .max }
+        #expect(await store.recordAll([Sample.session("b")]).isEmpty)
+        let lines = try text().split(separator: "\n").map { Array($0.utf8) }
+        var numbers: [Int64] = []
+        for (index, line) in lines.enumerated() {
+            if let record = try? AuditLine.parse(line) {
+                numbers.append(record.sequence)
+            } else {
+                #expect(index + 1 < lines.count && lines[index + 1].starts(with: line), "as the comparison takes it")
+            }
+        }
+        #expect(numbers == Array(1...Int64(numbers.count)) && numbers.count == 5 && lines.count == 6, "\(numbers)")
         await store.close()
     }
 
