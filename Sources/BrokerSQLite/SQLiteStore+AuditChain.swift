@@ -42,6 +42,15 @@ extension SQLiteStore: AuditChainStore {
         }
     }
 
+    package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
+        try await AuditReading.perform(path, "read checkpoints") { db in
+            try Checkpoint.fetch(
+                db,
+                "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE sequence BETWEEN ? AND ? ORDER BY number",
+                [records.lowerBound, records.upperBound])
+        }
+    }
+
     package func verifyAudit(
         after checkpoint: Int64?, records: Int
     ) async throws(StoreFailure) -> AuditReport {

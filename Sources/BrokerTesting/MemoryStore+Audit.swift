@@ -112,6 +112,10 @@ extension MemoryStore {
         try whileReachable { Array($0.chain.checkpoints.filter { $0.number > number }.prefix(limit)) }
     }
 
+    package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
+        try whileReachable { $0.chain.checkpoints.filter { records.contains($0.sequence) } }
+    }
+
     package func verifyAudit(
         after checkpoint: Int64?, records: Int
     ) async throws(StoreFailure) -> AuditReport {
