@@ -21,7 +21,7 @@ enum AuditArchiving {
     /// - Returns: nil where there is no segment that may go.
     /// - Throws: `.unreadable` where the chain is not intact up to there: nothing is to be deleted then.
     static func write(_ db: Database, _ order: ArchiveOrder, keys: CheckpointKeys?) throws -> Part? {
-        let begins = try AuditReading.archived(db)?.checkpoint
+        let begins = try ArchiveMark.begins(db, keys)
         guard let ends = try end(db, order, after: begins) else { return nil }
         if mkdir(order.folder, 0o700) == 0 {
             try FileSystem.syncFolder(of: order.folder, "archive audit records")
@@ -43,6 +43,7 @@ enum AuditArchiving {
                     .conflict, "archive audit records", cause: "\(path) exists, and has something else in it")
             }
             try FileSystem.sync(path, "archive audit records")
+            try FileSystem.syncFolder(of: path, "archive audit records")
         } else {
             _ = try partial.publish(as: path)
         }

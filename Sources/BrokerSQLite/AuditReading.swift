@@ -46,7 +46,8 @@ enum AuditReading {
 
     /// A stretch of the chain: see `AuditChainStore.verifyAudit`.
     static func verify(
-        _ db: Database, after number: Int64?, records limit: Int, keys: CheckpointKeys?, remembering mark: AuditMark?
+        _ db: Database, after number: Int64?, records limit: Int, keys: CheckpointKeys?,
+        remembering tail: AuditTail?
     ) throws -> AuditReport {
         var start: Checkpoint?
         if let number {
@@ -68,15 +69,51 @@ enum AuditReading {
                         .checkpoint, start.sequence,
                         "checkpoint \(start.number) is not signed by a checkpoint key of this store"))
             }
-            if number == nil, let finding = try ArchiveMark.finding(start, db) { return AuditReport(finding) }
+            if number == nil, let finding = try ArchiveMark.finding(start, keys, db) { return AuditReport(finding) }
         }
-        return try verify(db, after: start, limit, AuditVerification(after: start, keys: keys, remembering: mark))
+        if number == nil, let least = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit"), least < 1 {
+            return AuditReport(AuditFinding(.altered, least, "record \(least) has a number that no broker gives"))
+        }
+        var verification = AuditVerification(
+            after: start, keys: keys, remembering: tail?.mark, made: tail?.lastCheckpoint)
+        return try verify(db, after: start, limit, &verification)
+    }
+
+    /// What stands behind the last checkpoint but one, before a broker that was just started signs anything.
+    static func verifyAtStart(_ db: Database, keys: CheckpointKeys?) throws -> AuditReport {
+        let begins = try archived(db)?.checkpoint
+        if let begins {
+            guard keys?.didSign(begins) == true else {
+                return AuditReport(
+                    AuditFinding(
+                        .checkpoint, begins.sequence,
+                        "checkpoint \(begins.number) is not signed by a checkpoint key of this store"))
+            }
+            if let finding = try ArchiveMark.finding(begins, keys, db) { return AuditReport(finding) }
+        }
+        let last = try Checkpoint.fetch(
+            db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints ORDER BY number DESC LIMIT 2")
+        // Where there are not two behind the beginning, from there.
+        let start = last.count == 2 && last[1].number >= begins?.number ?? 0 ? last[1] : begins
+        guard start.map({ keys?.didSign($0) == true }) ?? true else {
+            return AuditReport(
+                AuditFinding(
+                    .checkpoint, start?.sequence ?? 0,
+                    "the last checkpoint but one is not signed by a key of this store"))
+        }
+        var verification = AuditVerification(after: start, keys: keys, remembering: nil)
+        let report = try verify(db, after: start, .max, &verification)
+        let isNew = try lastKind(db) == AuditEvent.Kind.checkpointKeyMade.rawValue && last.isEmpty
+        return isNew ? report : report.with(verification.checkUnsealed())
+    }
+
+    private static func lastKind(_ db: Database) throws -> String? {
+        try String.fetchOne(db, sql: "SELECT kind FROM audit ORDER BY sequence DESC LIMIT 1")
     }
 
     private static func verify(
-        _ db: Database, after start: Checkpoint?, _ limit: Int, _ verification: AuditVerification
+        _ db: Database, after start: Checkpoint?, _ limit: Int, _ verification: inout AuditVerification
     ) throws -> AuditReport {
-        var verification = verification
         var checkpoints = try CheckpointCursor(db, after: start?.number ?? 0)
         var columns = AuditColumns(time: 0)
         var (finding, next, checked): (AuditFinding?, Int64?, Int) = (nil, nil, 0)
@@ -105,7 +142,7 @@ enum AuditReading {
                 finding = verification.check(checkpoint)
                 try checkpoints.advance()
             }
-            finding = finding ?? verification.checkEnd()
+            finding = try finding ?? verification.checkEnd(given: AuditTail.given(db))
         }
         return verification.report(finding, next: next)
     }
@@ -187,9 +224,22 @@ struct CheckpointCursor {
 
 /// The record that the beginning of the chain was archived.
 enum ArchiveMark {
-    /// What is wrong with a chain that begins behind `checkpoint`; nil where the record of the archiving is there. That it is
-    /// the one that was recorded, the rest of the verification shows.
-    static func finding(_ checkpoint: Checkpoint, _ db: Database) throws -> AuditFinding? {
+    /// The checkpoint that the chain begins behind; nil where it begins at its beginning.
+    /// - Throws: `.unreadable` where no broker made it its beginning: nothing in front of it may be deleted.
+    static func begins(_ db: Database, _ keys: CheckpointKeys?) throws -> Checkpoint? {
+        guard let begins = try AuditReading.archived(db)?.checkpoint else { return nil }
+        guard keys?.didSign(begins) == true, try finding(begins, keys, db) == nil else {
+            throw StoreFailure(
+                .unreadable, "archive audit records",
+                cause: "the audit trail is not intact: no signed record says that its beginning was archived")
+        }
+        return begins
+    }
+
+    /// What is wrong with a chain that begins behind `checkpoint`; nil where the record of the archiving is there and was
+    /// signed. That it stands where it was recorded, the rest of the verification shows.
+    /// - Parameter checkpoint: one whose signature is good.
+    static func finding(_ checkpoint: Checkpoint, _ keys: CheckpointKeys?, _ db: Database) throws -> AuditFinding? {
         guard let record = try AuditReading.archived(db)?.record else { return nil }
         var isRecorded = false
         let statement = try db.makeStatement(sql: "SELECT kind, details FROM audit WHERE sequence = ? AND sequence > ?")
@@ -203,11 +253,12 @@ enum ArchiveMark {
                 row.bytes(0).map { Array(AuditEvent.Kind.recordsArchived.rawValue.utf8) == $0 } == true
                 && details?["checkpoint"]?.number == Double(checkpoint.number)
                 && details?["hash"]?.string == ExactString(Base64URL.encode(checkpoint.hash))
+                && details.flatMap({ ArchiveSignature($0) }).map { keys?.didArchive(checkpoint, $0) == true } == true
             return false
         }
         guard !isRecorded else { return nil }
         return AuditFinding(
             .missing, 1,
-            "the records up to \(checkpoint.sequence) are not there, and no record says that they were archived")
+            "the records up to \(checkpoint.sequence) are not there, and no signed record says that they were archived")
     }
 }

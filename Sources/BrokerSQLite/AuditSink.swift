@@ -23,6 +23,10 @@ final class AuditSink: Sendable {
         var position = Position(record: 0, checkpoint: 0)
         /// The line before was cut off, and could not be taken back.
         var needsBreak = false
+        /// Some of a batch may be in the file, and could not be taken back.
+        var isPartlyWritten = false
+        /// What the file has, and the store has otherwise or not at all.
+        var contradiction: AuditFinding?
     }
 
     struct Position: Sendable, Hashable {
@@ -42,15 +46,26 @@ final class AuditSink: Sendable {
     private let state = Mutex(State())
 
     var position: Position { state.withLock { $0.position } }
+    /// What the file has and the store has not, or otherwise: nothing more is written then. Nil where the two agree.
+    var contradiction: AuditFinding? { state.withLock { $0.contradiction } }
+
+    /// The two calls that change the file.
+    struct Calls: Sendable {
+        var write: @Sendable (CInt, UnsafeRawBufferPointer) -> Int = { Glibc.write($0, $1.baseAddress, $1.count) }
+        var truncate: @Sendable (CInt, off_t) -> CInt = { ftruncate($0, $1) }
+    }
+
+    private let calls: Calls
 
     /// Opens the file, and finds out how far it has come.
-    init(path: String, _ db: Database, logger: Logger) throws {
+    init(path: String, _ db: Database, logger: Logger, calls: Calls = Calls()) throws {
         self.path = path
         self.logger = logger
+        self.calls = calls
         let stored = try Self.storedPosition(db)
         try state.withLock { state in
             state.file = try open(&state)
-            state.position = try position(in: state.file, stored, db)
+            try locate(&state, stored, db)
         }
     }
 
@@ -63,7 +78,15 @@ final class AuditSink: Sendable {
     func catchUp(_ db: Database, to tail: AuditTail?) throws(StoreFailure) {
         do {
             try state.withLock { state in
-                try reopenIfReplaced(&state)
+                try reopenIfReplaced(&state, db)
+                if let contradiction = state.contradiction {
+                    throw StoreFailure(
+                        .unavailable, "write the audit file", cause: "audit.file \(path): \(contradiction.message)")
+                }
+                if state.isPartlyWritten {
+                    try locate(&state, state.position, db)
+                    state.isPartlyWritten = false
+                }
                 while isBehind(state, tail), try append(next(after: state.position, db), &state) {}
             }
         } catch {
@@ -88,7 +111,7 @@ final class AuditSink: Sendable {
 
     // MARK: The file
 
-    private func reopenIfReplaced(_ state: inout State) throws {
+    private func reopenIfReplaced(_ state: inout State, _ db: Database) throws {
         if var file = state.file {
             var (found, own) = (stat(), stat())
             let isThere = lstat(path, &found) == 0 && found.st_dev == file.device && found.st_ino == file.inode
@@ -109,6 +132,8 @@ final class AuditSink: Sendable {
             state.file = nil
         }
         state.file = try open(&state)
+        // Another file: what the one before said of the store is with whoever took it away.
+        if state.contradiction != nil { try locate(&state, state.position, db) }
     }
 
     private func open(_ state: inout State) throws -> OpenFile {
@@ -141,7 +166,7 @@ final class AuditSink: Sendable {
         let end = try tail(of: file)
         guard let last = end.last, last != UInt8(ascii: "\n") else { return }
         guard let line = end.lastIndex(of: UInt8(ascii: "\n")) ?? (file.length == off_t(end.count) ? -1 : nil),
-            ftruncate(file.descriptor, file.length - off_t(end.count - 1 - line)) == 0
+            calls.truncate(file.descriptor, file.length - off_t(end.count - 1 - line)) == 0
         else {
             state.needsBreak = true
             return
@@ -174,13 +199,11 @@ final class AuditSink: Sendable {
         let text = (state.needsBreak ? [UInt8(ascii: "\n")] : []) + bytes
         var written = 0
         while written < text.count {
-            let count = text.withUnsafeBytes {
-                Glibc.write(file.descriptor, $0.baseAddress.map { $0 + written }, text.count - written)
-            }
+            let count = text.withUnsafeBytes { calls.write(file.descriptor, .init(rebasing: $0[written...])) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 let failure = failure()
-                takeBack(&file, &state, hasWritten: written > 0)
+                state.isPartlyWritten = !takeBack(&file, &state, hasWritten: written > 0)
                 throw failure
             }
             written += count
@@ -188,7 +211,7 @@ final class AuditSink: Sendable {
         guard fdatasync(file.descriptor) == 0 else {
             // What is on the disk then, nobody knows: it is written again.
             let failure = failure()
-            takeBack(&file, &state, hasWritten: true)
+            _ = takeBack(&file, &state, hasWritten: true)
             throw failure
         }
         file.length += off_t(text.count)
@@ -196,12 +219,14 @@ final class AuditSink: Sendable {
         state.needsBreak = false
     }
 
-    private func takeBack(_ file: inout OpenFile, _ state: inout State, hasWritten: Bool) {
-        guard hasWritten, ftruncate(file.descriptor, file.length) != 0 else { return }
+    /// - Returns: whether the file is what it was before.
+    private func takeBack(_ file: inout OpenFile, _ state: inout State, hasWritten: Bool) -> Bool {
+        guard hasWritten, calls.truncate(file.descriptor, file.length) != 0 else { return true }
         var status = stat()
         if fstat(file.descriptor, &status) == 0 { file.length = status.st_size }
         state.needsBreak = true
         state.file = file
+        return false
     }
 
     private func failure() -> StoreFailure {
@@ -240,6 +265,7 @@ final class AuditSink: Sendable {
         appendCheckpoints(upTo: position.record)
         let statement = try db.cachedStatement(sql: AuditReading.selection + " LIMIT \(Self.batch)")
         try statement.rows(binding: { $0.integer(position.record) }) { row in
+            guard AuditMark.numbers.contains(row.integer(0)) else { return false }
             AuditLine.append(row, to: &lines.bytes)
             lines.position.record = row.integer(0)
             appendCheckpoints(upTo: row.integer(0))
@@ -248,27 +274,56 @@ final class AuditSink: Sendable {
         return lines
     }
 
-    /// Where the file has come to: by its last record, if the store has that one; else what the store noted last.
-    private func position(in file: OpenFile?, _ stored: Position, _ db: Database) throws -> Position {
-        guard let file, file.length > 0 else { return stored }
-        var checkpoint = stored.checkpoint
+    /// Finds out where the file has come to: by its last record, if the store has that one; else what the store noted last.
+    /// Where the store has another one, or none although it is not so old that it was archived, the two contradict each
+    /// other, unless the store was restored since.
+    private func locate(_ state: inout State, _ stored: Position, _ db: Database) throws {
+        (state.position, state.contradiction) = (stored, nil)
+        guard let file = state.file, file.length > 0 else { return }
+        let begins = try AuditReading.archived(db)?.checkpoint
+        var (contradiction, generation): (AuditFinding?, Int?) = (nil, nil)
         for line in try tail(of: file).split(separator: UInt8(ascii: "\n")).reversed() {
             guard let object = try? JSONReader.readObject(Array(line), depth: AuditLine.maximumDepth) else { continue }
             if let found = Checkpoint(object) {
-                checkpoint = max(checkpoint, found.number)
-                continue
+                generation = found.generation
+                if contradiction != nil { break }
+                if try has(found, db) {
+                    state.position.checkpoint = max(state.position.checkpoint, found.number)
+                } else if found.number > begins?.number ?? 0 {
+                    contradiction = Self.contradiction("checkpoint \(found.number)", found.sequence)
+                    break
+                }
+            } else if contradiction == nil, let record = try? AuditLine.record(of: object), let hash = record.hash {
+                let mark = AuditMark(sequence: record.sequence, hash: hash)
+                if try AuditReading.marks(db, after: record.sequence - 1, limit: 1).first == mark {
+                    state.position.record = record.sequence
+                    return
+                }
+                // Archived long ago: there is nothing to compare it with.
+                if record.sequence < begins?.sequence ?? 0 { return }
+                contradiction = Self.contradiction("record \(record.sequence)", record.sequence)
             }
-            guard let record = try? AuditLine.record(of: object), let hash = record.hash else { continue }
-            let known = try AuditReading.marks(db, after: record.sequence - 1, limit: 1).first
-            if known == AuditMark(sequence: record.sequence, hash: hash) {
-                return Position(record: record.sequence, checkpoint: checkpoint)
-            }
-            logger.error(
-                "the audit file ends with a record that the store does not have: `daypass audit verify --against` it",
-                metadata: ["file": "\(path)", "record": "\(record.sequence)"])
-            return stored
         }
-        return stored
+        guard let contradiction else { return }
+        state.position = stored
+        logger.error(
+            "the audit file ends with what the store does not have: `daypass audit verify --against` it",
+            metadata: ["file": "\(path)", "finding": "\(contradiction.message)"])
+        guard try StoreGeneration(db).number <= generation ?? 1 else { return }
+        state.contradiction = contradiction
+    }
+
+    private func has(_ checkpoint: Checkpoint, _ db: Database) throws -> Bool {
+        try Checkpoint.fetch(
+            db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number = ?", [checkpoint.number]
+        ).first?.digest == checkpoint.digest
+    }
+
+    private static func contradiction(_ what: String, _ sequence: Int64) -> AuditFinding {
+        AuditFinding(
+            .forked, sequence,
+            "\(what) in audit.file is not in the store: the store was set back or altered, and nothing is granted until "
+                + "somebody has looked and moved the file away")
     }
 
     private static func storedPosition(_ db: Database) throws -> Position {

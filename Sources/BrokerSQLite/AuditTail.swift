@@ -21,24 +21,33 @@ struct AuditTail: Sendable {
     init(_ db: Database) throws {
         let last = try Checkpoint.last(db)
         lastCheckpoint = last
-        let given = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'") ?? 0
+        let given = try Self.given(db) ?? 0
         if let found = try Self.lastRecord(db) {
-            (sequence, hash) = (found.sequence, found.hash ?? AuditChain.start)
+            // What is no hash, no broker made: the chain shows it.
+            let isHash = found.hash?.count == AuditChain.start.count
+            (sequence, hash) = (found.sequence, isHash ? found.hash ?? AuditChain.start : AuditChain.start)
         } else {
             (sequence, hash) = (last?.sequence ?? 0, last?.hash ?? AuditChain.start)
         }
-        highest = max(given, sequence)
+        highest = max(AuditMark.numbers.contains(given) ? given : 0, sequence)
         unsealed =
             try Int64.fetchOne(
-                db, sql: "SELECT count(*) FROM audit WHERE sequence > ?", arguments: [last?.sequence ?? 0])
+                db, sql: "SELECT count(*) FROM audit WHERE sequence > ? AND sequence <= ?",
+                arguments: [last?.sequence ?? 0, AuditMark.numbers.upperBound])
             ?? 0
     }
 
+    /// The highest number that was ever given to a record; nil before the first.
+    static func given(_ db: Database) throws -> Int64? {
+        try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
+    }
+
+    /// Of those with a number that a broker gives: one that somebody put in beyond must not keep ours from being made.
     fileprivate static func lastRecord(_ db: Database) throws -> (sequence: Int64, hash: [UInt8]?)? {
         let statement = try db.cachedStatement(
-            sql: "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+            sql: "SELECT sequence, hash FROM audit WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1")
         var found: (Int64, [UInt8]?)?
-        try statement.rows(binding: { _ in }) { row in
+        try statement.rows(binding: { $0.integer(AuditMark.numbers.upperBound) }) { row in
             found = (row.integer(0), row.bytes(1))
             return false
         }
@@ -53,6 +62,7 @@ final class AuditTrail: Sendable {
         var tail: AuditTail?
         var keys: CheckpointKeys?
         var sink: AuditSink?
+        var finding: AuditFinding?
     }
 
     private let state = Mutex(State())
@@ -76,6 +86,20 @@ final class AuditTrail: Sendable {
     }
 
     var keys: CheckpointKeys? { state.withLock { $0.keys } }
+
+    /// Has nothing signed any more: a checkpoint over what was altered would make it good.
+    func note(_ finding: AuditFinding) {
+        state.withLock { $0.finding = finding }
+    }
+
+    /// What was found at the start, or the file of `audit.file` contradicts; nil where all was well.
+    var finding: AuditFinding? {
+        let (finding, sink) = state.withLock { ($0.finding, $0.sink) }
+        return finding ?? sink?.contradiction
+    }
+
+    /// What this process remembers; nil before its first transaction.
+    var tail: AuditTail? { state.withLock { $0.tail } }
     /// The last record that this process made, or found at its start; nil before its first transaction.
     var mark: AuditMark? { state.withLock { $0.tail?.mark } }
 
@@ -96,7 +120,8 @@ final class AuditTrail: Sendable {
 
     /// For one transaction, which has begun.
     func appender(_ db: Database) throws -> AuditAppender {
-        let (known, keys, sink) = state.withLock { ($0.tail, $0.keys, $0.sink) }
+        let isSound = finding == nil
+        let (known, keys, sink) = state.withLock { ($0.tail, isSound ? $0.keys : nil, $0.sink) }
         guard var tail = known else {
             return try AuditAppender(db, after: AuditTail(db), keys: keys, sink: sink, clock: clock, longest: longest)
         }
@@ -125,8 +150,6 @@ final class AuditTrail: Sendable {
             try appender.sealIfDue()
             try db.cachedStatement(sql: "COMMIT").execute()
             committed(appender)
-            // What it is about is done. Where the file fails, the next record that grants something is refused.
-            try? mirror(db)
             return value
         } catch {
             // Some errors have rolled it back already.
@@ -166,6 +189,11 @@ final class AuditAppender {
     }
 
     func append(_ row: AuditRow) throws {
+        guard tail.highest < AuditMark.numbers.upperBound, tail.hash.count == AuditChain.start.count else {
+            throw StoreFailure(
+                .unreadable, "record",
+                cause: "the audit trail ends with a record that no broker made: `daypass audit verify`")
+        }
         let sequence = tail.highest + 1
         let hash = chain.hash(after: tail.hash, sequence: sequence, row.columns.bytes)
         try insert.run { binder in
@@ -187,6 +215,8 @@ final class AuditAppender {
     /// Makes a checkpoint where the rhythm wants one, or, with `atOnce`, where there is anything behind the last one.
     func sealIfDue(atOnce: Bool = false) throws {
         guard let keys, tail.unsealed > 0, atOnce || tail.unsealed >= CheckpointRhythm.records else { return }
+        // One that no broker made: there is nothing to go on from.
+        guard tail.lastCheckpoint.map(\.isCountable) ?? true else { return }
         // Those of before there were checkpoints: a verification goes from one to another.
         while tail.unsealed > 2 * longest, let mark = try mark(longest, behind: tail.lastCheckpoint) {
             try seal(mark, longest, keys)
@@ -227,5 +257,12 @@ final class AuditAppender {
         if let sink { try AuditSink.note(sink.position, db) }
         tail.lastCheckpoint = checkpoint
         tail.unsealed -= count
+    }
+}
+
+extension Checkpoint {
+    /// Whether it can be counted on from.
+    fileprivate var isCountable: Bool {
+        AuditMark.numbers.contains(number) && AuditMark.numbers.contains(count)
     }
 }

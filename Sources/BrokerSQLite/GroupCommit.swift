@@ -101,12 +101,27 @@ final class GroupCommit: Sendable {
     private func seal(_ db: Database) {
         guard trail.keys != nil else { return }
         do {
-            try trail.write(db) { try $0.sealIfDue(atOnce: true) }
+            try write(db, needingFile: false) { try $0.sealIfDue(atOnce: true) }
         } catch {
             logger.warning(
                 "no last checkpoint could be made",
                 metadata: ["failure": "\(StoreFailure("make a checkpoint", reporting: error))"])
         }
+    }
+
+    /// What `body` returns, run in a transaction of its own. What was committed is done, also where the file of `audit.file`
+    /// fails behind it: `check` says so then.
+    /// - Parameter needingFile: whether nothing is done while that file cannot be written.
+    func write<Value>(
+        _ db: Database, needingFile: Bool, _ body: (AuditAppender) throws -> Value
+    ) throws -> Value {
+        if needingFile, let failure = mirror(db) {
+            noteFailure(failure)
+            throw failure
+        }
+        let value = try trail.write(db, body)
+        if let failure = mirror(db) { noteFailure(failure) }
+        return value
     }
 
     private func enqueue(_ waiting: Waiting) {

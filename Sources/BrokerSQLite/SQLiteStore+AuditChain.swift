@@ -23,12 +23,11 @@ extension SQLiteStore: AuditChainStore {
 
     @discardableResult
     package func makeCheckpoint() async throws(StoreFailure) -> Checkpoint? {
-        let trail = commits.trail
-        return try await perform("make a checkpoint") { db in
+        return try await perform("make a checkpoint") { [commits] db in
             // Without anything new no transaction begins, and nothing is synced.
-            let last = trail.mark?.sequence
+            let last = commits.trail.mark?.sequence
             if let last, try Checkpoint.last(db)?.sequence == last { return try Checkpoint.last(db) }
-            return try trail.write(db) { audit in
+            return try commits.write(db, needingFile: false) { audit in
                 try audit.sealIfDue(atOnce: true)
                 return audit.tail.lastCheckpoint
             }
@@ -43,6 +42,15 @@ extension SQLiteStore: AuditChainStore {
         }
     }
 
+    package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
+        try await AuditReading.perform(path, "read checkpoints") { db in
+            try Checkpoint.fetch(
+                db,
+                "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE sequence BETWEEN ? AND ? ORDER BY number",
+                [records.lowerBound, records.upperBound])
+        }
+    }
+
     package func verifyAudit(
         after checkpoint: Int64?, records: Int
     ) async throws(StoreFailure) -> AuditReport {
@@ -51,12 +59,24 @@ extension SQLiteStore: AuditChainStore {
             throw StoreFailure(.conflict, "verify the audit trail", cause: "another verification is under way")
         }
         defer { isVerifying.store(false, ordering: .releasing) }
-        let keys = commits.trail.keys
         // Before the moment that is read: what it has, that moment has.
-        let mark = commits.trail.mark
-        return try await AuditReading.perform(path, "verify the audit trail") { db in
-            try AuditReading.verify(db, after: checkpoint, records: records, keys: keys, remembering: mark)
+        let (keys, tail, finding) = (commits.trail.keys, commits.trail.tail, commits.trail.finding)
+        let report = try await AuditReading.perform(path, "verify the audit trail") { db in
+            try AuditReading.verify(db, after: checkpoint, records: records, keys: keys, remembering: tail)
         }
+        return report.with(finding)
+    }
+
+    /// Verifies the end of the chain before anything is signed, and where something is wrong has nothing signed by this
+    /// process: a checkpoint over what was altered would make it good. `verifyAudit` tells of it from then on.
+    package func verifyAuditAtStart() async throws(StoreFailure) -> AuditReport {
+        let trail = commits.trail
+        let keys = trail.keys
+        let report = try await AuditReading.perform(path, "verify the end of the audit trail") { db in
+            try AuditReading.verifyAtStart(db, keys: keys)
+        }
+        if let finding = report.finding { trail.note(finding) }
+        return report.with(trail.finding)
     }
 
     /// Has every record written to this file from now on, after those that the store has and the file has not.

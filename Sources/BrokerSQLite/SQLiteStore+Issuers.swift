@@ -7,7 +7,8 @@ extension SQLiteStore: IssuerRegistry {
         _ issuers: [IssuerName: ExactString], recording event: AuditEvent?
     ) async throws(StoreFailure) {
         let auditRow = event.map { AuditRow($0) }
-        try await write("bind issuers") { db, audit in
+        // At the start nothing is recorded, and the broker starts also while the file is full.
+        try await write("bind issuers", needingFile: auditRow != nil) { db, audit in
             let insert = try db.cachedStatement(sql: "INSERT INTO issuers (name, issuer) VALUES (?, ?)")
             for (name, issuer) in try Self.unbound(issuers, db) {
                 try insert.run {

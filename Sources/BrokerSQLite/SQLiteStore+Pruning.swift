@@ -18,26 +18,36 @@ extension SQLiteStore: PrunableStore {
     }
 
     package func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult {
-        try await write("delete what was kept long enough") { db, audit in try Self.prune(batch, db, audit) }
+        try await write("delete what was kept long enough", needingFile: false) { db, audit in
+            try Self.prune(batch, db, audit)
+        }
     }
 
     package func archive(_ order: ArchiveOrder) async throws(StoreFailure) -> ArchiveResult {
-        let keys = commits.trail.keys
+        let trail = commits.trail
+        let keys = trail.keys
+        if let finding = trail.finding {
+            throw StoreFailure(
+                .unreadable, "archive audit records", cause: "the audit trail is not intact: \(finding.message)")
+        }
         let written = try await AuditReading.perform(path, "archive audit records") { db in
             try AuditArchiving.write(db, order, keys: keys)
         }
-        guard let part = written else { return ArchiveResult() }
+        guard let keys, let part = written else { return ArchiveResult() }
+        let signature = try Self.signature(part.ends, keys)
         let row = AuditRow(
-            order.event(part.ends, count: part.count, first: part.first, file: part.file, digest: part.digest))
-        let trail = commits.trail
-        return try await write("archive audit records") { db, audit in
-            let begins = try AuditReading.archived(db)?.checkpoint
+            order.event(
+                part.ends, signature, count: part.count, first: part.first, file: part.file, digest: part.digest))
+        return try await write("archive audit records", needingFile: false) { db, audit in
+            let begins = try ArchiveMark.begins(db, keys)
             let ends = try Checkpoint.fetch(
                 db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number = ?", [part.ends.number])
             guard begins == part.begins, ends == [part.ends] else {
                 throw StoreFailure(.conflict, "archive audit records", cause: "the audit trail is not what it was")
             }
-            if let mirrored = trail.mirrored, mirrored.record < part.ends.sequence {
+            if let mirrored = trail.mirrored,
+                mirrored.record < part.ends.sequence || mirrored.checkpoint < part.ends.number
+            {
                 throw StoreFailure(.unavailable, "archive audit records", cause: "audit.file does not have them yet")
             }
             try audit.append(row)
@@ -50,9 +60,20 @@ extension SQLiteStore: PrunableStore {
         }
     }
 
+    private static func signature(
+        _ checkpoint: Checkpoint, _ keys: CheckpointKeys
+    ) throws(StoreFailure) -> ArchiveSignature {
+        do {
+            return try keys.archiveSignature(checkpoint)
+        } catch {
+            throw StoreFailure(.unavailable, "archive audit records", cause: "\(error)")
+        }
+    }
+
     package func deleteArchived(limit: Int) async throws(StoreFailure) -> Int {
-        try await write("delete archived audit records") { db, _ in
-            guard let begins = try AuditReading.archived(db)?.checkpoint else { return 0 }
+        let keys = commits.trail.keys
+        return try await write("delete archived audit records", needingFile: false) { db, _ in
+            guard let begins = try ArchiveMark.begins(db, keys) else { return 0 }
             try db.execute(
                 sql: """
                     DELETE FROM audit WHERE sequence IN (

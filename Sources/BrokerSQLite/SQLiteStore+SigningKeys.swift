@@ -24,7 +24,9 @@ extension SQLiteStore: SigningKeyStore {
 
     package func apply(_ change: KeyRingChange, _ event: AuditEvent) async throws(StoreFailure) {
         let row = AuditRow(event)
-        try await write("change signing keys") { db, audit in
+        // A key that was stolen is taken out in any case.
+        let isRevocation = change.moves.contains { $0.after == .compromised }
+        try await write("change signing keys", needingFile: !isRevocation) { db, audit in
             let records = try SigningKeyRecord.fetchAll(db)
             guard change.applied(to: records) != nil else {
                 throw StoreFailure(

@@ -99,11 +99,13 @@ package final class SQLiteStore: Sendable {
 
 extension SQLiteStore {
     /// What `body` returns, run on the connection's queue in a transaction of its own, which may append to the audit trail.
+    /// - Parameter needingFile: whether nothing is done while the file of `audit.file` cannot be written.
     func write<Value: Sendable>(
-        _ operation: StaticString, _ body: @escaping @Sendable (Database, AuditAppender) throws -> Value
+        _ operation: StaticString, needingFile: Bool = true,
+        _ body: @escaping @Sendable (Database, AuditAppender) throws -> Value
     ) async throws(StoreFailure) -> Value {
-        try await perform(operation) { [trail = commits.trail] db in
-            try trail.write(db) { try body(db, $0) }
+        try await perform(operation) { [commits] db in
+            try commits.write(db, needingFile: needingFile) { try body(db, $0) }
         }
     }
 }

@@ -42,6 +42,8 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var readsBehind: Int?
         var reports: [AuditReport] = []
         var marks: [AuditMark] = []
+        var checkpoints: [Checkpoint] = []
+        var interruptions = 0
     }
 
     private let state = Mutex(State())
@@ -105,12 +107,26 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     // MARK: The audit chain
 
     /// What verifying answers, stretch by stretch, and which records there are.
-    package func setChain(_ reports: [AuditReport], _ marks: [AuditMark] = []) {
-        state.withLock { ($0.reports, $0.marks) = (reports, marks) }
+    package func setChain(
+        _ reports: [AuditReport], _ marks: [AuditMark] = [], _ checkpoints: [Checkpoint] = [],
+        records: [AuditRecord] = []
+    ) {
+        state.withLock { ($0.reports, $0.marks, $0.checkpoints, $0.records) = (reports, marks, checkpoints, records) }
+    }
+
+    /// Verifying the next stretches answers 409.
+    package func interruptVerifying(_ count: Int) {
+        state.withLock { $0.interruptions = count }
     }
 
     package func verify(after checkpoint: Int64?) async throws(AdministrationFailure) -> AuditReport {
         try check()
+        let isInterrupted = state.withLock { state in
+            guard checkpoint != nil, state.interruptions > 0 else { return false }
+            state.interruptions -= 1
+            return true
+        }
+        if isInterrupted { throw .conflict("there is no such checkpoint any more: begin anew") }
         return state.withLock { state in
             state.calls.lines.append("verify after=\(checkpoint.map { "\($0)" } ?? "nothing")")
             return state.reports.isEmpty ? AuditReport() : state.reports.removeFirst()
@@ -120,6 +136,13 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
     package func marks(after sequence: Int64, limit: Int) async throws(AdministrationFailure) -> [AuditMark] {
         try check()
         return state.withLock { Array($0.marks.filter { $0.sequence > sequence }.prefix(limit)) }
+    }
+
+    package func checkpoints(
+        behind records: ClosedRange<Int64>
+    ) async throws(AdministrationFailure) -> [Checkpoint] {
+        try check()
+        return state.withLock { $0.checkpoints.filter { records.contains($0.sequence) } }
     }
 
     // MARK: Keys

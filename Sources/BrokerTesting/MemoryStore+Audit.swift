@@ -61,7 +61,9 @@ extension MemoryStore {
                 ends = checkpoint
                 if count >= order.maximumRecords { break }
             }
-            guard let ends else { return ArchiveResult() }
+            guard let ends, let signature = try? state.chain.signing?.archiveSignature(ends) else {
+                return ArchiveResult()
+            }
             let moved = state.events.numbered.filter {
                 $0.number > state.chain.archived?.sequence ?? 0 && $0.number <= ends.sequence
             }
@@ -69,7 +71,8 @@ extension MemoryStore {
             state.archives[file] = moved.map(\.row)
             state.chain.archive(ends)
             state.append(
-                order.event(ends, count: Int64(moved.count), first: moved[0].number, file: file, digest: []))
+                order.event(
+                    ends, signature, count: Int64(moved.count), first: moved[0].number, file: file, digest: []))
             return ArchiveResult(records: Int64(moved.count), file: file)
         }
     }
@@ -107,6 +110,10 @@ extension MemoryStore {
 
     package func checkpoints(after number: Int64, limit: Int) async throws(StoreFailure) -> [Checkpoint] {
         try whileReachable { Array($0.chain.checkpoints.filter { $0.number > number }.prefix(limit)) }
+    }
+
+    package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
+        try whileReachable { $0.chain.checkpoints.filter { records.contains($0.sequence) } }
     }
 
     package func verifyAudit(

@@ -65,6 +65,9 @@ extension StoreConformance {
         try await store.record(Sample.refusal())
         let second = try await store.checkpoints(after: 1, limit: 9)
         try expect(second.map(\.sequence) == [1002] && second[0].previous == first.digest, "\(second)")
+        let found = try await store.checkpoints(behind: 3...1002)
+        try expect(found == second, "\(found)")
+        try expect(try await store.checkpoints(behind: 3...1001).isEmpty, "a checkpoint that was made elsewhere")
         let report = try await intact(store)
         try expect(report.checkpoints == 2 && report.unsealed == 1 && report.records == 1003, "\(report)")
     }

@@ -2,7 +2,7 @@ import BrokerClient
 import FoundationEssentials
 import Glibc
 
-/// The records and checkpoints in a file of lines, one after the other: only their numbers and hashes.
+/// The records and checkpoints in a file of lines, one after the other.
 final class AuditLines {
     /// In bytes, of a line.
     private static let maximumLength = 16 << 20
@@ -14,7 +14,9 @@ final class AuditLines {
         let sequence: Int
         /// base64url
         let hash: String
-        let isCheckpoint: Bool
+        /// Its number and signature; nil of a record.
+        let checkpoint: (number: Int, signature: String)?
+        let bytes: ArraySlice<UInt8>
     }
 
     enum Failure: Error {
@@ -102,11 +104,20 @@ final class AuditLines {
     }
 
     private func quickly(_ line: ArraySlice<UInt8>) -> Entry? {
-        let (opening, ending) = (Array("{\"sequence\":".utf8), Array(",\"hash\":\"".utf8))
+        let ending = Array(",\"hash\":\"".utf8)
         let tail = ending.count + Self.hashLength + 2
-        guard line.starts(with: opening), line.count > opening.count + tail,
-            line.suffix(tail).starts(with: ending), line.suffix(2).elementsEqual("\"}".utf8)
+        guard line.count > tail, line.suffix(tail).starts(with: ending), line.suffix(2).elementsEqual("\"}".utf8),
+            let sequence = Self.sequence(of: line)
         else { return nil }
+        let hash = line.suffix(Self.hashLength + 2).dropLast(2)
+        return Entry(
+            line: number, sequence: sequence, hash: String(decoding: hash, as: UTF8.self), checkpoint: nil, bytes: line)
+    }
+
+    /// The number with which a line begins that a broker wrote; nil of any other.
+    static func sequence(of line: ArraySlice<UInt8>) -> Int? {
+        let opening = Array("{\"sequence\":".utf8)
+        guard line.starts(with: opening) else { return nil }
         var sequence = 0
         for byte in line.dropFirst(opening.count) {
             guard (0x30...0x39).contains(byte) else {
@@ -116,15 +127,18 @@ final class AuditLines {
             guard sequence < 1 << 53 else { return nil }
             sequence = sequence * 10 + Int(byte - 0x30)
         }
-        let hash = line.suffix(Self.hashLength + 2).dropLast(2)
-        return Entry(
-            line: number, sequence: sequence, hash: String(decoding: hash, as: UTF8.self), isCheckpoint: false)
+        return sequence
     }
 
     private func slowly(_ line: ArraySlice<UInt8>) -> Entry? {
         guard let json = try? JSON(parsing: Data(line)), let sequence = json["sequence"]?.count, sequence > 0,
             let hash = json["hash"]?.text
         else { return nil }
-        return Entry(line: number, sequence: sequence, hash: hash, isCheckpoint: json["checkpoint"] != nil)
+        guard json["checkpoint"] != nil else {
+            return Entry(line: number, sequence: sequence, hash: hash, checkpoint: nil, bytes: line)
+        }
+        guard let number = json["checkpoint"]?.count, let signature = json["signature"]?.text else { return nil }
+        return Entry(
+            line: self.number, sequence: sequence, hash: hash, checkpoint: (number, signature), bytes: line)
     }
 }

@@ -41,8 +41,20 @@ struct AuditVerify: AsyncParsableCommand {
         }
     }
 
-    /// Stretch by stretch to the end; what was found in all of them together.
+    /// Begun anew where the beginning was archived meanwhile.
     private static func verify(_ client: AdministrationClient) async throws -> JSON {
+        for _ in 0..<3 {
+            do {
+                return try await verifyOnce(client)
+            } catch ClientFailure.refused(status: 409, message: _, trace: _) {
+                continue
+            }
+        }
+        return try await verifyOnce(client)
+    }
+
+    /// Stretch by stretch to the end; what was found in all of them together.
+    private static func verifyOnce(_ client: AdministrationClient) async throws -> JSON {
         var (records, checkpoints, first, after): (Int, Int, JSON?, Int?) = (0, 0, nil, nil)
         while true {
             let query = after.map { [("after", String($0))] } ?? []

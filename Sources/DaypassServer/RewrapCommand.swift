@@ -50,6 +50,7 @@ struct RewrapCommand: AsyncParsableCommand {
             guard new.id != old.id else {
                 throw CommandFailure("\(path) holds the same master key as \(configuration.masterKeyFile)")
             }
+            try await sign(store, with: [old, new])
             let rewrap = Rewrap(store, from: old, to: new, clock: clock)
             let outcome = try await rewrap.run(by: .command(uid: getuid(), loginUID: LoginUID.of(getpid())))
             await store.close()
@@ -65,5 +66,15 @@ struct RewrapCommand: AsyncParsableCommand {
             await store.close()
             throw CommandFailure("\(error)")
         }
+    }
+
+    /// Has checkpoints made of the records of many rows, as the broker would.
+    private static func sign(_ store: SQLiteStore, with masterKeys: [MasterKey]) async throws {
+        let records = try await store.checkpointKeys()
+        guard let keys = masterKeys.lazy.compactMap({ try? CheckpointKeys(opening: records, with: $0) }).first else {
+            return
+        }
+        store.sign(with: keys)
+        _ = try await store.verifyAuditAtStart()
     }
 }

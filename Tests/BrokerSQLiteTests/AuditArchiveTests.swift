@@ -157,6 +157,48 @@ import Testing
         await store.close()
     }
 
+    @Test func `a record of an archiving that no broker signed erases nothing`() async throws {
+        let store = try await filled()
+        let keys = try #require(store.commits.trail.keys)
+        try await store.record(Sample.refusal())
+        await store.close()
+        // As the broker makes it, but for the signature, which takes the key; or with the signature of another checkpoint.
+        for signature in [nil, 1, 2] as [Int64?] {
+            let copy = try TemporaryFolder()
+            _ = try StoreBackup(of: folder.file, to: copy.file, at: Sample.time)
+            var store = try copy.open(.existing)
+            let checkpoints = try await store.checkpoints(after: 0, limit: 9)
+            let signed = try signature.map { try keys.archiveSignature(checkpoints[Int($0) - 1]) }
+            try await store.record(
+                order().event(
+                    checkpoints[1],
+                    signed ?? ArchiveSignature(keyID: keys.signing.keyID, bytes: checkpoints[1].signature),
+                    count: 20, first: 1, file: archive, digest: AuditChain.start))
+            await store.close()
+            try await copy.connect().writeWithoutTransaction {
+                try $0.execute(sql: "UPDATE audit_checkpoints SET archived = 22 WHERE number = 2")
+            }
+            store = try copy.open(.existing)
+            store.sign(with: keys)
+            guard signature != 2 else {
+                // What the broker itself signed counts.
+                #expect(try await store.verifyAudit(after: nil, records: .max).finding == nil)
+                #expect(try await store.deleteArchived(limit: 100) == 20)
+                await store.close()
+                continue
+            }
+            let report = try await store.verifyAudit(after: nil, records: .max)
+            #expect(report.finding?.message.contains("no signed record says that they were archived") == true)
+            #expect(try await store.verifyAuditAtStart().finding == report.finding)
+            var failure = await #expect(throws: StoreFailure.self) { try await store.deleteArchived(limit: 100) }
+            #expect(failure?.code == .unreadable)
+            failure = await #expect(throws: StoreFailure.self) { try await store.archive(order()) }
+            #expect(failure?.code == .unreadable)
+            await store.close()
+            #expect(try copy.number("SELECT count(*) FROM audit") == 22)
+        }
+    }
+
     @Test func `waits for a file of audit.file that is behind`() async throws {
         let store = try folder.open()
         _ = try await StoreConformance.signing(store)

@@ -3,6 +3,7 @@ import BrokerTesting
 import Foundation
 import GRDB
 import JOSE
+import Synchronization
 import Testing
 
 @testable import BrokerSQLite
@@ -130,6 +131,49 @@ import Testing
         await store.close()
     }
 
+    /// As `chattr +a` makes it, on a disk that is full in the middle of the batch's second line.
+    @Test func `one that only lets itself be appended to goes on behind the last whole line`() async throws {
+        let store = try folder.open()
+        let room = Mutex(Int.max)
+        var calls = AuditSink.Calls()
+        calls.truncate = { _, _ in
+            errno = EPERM
+            return -1
+        }
+        calls.write = { descriptor, bytes in
+            let count = room.withLock { room in
+                defer { room -= min(room, bytes.count) }
+                return min(room, bytes.count)
+            }
+            guard count > 0 else {
+                errno = ENOSPC
+                return -1
+            }
+            return write(descriptor, bytes.baseAddress, count)
+        }
+        try await store.perform("open the audit file") { [path, calls, trail = store.commits.trail] db in
+            trail.write(to: try AuditSink(path: path, db, logger: .silent, calls: calls))
+        }
+        try await store.record(Sample.refusal())
+        let length = try text().utf8.count
+        room.withLock { $0 = length + 100 }
+        try await store.record([Sample.revocation(1), Sample.revocation(2), Sample.revocation(3)])
+        #expect(await store.recordAll([Sample.session("a")]).count == 1)
+        room.withLock { $0 = .max }
+        #expect(await store.recordAll([Sample.session("b")]).isEmpty)
+        let lines = try text().split(separator: "\n").map { Array($0.utf8) }
+        var numbers: [Int64] = []
+        for (index, line) in lines.enumerated() {
+            if let record = try? AuditLine.parse(line) {
+                numbers.append(record.sequence)
+            } else {
+                #expect(index + 1 < lines.count && lines[index + 1].starts(with: line), "as the comparison takes it")
+            }
+        }
+        #expect(numbers == Array(1...Int64(numbers.count)) && numbers.count == 5 && lines.count == 6, "\(numbers)")
+        await store.close()
+    }
+
     @Test func `what is no file of ours is refused at the start`() async throws {
         let store = try folder.open()
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
@@ -154,8 +198,91 @@ import Testing
         let log = LogRecorder()
         store = try folder.open(.existing, logger: log.logger)
         try await store.writeAuditFile(path)
-        #expect(log.text.contains("the audit file ends with a record that the store does not have"))
-        #expect(try text().hasPrefix(before))
+        #expect(log.text.contains("the audit file ends with what the store does not have"))
+        let failures = await store.recordAll([Sample.session("b")])
+        #expect(failures["b"]?.cause.contains("record 6 in audit.file is not in the store") == true, "\(failures)")
+        try await store.record([Sample.revocation(1)])
+        let report = try await store.verifyAudit(after: nil, records: .max)
+        #expect(report.finding?.kind == .forked && report.finding?.sequence == 6)
+        #expect(try text() == before)
+        await store.close()
+        // A start does not make it good, and somebody who looked does.
+        store = try await open(.existing)
+        #expect(await store.recordAll([Sample.session("b")]).count == 1)
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".1")
+        #expect(await store.recordAll([Sample.session("b")]).isEmpty)
+        #expect(try await store.verifyAudit(after: nil, records: .max).finding == nil)
+        await store.close()
+    }
+
+    @Test
+    func `a store that was restored goes on with the file that knows more, and one without its checkpoint does not`()
+        async throws
+    {
+        var store = try await open()
+        _ = try await StoreConformance.signing(store)
+        let keys = store.commits.trail.keys
+        try await store.record(Sample.refusal())
+        _ = try StoreBackup(of: folder.file, to: folder.path + "/backup.db", at: Sample.time)
+        try await store.record(Sample.refusal())
+        await store.close()
+        try await folder.connect().writeWithoutTransaction { try $0.execute(sql: "DELETE FROM audit_checkpoints") }
+        store = try await open(.existing)
+        #expect(await store.recordAll([Sample.session("b")])["b"]?.cause.contains("checkpoint 1 in audit.file") == true)
+        await store.close()
+
+        let restore = try StoreRestore(
+            from: folder.path + "/backup.db", to: folder.file, replacing: true, logger: .silent)
+        try await restore.store.begin(
+            StoreGeneration(number: 2), with: [Sample.key("k9", .active)], Sample.keyEvent(.storeRestored))
+        _ = try await restore.commit(at: Sample.time)
+        store = try await open(.existing)
+        store.sign(with: try #require(keys))
+        #expect(await store.recordAll([Sample.session("b")]).isEmpty)
+        await store.close()
+    }
+
+    @Test func `where it cannot be written administration ends as well, but for taking a key out, and it is said`()
+        async throws
+    {
+        let store = try folder.open()
+        let keys = [Sample.key("k1", .active), Sample.key("k2", .staged)]
+        try await store.insertFirstSigningKeys(keys)
+        try await store.writeAuditFile(path)
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        #expect(await store.check() == nil)
+        let rotation = KeyRingChange(
+            [.init("k1", from: .active, to: .retiring), .init("k2", from: .staged, to: .active)], at: Sample.time)
+        let failure = await #expect(throws: StoreFailure.self) {
+            try await store.apply(rotation, Sample.keyEvent(.keyRotated))
+        }
+        #expect(failure?.cause.hasPrefix("audit.file \(path): ") == true)
+        #expect(await store.check()?.failure.cause.hasPrefix("audit.file \(path): ") == true)
+        #expect(try folder.number("SELECT count(*) FROM audit") == 0)
+        await #expect(throws: StoreFailure.self) { try await store.lift(blocksOf: [1], Sample.keyEvent(.keyRotated)) }
+        let revocation = KeyRingChange(
+            [.init("k1", from: .active, to: .compromised), .init("k2", from: .staged, to: .active)], at: Sample.time)
+        try await store.apply(revocation, Sample.keyEvent(.keyRevoked))
+        #expect(try folder.number("SELECT count(*) FROM audit") == 1)
+        await store.close()
+    }
+
+    @Test func `what is committed and then does not get into it is done, and said`() async throws {
+        let store = try await open()
+        try await store.perform("have the file replaced") { [path] db in
+            db.add(
+                function: DatabaseFunction("replace_file", argumentCount: 0) { _ in
+                    try FileManager.default.removeItem(atPath: path)
+                    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+                    return nil
+                })
+            try db.execute(
+                sql: "CREATE TEMP TRIGGER replace_it AFTER INSERT ON main.audit BEGIN SELECT replace_file(); END")
+        }
+        try await store.bind([:], recording: Sample.keyEvent(.keyRotated))
+        #expect(await store.check()?.failure.cause.hasPrefix("audit.file") == true)
+        #expect(try folder.number("SELECT count(*) FROM audit") == 1)
         await store.close()
     }
 }

@@ -88,7 +88,10 @@ extension SQLiteStore {
                     }
                 }
             }
-            return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+            return await group.reduce(into: [:]) { failures, next in
+                // One of several of a name fails: in whichever order they end.
+                if let failure = next.1 { failures[next.0] = failure }
+            }
         }
     }
 }

@@ -90,7 +90,9 @@ import Testing
         try await stop(again)
     }
 
-    @Test func `a store that was set back is intact by itself, and the file shows it`() async throws {
+    @Test func `a store that was set back grants nothing until its file was moved away, and the copy shows it`()
+        async throws
+    {
         let workspace = try Workspace()
         try workspace.write("log/.keep", "")
         var (broker, issuer) = try await start(workspace)
@@ -106,7 +108,14 @@ import Testing
         try FileManager.default.removeItem(atPath: store)
         try FileManager.default.moveItem(atPath: copy, toPath: store)
         broker = try await restarted(broker)
-        #expect(broker.process.error.contains("the audit file ends with a record that the store does not have"))
+        #expect(broker.process.error.contains("the audit file ends with what the store does not have"))
+        let contradicted = try await verify(workspace)
+        #expect(contradicted.status == 1 && contradicted.error.contains("in audit.file is not in the store"))
+        #expect(try await exchange(broker, issuer) == 503)
+        let file = workspace.path("log/audit.jsonl")
+        try FileManager.default.moveItem(atPath: file, toPath: file + ".1")
+        broker.process.signal(SIGHUP)
+        try await waitUntil("the file is there again") { FileManager.default.fileExists(atPath: file) }
         #expect(try await verify(workspace).status == 0)
         let rollback = try await verify(workspace, "--against", kept)
         #expect(rollback.status == 1)

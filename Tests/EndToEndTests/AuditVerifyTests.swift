@@ -18,13 +18,34 @@ import Testing
             decoding: AuditLine.encode(AuditRecord(sequence: sequence, event: event, hash: bytes)), as: UTF8.self)
     }
 
-    private static func checkpoint(_ sequence: Int64, _ hash: UInt8? = nil) -> String {
+    private static let records = (5...30).map {
+        AuditRecord(
+            sequence: $0, event: Sample.refusal(trace: trace), hash: [UInt8](repeating: UInt8($0), count: 32))
+    }
+    private static let checkpoints = [made(6), made(20)]
+
+    private static func checkpoint(_ sequence: Int64, _ hash: UInt8? = nil, signature: UInt8 = 0) -> String {
+        String(decoding: made(sequence, hash, signature: signature).json.encoded(), as: UTF8.self)
+    }
+
+    private static func made(_ sequence: Int64, _ hash: UInt8? = nil, signature: UInt8 = 0) -> Checkpoint {
         let place = Checkpoint.Place(
             sequence: sequence, hash: [UInt8](repeating: hash ?? UInt8(sequence), count: 32), count: 1)
-        let checkpoint = Checkpoint(
-            number: 1, place, time: 0, generation: 1, keyID: "k", previous: AuditChain.start,
-            signature: [UInt8](repeating: 0, count: 64))
-        return String(decoding: checkpoint.json.encoded(), as: UTF8.self)
+        return Checkpoint(
+            number: sequence, place, time: 0, generation: 1, keyID: "k", previous: AuditChain.start,
+            signature: [UInt8](repeating: signature, count: 64))
+    }
+
+    @Test func `begins anew where the beginning was archived meanwhile, three times at most`() async throws {
+        try await AdministeredBroker.run { broker in
+            let stretch = AuditVerification(after: nil, keys: nil, remembering: nil)
+            for (interruptions, status) in [(3, Int32(0)), (4, 3)] {
+                broker.fake.setChain((0..<4).map { _ in stretch.report(nil, next: 3) } + [AuditReport()])
+                broker.fake.interruptVerifying(interruptions)
+                let done = try await broker.daypass("audit", "verify")
+                #expect((done.status == 0) == (status == 0), "\(done.status): \(done.error)")
+            }
+        }
     }
 
     @Test func `goes stretch by stretch to the end, and says what is wrong with 1`() async throws {
@@ -49,12 +70,13 @@ import Testing
 
     @Test func `against a file that the store agrees with`() async throws {
         try await AdministeredBroker.run { broker in
-            broker.fake.setChain([], Self.marks)
+            broker.fake.setChain([], Self.marks, Self.checkpoints, records: Self.records)
             // Records that were archived, a line that was cut off and written again, two that are there twice, and one that
             // is just being written.
             let lines = [
                 Self.line(3), Self.line(4), Self.line(5), String(Self.line(6).prefix(90)), Self.line(6),
-                Self.checkpoint(6), "", Self.line(5), Self.line(6), Self.line(30), String(Self.line(31).prefix(40)),
+                Self.checkpoint(6), "", Self.line(5), "  " + Self.line(6), Self.line(30),
+                String(Self.line(31).prefix(40)),
             ]
             let file = broker.workspace.path("audit.jsonl")
             try broker.workspace.write("audit.jsonl", lines.joined(separator: "\n"))
@@ -81,6 +103,17 @@ import Testing
             (with(Self.line(8, 99), inPlaceOf: 3), "line 4: record 8 is another one in the store"),
             (lines + [Self.line(31)], "line 17: record 31 is not in the store, which ends before it"),
             (lines + [Self.checkpoint(20, 99)], "line 17: a checkpoint behind record 20 is another one in the store"),
+            (lines + [Self.checkpoint(20, signature: 1)], "line 17: checkpoint 20 is not in the store, or another one"),
+            (lines + [Self.checkpoint(19)], "line 17: checkpoint 19 is not in the store, or another one"),
+            // Under its hash.
+            (
+                with(Self.line(8).replacingOccurrences(of: "no_rule", with: "no_role"), inPlaceOf: 3),
+                "line 4: record 8 has the hash of the one in the store and other contents"
+            ),
+            (
+                with(Self.line(8).replacingOccurrences(of: "\"got\"", with: "\"gut\""), inPlaceOf: 3),
+                "line 4: record 8 has the hash of the one in the store and other contents"
+            ),
             (with("{}", inPlaceOf: 2), noRecord),
             (with(#"{"sequence":7,"details":{}}"#, inPlaceOf: 2), noRecord),
             (with(String(Self.line(9).prefix(80)), inPlaceOf: 2), noRecord),
@@ -88,7 +121,7 @@ import Testing
         ]
         try await AdministeredBroker.run { broker in
             for (lines, words) in cases {
-                broker.fake.setChain([], Self.marks)
+                broker.fake.setChain([], Self.marks, Self.checkpoints, records: Self.records)
                 try broker.workspace.write("audit.jsonl", lines.joined(separator: "\n"))
                 let done = try await broker.daypass(
                     "audit", "verify", "--against", broker.workspace.path("audit.jsonl"))

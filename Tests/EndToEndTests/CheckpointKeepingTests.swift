@@ -1,4 +1,5 @@
 import Broker
+import BrokerSQLite
 import BrokerTesting
 import Foundation
 import Logging
@@ -31,6 +32,45 @@ import Testing
         running.cancel()
         try await running.value
         #expect(log.lines == [])
+    }
+
+    @Test func `a start over a trail that was altered makes none, and says so`() async throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/daypass-start-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (masterKey, _) = try MasterKey.generate()
+        let clock = ManualClock()
+        let configuration = AuditConfiguration(file: folder + "/audit.jsonl")
+        // The first start, one after it, and one after the last record was taken from both the store and its copy.
+        for (round, isSound) in [true, true, false, false].enumerated() {
+            if round == 2 {
+                let copy = try SQLiteStore(path: folder + "/other.db", .creating, logger: LogRecorder().logger)
+                for _ in 0..<2 { try await copy.record(Sample.refusal()) }
+                let key = try await Self.key(folder)
+                try await copy.insert(try #require(key), Sample.keyEvent(.checkpointKeyMade))
+                try await copy.record(Sample.refusal())
+                await copy.close()
+                try FileManager.default.removeItem(atPath: folder + "/audit.jsonl")
+                try FileManager.default.removeItem(atPath: folder + "/daypass.db")
+                try FileManager.default.moveItem(atPath: folder + "/other.db", toPath: folder + "/daypass.db")
+            }
+            let log = LogRecorder()
+            let store = try SQLiteStore(path: folder + "/daypass.db", .creating, logger: LogRecorder().logger)
+            try await AuditStart.begin(store, configuration, masterKey, clock: clock, log.logger)
+            try await store.record(Sample.refusal())
+            await store.close()
+            let last = try SQLiteStore(path: folder + "/daypass.db", logger: LogRecorder().logger)
+            #expect(try await last.checkpoints(after: 0, limit: 9).isEmpty != isSound, "round \(round)")
+            #expect(log.text.contains("nothing of it is signed") != isSound)
+            await last.close()
+        }
+    }
+
+    private static func key(_ folder: String) async throws -> CheckpointKeyRecord? {
+        let store = try SQLiteStore(path: folder + "/daypass.db", logger: LogRecorder().logger)
+        let key = try await store.checkpointKeys().first
+        await store.close()
+        return key
     }
 
     @Test func `says that none could be made, and goes on`() async throws {

@@ -8,6 +8,9 @@ package protocol AuditChainAdministration: Sendable {
 
     /// Numbers and hashes of the records after `sequence`, at most `limit`, for comparing them with a file.
     func marks(after sequence: Int64, limit: Int) async throws(AdministrationFailure) -> [AuditMark]
+
+    /// The checkpoints that were made behind those records.
+    func checkpoints(behind records: ClosedRange<Int64>) async throws(AdministrationFailure) -> [Checkpoint]
 }
 
 /// That of a store.
@@ -36,6 +39,16 @@ package struct StoredAuditChain: AuditChainAdministration {
             throw AdministrationFailure(error)
         }
     }
+
+    package func checkpoints(
+        behind records: ClosedRange<Int64>
+    ) async throws(AdministrationFailure) -> [Checkpoint] {
+        do {
+            return try await store.checkpoints(behind: records)
+        } catch {
+            throw AdministrationFailure(error)
+        }
+    }
 }
 
 extension AdministrationFailure {
@@ -48,10 +61,18 @@ extension AdministrationAPI {
     /// How many hashes `GET audit/hashes` gives at once.
     package static let hashLimits = 1...10_000
 
-    package static func json(_ marks: [AuditMark], limit: Int) -> JSONObject {
+    /// - Parameter checkpoints: those that were made behind these records.
+    package static func json(_ marks: [AuditMark], _ checkpoints: [Checkpoint], limit: Int) -> JSONObject {
         [
             "records": .array(
                 marks.map { ["sequence": .number(Double($0.sequence)), "hash": .string($0.hashText)] }),
+            "checkpoints": .array(
+                checkpoints.map {
+                    [
+                        "checkpoint": .number(Double($0.number)), "sequence": .number(Double($0.sequence)),
+                        "signature": .string(ExactString(Base64URL.encode($0.signature))),
+                    ]
+                }),
             "complete": .bool(marks.count < limit),
         ]
     }

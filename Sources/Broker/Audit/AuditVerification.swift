@@ -6,17 +6,24 @@ package struct AuditVerification {
     private let keys: CheckpointKeys?
     /// What the broker recorded last, by its own memory; nil where it does not know.
     private let remembered: AuditMark?
+    /// The last checkpoint that the broker made, by its own memory.
+    private let made: Checkpoint?
     private var previous: AuditMark?
     private var lastCheckpoint: Checkpoint?
     private var unsealed: Int64 = 0
+    /// The first number that no record has, of those behind the last checkpoint.
+    private var gap: Int64?
     private var report = AuditReport()
 
     /// - Parameters:
     ///   - start: the checkpoint that the stretch begins behind, which `accept` took; nil for the beginning.
     ///   - keys: nil where there are none: then no checkpoint is good.
-    package init(after start: Checkpoint?, keys: CheckpointKeys?, remembering remembered: AuditMark?) {
+    package init(
+        after start: Checkpoint?, keys: CheckpointKeys?, remembering remembered: AuditMark?, made: Checkpoint? = nil
+    ) {
         self.keys = keys
         self.remembered = remembered
+        self.made = made
         lastCheckpoint = start
         previous = start.map { AuditMark(sequence: $0.sequence, hash: $0.hash) }
     }
@@ -27,6 +34,9 @@ package struct AuditVerification {
     package mutating func check(
         _ sequence: Int64, hash: Span<UInt8>?, _ columns: [UInt8]
     ) -> AuditFinding? {
+        guard AuditMark.numbers.contains(sequence) else {
+            return AuditFinding(.altered, sequence, "record \(sequence) has a number that no broker gives")
+        }
         let before = previous?.hash ?? AuditChain.start
         let expected = chain.hash(after: before, sequence: sequence, columns)
         guard let hash, Self.areEqual(hash, expected.span) else {
@@ -43,6 +53,7 @@ package struct AuditVerification {
             return AuditFinding(
                 .forked, sequence, "record \(sequence) is another one than this broker recorded under that number")
         }
+        if let previous, sequence > previous.sequence + 1 { gap = gap ?? previous.sequence + 1 }
         previous = AuditMark(sequence: sequence, hash: expected)
         report.first = report.first ?? sequence
         report.records += 1
@@ -60,6 +71,10 @@ package struct AuditVerification {
             return AuditFinding(
                 .checkpoint, checkpoint.sequence, "checkpoint \(number) is not signed by a checkpoint key of this store"
             )
+        }
+        if let made, made.number == number, made != checkpoint {
+            return AuditFinding(
+                .forked, checkpoint.sequence, "checkpoint \(number) is another one than this broker made")
         }
         guard checkpoint.previous == lastCheckpoint?.digest ?? AuditChain.start else {
             return AuditFinding(
@@ -89,16 +104,45 @@ package struct AuditVerification {
         lastCheckpoint = checkpoint
         report.checkpoints += 1
         unsealed = 0
+        gap = nil
         return nil
     }
 
     /// When the last record and the last checkpoint were checked.
-    package func checkEnd() -> AuditFinding? {
-        guard let remembered, remembered.sequence > previous?.sequence ?? 0 else { return nil }
+    /// - Parameter given: the highest number that the store ever gave to a record; nil where it does not say.
+    package func checkEnd(given: Int64? = nil) -> AuditFinding? {
         let next = (previous?.sequence ?? 0) + 1
+        if let remembered, remembered.sequence >= next {
+            return AuditFinding(
+                .missing, next,
+                "record \(next) is missing, and all up to record \(remembered.sequence), which this broker recorded last"
+            )
+        }
+        if let made, made.number > lastCheckpoint?.number ?? 0 {
+            return AuditFinding(
+                .checkpoint, made.sequence, "checkpoint \(made.number) is missing, which this broker made")
+        }
+        // The broker leaves none. A store from before there were checkpoints may have some, in front of its first.
+        if let gap, lastCheckpoint != nil {
+            return AuditFinding(.missing, gap, "record \(gap) is missing, and those behind it were chained anew")
+        }
+        // A transaction that was taken back takes its numbers back as well.
+        guard let given, given >= next else { return nil }
         return AuditFinding(
-            .missing, next,
-            "record \(next) is missing, and all up to record \(remembered.sequence), which this broker recorded last")
+            .missing, next, "record \(next) is missing, and all up to record \(given), the last number that was given")
+    }
+
+    /// What a stretch up to the end says before anything new is signed: a broker that has had keys leaves no more records
+    /// behind its last checkpoint than the rhythm has.
+    package func checkUnsealed() -> AuditFinding? {
+        let first = (lastCheckpoint?.sequence ?? 0) + 1
+        guard lastCheckpoint != nil else {
+            return AuditFinding(.checkpoint, first, "there is no checkpoint, although there is a checkpoint key")
+        }
+        guard unsealed > CheckpointRhythm.records else { return nil }
+        return AuditFinding(
+            .checkpoint, first,
+            "\(unsealed) records stand behind the last checkpoint: a broker leaves \(CheckpointRhythm.records) at most")
     }
 
     /// What was found out.
@@ -125,6 +169,9 @@ package struct AuditMark: Sendable, Hashable {
     package let sequence: Int64
     /// 32 bytes.
     package let hash: [UInt8]
+
+    /// Those that a broker gives to records: JSON has them exactly.
+    package static let numbers: ClosedRange<Int64> = 1...(1 << 53) - 1
 
     package init(sequence: Int64, hash: [UInt8]) {
         self.sequence = sequence
@@ -180,5 +227,14 @@ package struct AuditReport: Sendable, Hashable {
     /// Nothing was checked, for that reason.
     package init(_ finding: AuditFinding) {
         self.finding = finding
+    }
+
+    /// Itself where something is wrong already, else with that finding.
+    package func with(_ finding: AuditFinding?) -> AuditReport {
+        guard self.finding == nil, let finding else { return self }
+        var report = self
+        report.finding = finding
+        report.next = nil
+        return report
     }
 }

@@ -75,6 +75,14 @@ package struct Checkpoint: Sendable, Hashable {
             Self.payload(number, place, time: time, generation: generation, keyID, previous: previous) + signature)
     }
 
+    /// What is signed where the records up to it were archived.
+    var archivePayload: [UInt8] {
+        var payload: [UInt8] = []
+        payload.append(counted: "daypass-audit-archive-v1")
+        payload += digest
+        return payload
+    }
+
     /// Domain, number, sequence, hash, time, count, generation, key id and the digest before; texts and bytes behind their
     /// lengths.
     private static func payload(

@@ -90,6 +90,41 @@ package struct CheckpointKeys: Sendable {
     package func didSign(_ checkpoint: Checkpoint) -> Bool {
         publicKeys[checkpoint.keyID].map(checkpoint.isSigned) ?? false
     }
+
+    /// That the records up to `checkpoint` were archived.
+    package func archiveSignature(_ checkpoint: Checkpoint) throws(OpenSSLError) -> ArchiveSignature {
+        let bytes = try signing.signature(over: checkpoint.archivePayload)
+        return ArchiveSignature(keyID: signing.keyID, bytes: bytes)
+    }
+
+    /// Whether one of them signed that the records up to `checkpoint` were archived.
+    package func didArchive(_ checkpoint: Checkpoint, _ signature: ArchiveSignature) -> Bool {
+        guard let key = publicKeys[signature.keyID] else { return false }
+        let (bytes, payload) = (signature.bytes, checkpoint.archivePayload)
+        return key.isValidSignature(bytes.span, over: payload.span, scheme: .ed25519)
+    }
+}
+
+/// Says of a checkpoint that the records up to it were moved to a file. Without it the record of an archiving counts for
+/// nothing: its hash anybody can compute.
+package struct ArchiveSignature: Sendable, Hashable {
+    package let keyID: ExactString
+    /// Ed25519, 64 bytes.
+    package let bytes: [UInt8]
+
+    package init(keyID: ExactString, bytes: [UInt8]) {
+        self.keyID = keyID
+        self.bytes = bytes
+    }
+
+    /// - Parameter details: of the record of an archiving.
+    /// - Returns: nil where they have none.
+    package init?(_ details: JSONObject) {
+        guard let keyID = details["key"]?.string,
+            let bytes = details["signature"]?.string.flatMap({ try? Base64URL.decode($0) })
+        else { return nil }
+        self.init(keyID: keyID, bytes: bytes)
+    }
 }
 
 /// Why a checkpoint key cannot be used.

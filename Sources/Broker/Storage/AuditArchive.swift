@@ -33,9 +33,10 @@ package struct ArchiveOrder: Sendable {
     }
 
     /// The record that the records up to `checkpoint` were moved.
-    package func event(_ checkpoint: Checkpoint, count: Int64, first: Int64, file: String, digest: [UInt8])
-        -> AuditEvent
-    {
+    package func event(
+        _ checkpoint: Checkpoint, _ signature: ArchiveSignature, count: Int64, first: Int64, file: String,
+        digest: [UInt8]
+    ) -> AuditEvent {
         AuditEvent(
             time: now, trace: trace, kind: .recordsArchived, issuer: nil, subject: nil,
             details: [
@@ -44,6 +45,7 @@ package struct ArchiveOrder: Sendable {
                 "hash": .string(ExactString(Base64URL.encode(checkpoint.hash))), "file": .string(ExactString(file)),
                 "sha256": .string(ExactString(Base64URL.encode(digest))),
                 "older_than": .number(limit.timeIntervalSince1970), "retention": .number(retention.seconds),
+                "key": .string(signature.keyID), "signature": .string(ExactString(Base64URL.encode(signature.bytes))),
             ])
     }
 }

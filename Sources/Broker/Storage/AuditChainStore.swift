@@ -17,6 +17,9 @@ package protocol AuditChainStore: Sendable {
     /// Those after `number`, at most `limit`, by their numbers.
     func checkpoints(after number: Int64, limit: Int) async throws(StoreFailure) -> [Checkpoint]
 
+    /// Those that were made behind a record from `first` to `last`, by their numbers.
+    func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint]
+
     /// Verifies a stretch of the chain as it is at this moment, without holding up who records.
     /// - Parameters:
     ///   - checkpoint: `next` of the stretch before; nil for the first.

@@ -16,7 +16,12 @@ struct AuditChainRoutes: Sendable {
         let limits = AdministrationAPI.hashLimits
         let asked = try query.integer("limit", Int64(limits.lowerBound)...Int64(limits.upperBound))
         let limit = asked.map { Int($0) } ?? limits.upperBound
-        return .json(.ok, AdministrationAPI.json(try await chain.marks(after: after, limit: limit), limit: limit))
+        let marks = try await chain.marks(after: after, limit: limit)
+        var checkpoints: [Checkpoint] = []
+        if let first = marks.first?.sequence, let last = marks.last?.sequence, first <= last {
+            checkpoints = try await chain.checkpoints(behind: first...last)
+        }
+        return .json(.ok, AdministrationAPI.json(marks, checkpoints, limit: limit))
     }
 }
 

@@ -30,11 +30,21 @@ import Testing
 
     @Test func `GET audit/hashes answers 200 with numbers and hashes, part by part`() async throws {
         try await LiveAdministration.run { live in
-            live.fake.setChain([], (1...3).map { AuditMark(sequence: $0, hash: [UInt8](repeating: 0, count: 32)) })
+            let (zeros, marks) = (AuditChain.start, (1...3).map { AuditMark(sequence: $0, hash: AuditChain.start) })
+            let checkpoints = (1...2).map {
+                Checkpoint(
+                    number: $0 + 6, Checkpoint.Place(sequence: $0, hash: zeros, count: 1), time: 0, generation: 1,
+                    keyID: "k", previous: zeros, signature: [0, 0, 0])
+            }
+            live.fake.setChain([], marks, checkpoints)
             let part = try await live.send(.GET, "audit/hashes?after=1&limit=1")
             let hash = String(repeating: "A", count: 43)
             #expect(part.status == 200)
-            #expect(part.body == #"{"records":[{"sequence":2,"hash":"\#(hash)"}],"complete":false}"#)
+            let checkpoint = #"{"checkpoint":8,"sequence":2,"signature":"AAAA"}"#
+            #expect(
+                part.body
+                    == #"{"records":[{"sequence":2,"hash":"\#(hash)"}],"checkpoints":[\#(checkpoint)],"complete":false}"#
+            )
             let all = try await live.send(.GET, "audit/hashes")
             #expect(all.json["records"]?.array?.count == 3 && all.json["complete"] == true, "\(all.body)")
         }

@@ -3,6 +3,7 @@ import Broker
 @testable import BrokerHTTP
 import BrokerTesting
 import Foundation
+import HTTPTypes
 import JOSE
 import NIOCore
 import NIOEmbedded
@@ -213,6 +214,9 @@ import Testing
         read.moveReaderIndex(forwardBy: 5)
         let slice = read.readSlice(length: 10)
         let part = try #require(slice)
+        let head = HTTPRequest(method: .post, scheme: nil, authority: nil, path: "/")
+        try channel.writeInbound(HTTPRequestPart.head(head))
+        _ = try channel.readInbound(as: HTTPRequestPart.self)
         try channel.writeInbound(HTTPRequestPart.body(part))
         guard case .body(let own)? = try channel.readInbound(as: HTTPRequestPart.self) else {
             Issue.record("no body came through")
@@ -222,6 +226,39 @@ import Testing
         #expect(String(buffer: copy) == "head|\(String(repeating: "\u{0}", count: 10))|tail")
         try channel.writeInbound(HTTPRequestPart.end(nil))
         #expect(try channel.readInbound(as: HTTPRequestPart.self) == .end(nil))
+        _ = try channel.finish()
+    }
+
+    @Test func `what was handed on of a body is wiped when its request is answered, whoever read it`() throws {
+        let channel = EmbeddedChannel(handler: OwnedBodies())
+        func receive(_ part: HTTPRequestPart) throws -> ByteBuffer? {
+            try channel.writeInbound(part)
+            if case .body(let own)? = try channel.readInbound(as: HTTPRequestPart.self) { return own }
+            return nil
+        }
+        let head = HTTPRequestPart.head(HTTPRequest(method: .post, scheme: nil, authority: nil, path: "/"))
+        let gone = String(repeating: "\u{0}", count: 5)
+        #expect(try receive(head) == nil)
+        let first = try #require(try receive(.body(ByteBuffer(string: "first"))))
+        // The next one, before the first is answered.
+        #expect(try receive(.end(nil)) == nil && receive(head) == nil)
+        let later = try #require(try receive(.body(ByteBuffer(string: "later"))))
+        try channel.writeOutbound(HTTPResponsePart.head(HTTPResponse(status: .ok)))
+        #expect(String(buffer: first) == "first")
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        #expect(String(buffer: first) == gone && String(buffer: later) == "later")
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        #expect(String(buffer: later) == gone)
+        // What comes of a body that was refused already.
+        let rest = try #require(try receive(.body(ByteBuffer(string: "abcde"))))
+        #expect(String(buffer: rest) == gone)
+        // One that is never answered.
+        #expect(try receive(head) == nil)
+        let last = try #require(try receive(.body(ByteBuffer(string: "last!"))))
+        channel.pipeline.fireChannelInactive()
+        #expect(String(buffer: last) == "last!", "somebody may be reading it")
+        channel.embeddedEventLoop.advanceTime(by: OwnedBodies.grace)
+        #expect(String(buffer: last) == gone)
         _ = try channel.finish()
     }
 
