@@ -13,14 +13,15 @@ import Testing
         }
     }
 
-    private static func copyCertificateScript(to workspace: Workspace, and other: String...) throws {
+    private static func copyCertificateScript(to workspace: Workspace, and other: String...) async throws {
         for name in ["certs/make-development"] + other {
-            let file = Programs.repository.appending(path: name)
-            try workspace.write(name, Data(contentsOf: file))
-            let mode = try FileManager.default.attributesOfItem(atPath: file.path(percentEncoded: false))[
-                .posixPermissions]
-            try FileManager.default.setAttributes(
-                [.posixPermissions: try #require(mode)], ofItemAtPath: workspace.path(name))
+            let file = Programs.repository.appending(path: name).path(percentEncoded: false)
+            let target = workspace.path(name)
+            let folder = URL(filePath: target).deletingLastPathComponent()
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            // By a program: a file that this process writes may be open in another test's child, and cannot be run then.
+            let copied = try await RunningProcess("/bin/cp", ["-p", file, target]).outcome()
+            try #require(copied.status == 0, "\(copied.error)")
         }
     }
 
@@ -47,7 +48,7 @@ import Testing
         var lines = blocks[0].components(separatedBy: "\n")
         try #require(lines.count == 2)
         let workspace = try Workspace()
-        try Self.copyCertificateScript(to: workspace, and: "certs/daypass.yaml")
+        try await Self.copyCertificateScript(to: workspace, and: "certs/daypass.yaml")
         let ports = ["8443": try Workspace.freePort(), "9464": try Workspace.freePort()]
         let written = try String(contentsOfFile: workspace.path("certs/daypass.yaml"), encoding: .utf8)
         let replaced = try Self.withFreePorts([written, blocks[1]], ports)
@@ -89,7 +90,7 @@ import Testing
 
     @Test func `the comments of the shipped configuration are all that has to be taken away`() async throws {
         let workspace = try Workspace()
-        try Self.copyCertificateScript(to: workspace)
+        try await Self.copyCertificateScript(to: workspace)
         for line in ["daypassd init", "certs/make-development config/certs"] {
             let outcome = try await Self.start(line, in: workspace).outcome()
             try #require(outcome.status == 0, "\(line): \(outcome.error)")
