@@ -81,9 +81,7 @@ enum Installation {
             _ = try KeyRing(opening: existing, with: masterKey)
             return ["kept \(existing.count { $0.state.isPublished }) signing keys in \(path)"]
         }
-        let keys = try [SigningKeyRecord.State.active, .staged].map {
-            try SigningKey.generate(algorithm, state: $0, sealedWith: masterKey, at: clock.now)
-        }
+        let keys = try SigningKey.generateFirst(algorithm, sealedWith: masterKey, at: clock.now)
         try await store.insertFirstSigningKeys(keys)
         return keys.map { "made the \($0.state.rawValue) \(algorithm.rawValue) signing key \($0.keyID) in \(path)" }
     }

@@ -74,10 +74,8 @@ struct Restoring {
             let new = StoreGeneration(
                 number: max(old.number, restore.replaced?.generation ?? 1) + 1, backedUp: old.backedUp ?? last,
                 restored: clock.now)
-            let keys = try [SigningKeyRecord.State.active, .staged].map {
-                try SigningKey.generate(
-                    configuration.tokens.signing.algorithm, state: $0, sealedWith: masterKey, at: clock.now)
-            }
+            let keys = try SigningKey.generateFirst(
+                configuration.tokens.signing.algorithm, sealedWith: masterKey, at: clock.now)
             let skipped = try await restore.store.skipCredentials(
                 to: restore.replaced?.credentials ?? [], at: clock.now, masterKeyID: masterKey.id)
             try await restore.store.begin(new, with: keys, event(from: old, to: new, lastRecord: last, skipped))

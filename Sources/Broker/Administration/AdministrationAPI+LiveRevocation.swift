@@ -4,28 +4,11 @@ import JOSE
 // Revocations as the administration API writes them.
 extension AdministrationAPI.Revocation {
     init(_ revocation: Revocation, isDurable: Bool) {
-        let isEndless = revocation.block.map { $0.until == nil } ?? false
         self.init(
-            sequence: revocation.sequence, kind: AdministrationAPI.RevocationKind(revocation.target.kind),
-            value: revocation.target.value, reason: revocation.reason.map { ExactString($0) },
-            block: revocation.block.map { AdministrationAPI.RevocationOrder.Block(until: $0.until) },
+            sequence: revocation.sequence, kind: revocation.target.kind, value: revocation.target.value,
+            reason: revocation.reason.map { ExactString($0) }, block: revocation.block,
             created: revocation.created, caller: revocation.caller.text,
-            expires: isEndless ? nil : revocation.expires, isDurable: isDurable)
-    }
-}
-
-extension AdministrationAPI.RevocationKind {
-    init(_ kind: Revocation.Target.Kind) {
-        self =
-            switch kind {
-            case .token: .token
-            case .session: .session
-            case .subject: .subject
-            case .rule: .rule
-            case .issuer: .issuer
-            case .key: .key
-            case .all: .all
-            }
+            expires: revocation.isBlockedWithoutEnd ? nil : revocation.expires, isDurable: isDurable)
     }
 }
 

@@ -2,18 +2,13 @@ package import FoundationEssentials
 package import JOSE
 
 extension AdministrationAPI {
-    package enum RevocationKind: String, Sendable, Hashable, CaseIterable {
-        case token, session, subject, rule, issuer, key, all
-
-        /// Whether new grants to such a thing can be refused.
-        package var canBlock: Bool { [.subject, .rule, .issuer, .all].contains(self) }
-    }
+    package typealias RevocationKind = Broker.Revocation.Target.Kind
 
     /// What is to be revoked.
     package struct RevocationOrder: Sendable, Hashable {
         package static let maximumValueLength = 2048
         /// In bytes.
-        package static let maximumReasonLength = 512
+        package static let maximumReasonLength = Broker.Revocation.maximumReasonLength
 
         package let kind: RevocationKind
         package let what: What
@@ -30,14 +25,7 @@ extension AdministrationAPI {
             case everything
         }
 
-        /// That nothing new is granted either, until then or without end.
-        package struct Block: Sendable, Hashable {
-            package let until: Date?
-
-            package init(until: Date? = nil) {
-                self.until = until
-            }
-        }
+        package typealias Block = Broker.Revocation.Block
 
         package init(_ kind: RevocationKind, _ what: What, reason: ExactString? = nil, block: Block? = nil) {
             self.kind = kind

@@ -3,14 +3,7 @@ import SPIFFE
 
 /// What one reading of the configuration says otherwise than another, by names.
 package struct ConfigurationDifference: Sendable, Hashable {
-    package struct Names: Sendable, Hashable {
-        /// Each in the order of the configuration that has them.
-        package let added: [ExactString]
-        package let removed: [ExactString]
-        package let changed: [ExactString]
-
-        package var isEmpty: Bool { added.isEmpty && removed.isEmpty && changed.isEmpty }
-    }
+    package typealias Names = AdministrationAPI.ConfigurationDifference.Names
 
     package let rules: Names
     package let issuers: Names
@@ -67,14 +60,9 @@ extension ConfigurationDifference.Names {
     ) {
         let before = Dictionary(old.map { (name($0), $0) }) { first, _ in first }
         let after = Set(new.map(name))
-        added = new.map(name).filter { before[$0] == nil }
-        removed = old.map(name).filter { !after.contains($0) }
-        changed = new.filter { element in before[name(element)].map { !isSame($0, element) } ?? false }.map(name)
-    }
-
-    fileprivate var json: JSONValue {
-        func list(_ names: [ExactString]) -> JSONValue { .array(names.map { .string($0) }) }
-        return ["added": list(added), "removed": list(removed), "changed": list(changed)]
+        self.init(
+            added: new.map(name).filter { before[$0] == nil }, removed: old.map(name).filter { !after.contains($0) },
+            changed: new.filter { element in before[name(element)].map { !isSame($0, element) } ?? false }.map(name))
     }
 }
 
@@ -87,13 +75,7 @@ extension AdministrationAPI.ConfigurationDifference {
         }
         all += difference.needsRestart.map { "\($0) differs, which needs a restart" }
         self.init(
-            rules: Names(difference.rules), issuers: Names(difference.issuers),
-            trustDomains: Names(difference.trustDomains), warnings: all, revocations: difference.offers)
-    }
-}
-
-extension AdministrationAPI.ConfigurationDifference.Names {
-    fileprivate init(_ names: ConfigurationDifference.Names) {
-        self.init(added: names.added, removed: names.removed, changed: names.changed)
+            rules: difference.rules, issuers: difference.issuers, trustDomains: difference.trustDomains, warnings: all,
+            revocations: difference.offers)
     }
 }

@@ -67,7 +67,7 @@ package struct LiveRevocations: RevocationAdministration {
             let found = try await sessions(
                 SessionCondition(claim: condition), atMost: Revocations.maximumSessions + 1
             ) { inForce.kills($0) == nil }
-            return preview(found.sessions, notes.findings(condition, isMatched: !found.sessions.isEmpty))
+            return preview(found, notes.findings(condition, isMatched: !found.isEmpty))
         }
         let target = try Revocation.Target(order)
         let findings = { (isMatched: Bool?, isRecorded: Bool) in
@@ -82,7 +82,7 @@ package struct LiveRevocations: RevocationAdministration {
             SessionCondition(of: target), atMost: Revocations.maximumSessions + 1
         ) { inForce.kills($0) == nil && after.kills($0) != nil }
         let isRecorded = try await isRecorded(target)
-        return preview(found.sessions, findings(!found.sessions.isEmpty, isRecorded))
+        return preview(found, findings(!found.isEmpty, isRecorded))
     }
 
     private func preview(
@@ -168,19 +168,17 @@ package struct LiveRevocations: RevocationAdministration {
         _ target: Revocation.Target, _ block: Revocation.Block, _ sequences: [UInt64] = []
     ) -> AdministrationAPI.BlockLift {
         AdministrationAPI.BlockLift(
-            kind: AdministrationAPI.RevocationKind(target.kind), value: target.value,
-            block: AdministrationAPI.RevocationOrder.Block(until: block.until), revocations: sequences,
+            kind: target.kind, value: target.value,
+            block: block, revocations: sequences,
             warnings: RevocationNotes.others(keepingOut: target) { revocations.block(of: $0) != nil })
     }
 
     private var notes: RevocationNotes { RevocationNotes(configuration()) }
 
-    /// Sessions that are left over, the latest first.
-    /// - Returns: also whether all were looked at: not after `deadline`, in uptime.
+    /// Sessions that are left over, the latest first. A cancelled task's are not all.
     private func sessions(
-        _ condition: SessionCondition, atMost count: Int, until deadline: Duration? = nil,
-        where isMeant: (SessionRecord) -> Bool
-    ) async throws(AdministrationFailure) -> (sessions: [SessionRecord], isComplete: Bool) {
+        _ condition: SessionCondition, atMost count: Int, where isMeant: (SessionRecord) -> Bool
+    ) async throws(AdministrationFailure) -> [SessionRecord] {
         let now = clock.now
         var (sessions, position) = ([SessionRecord](), Int64?.none)
         repeat {
@@ -192,8 +190,8 @@ package struct LiveRevocations: RevocationAdministration {
             }
             sessions += part.sessions.filter(isMeant)
             position = part.next
-        } while position != nil && sessions.count < count && deadline.map { clock.uptime < $0 } ?? true
-        return (Array(sessions.prefix(count)), position == nil)
+        } while position != nil && sessions.count < count
+        return Array(sessions.prefix(count))
     }
 
     /// The same as `hasEnded`, or nil where it takes too long: the answer is not to wait for what only a warning needs.
@@ -210,20 +208,19 @@ package struct LiveRevocations: RevocationAdministration {
         }
     }
 
-    /// Whether a revocation of the target ended a session that had been live; nil where that is not known in time.
+    /// Whether a revocation of the target ended a session that had been live; nil where that is not known.
     private func hasEnded(_ target: Revocation.Target, _ before: RevocationSet) async -> Bool? {
         guard ![.token, .key, .all].contains(target.kind) else { return nil }
-        let (after, deadline) = (RevocationSet(asIfRevoking: target, at: clock.now), clock.uptime + searchTime)
+        let after = RevocationSet(asIfRevoking: target, at: clock.now)
         var conditions = [SessionCondition(of: target)]
         // Most often it is no actor, and its own sessions are found sooner.
         if case .subject(let subject) = target { conditions.insert(SessionCondition(subject: subject), at: 0) }
         for condition in conditions {
-            let found = try? await sessions(condition, atMost: 1, until: deadline) {
+            let found = try? await sessions(condition, atMost: 1) {
                 before.kills($0) == nil && after.kills($0) != nil
             }
             guard let found else { return nil }
-            if !found.sessions.isEmpty { return true }
-            if !found.isComplete { return nil }
+            if !found.isEmpty { return true }
         }
         return false
     }
@@ -239,11 +236,11 @@ package struct LiveRevocations: RevocationAdministration {
     }
 
     private static func request(
-        _ target: Revocation.Target, _ reason: String?, _ block: AdministrationAPI.RevocationOrder.Block?
+        _ target: Revocation.Target, _ reason: String?, _ block: Revocation.Block?
     ) throws(RevocationRefusal) -> RevocationRequest {
         do {
             return try RevocationRequest(
-                target, reason: reason, block: block.map { Revocation.Block(until: $0.until) })
+                target, reason: reason, block: block)
         } catch {
             throw .unacceptable(error)
         }
@@ -275,7 +272,7 @@ extension Revocation.Target {
     fileprivate init(_ order: AdministrationAPI.RevocationOrder) throws(AdministrationFailure) {
         var value: ExactString?
         if case .value(let text) = order.what { value = text }
-        guard let kind = Kind(rawValue: order.kind.rawValue), let target = Self(kind, value) else {
+        guard let target = Self(order.kind, value) else {
             throw .invalid("\(order.kind.rawValue) \(value ?? "") is nothing that can be revoked")
         }
         self = target

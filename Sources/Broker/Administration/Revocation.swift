@@ -131,7 +131,7 @@ package struct Revocation: Sendable, Hashable {
         /// Nil where only lifting ends it.
         package let until: Date?
 
-        package init(until: Date?) {
+        package init(until: Date? = nil) {
             self.until = until
         }
 

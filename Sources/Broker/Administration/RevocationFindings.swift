@@ -21,7 +21,7 @@ extension AdministrationAPI {
         /// `{warnings, block_in_force, issuers_without_claim}`, the latter two where there is something to say.
         package var json: JSONObject {
             var json: JSONObject = ["warnings": .array(warnings.map { .string(ExactString($0)) })]
-            if let block { _ = json.append("block_in_force", .object(block.json)) }
+            if let block { _ = json.append("block_in_force", AdministrationAPI.json(block)) }
             if let issuersWithoutClaim {
                 _ = json.append("issuers_without_claim", AdministrationAPI.json(issuersWithoutClaim))
             }
@@ -56,7 +56,7 @@ extension AdministrationAPI {
             let outcome: ExactString = isDryRun ? "dry_run" : "lifted"
             var json: JSONObject = [outcome: true, "kind": .string(ExactString(kind.rawValue))]
             if let value { _ = json.append("value", .string(value)) }
-            _ = json.append("block", .object(block.json))
+            _ = json.append("block", AdministrationAPI.json(block))
             if !isDryRun { _ = json.append("revocations", .array(revocations.map { .number(Double($0)) })) }
             _ = json.append("warnings", .array(warnings.map { .string(ExactString($0)) }))
             return json
@@ -64,10 +64,9 @@ extension AdministrationAPI {
     }
 }
 
-extension AdministrationAPI.RevocationOrder.Block {
+extension AdministrationAPI {
     /// `{"until": moment}`, or `{}` where only lifting ends it.
-    var json: JSONObject {
-        guard let until else { return [:] }
-        return ["until": AdministrationAPI.json(until)]
+    fileprivate static func json(_ block: RevocationOrder.Block) -> JSONValue {
+        .object(block.until.map { ["until": json($0)] } ?? [:])
     }
 }

@@ -15,12 +15,12 @@ struct RevocationNotes {
     ///   - isMatched: whether there was a live session; nil where that is not known.
     ///   - isRecorded: whether there is, or was, a session of that id.
     func findings(
-        _ target: Revocation.Target, _ block: AdministrationAPI.RevocationOrder.Block?, inForce: Revocation.Block?,
+        _ target: Revocation.Target, _ block: Revocation.Block?, inForce: Revocation.Block?,
         isMatched: Bool?, isRecorded: Bool
     ) -> AdministrationAPI.RevocationFindings {
         var warnings = unknown(target, isRecorded: isRecorded)
         if isMatched == false { warnings.append("0 live sessions match") }
-        if let block, let inForce, inForce.outlasts(Revocation.Block(until: block.until)) {
+        if let block, let inForce, inForce.outlasts(block) {
             warnings.append("a block that holds longer is in force and stays; it ends sooner only by: daypass unblock")
         }
         if target == .all, block != nil {
@@ -29,7 +29,7 @@ struct RevocationNotes {
                     + "only the Unix socket administers the broker then, and lifts it with: daypass unblock all")
         }
         return AdministrationAPI.RevocationFindings(
-            warnings: warnings, block: inForce.map { AdministrationAPI.RevocationOrder.Block(until: $0.until) })
+            warnings: warnings, block: inForce)
     }
 
     private func unknown(_ target: Revocation.Target, isRecorded: Bool) -> [String] {

@@ -21,6 +21,7 @@ extension AdministrationAPI {
         /// What would take back what was granted under rules and issuers that are gone or changed.
         package var revocations: [Offer]
 
+        /// Each in the order of the configuration that has them.
         package struct Names: Sendable, Hashable {
             package var added: [ExactString]
             package var removed: [ExactString]
@@ -31,6 +32,8 @@ extension AdministrationAPI {
                 self.removed = removed
                 self.changed = changed
             }
+
+            package var isEmpty: Bool { added.isEmpty && removed.isEmpty && changed.isEmpty }
 
             var json: JSONValue {
                 [

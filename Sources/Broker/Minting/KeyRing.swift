@@ -47,6 +47,14 @@ package struct SigningKey: Sendable {
     package let jwk: JWK
     package let signer: JWSSigner
 
+    /// Those that a ring begins with, the active one and the staged one.
+    package static func generateFirst(
+        _ algorithm: JWSAlgorithm, sealedWith masterKey: MasterKey, at now: Date
+    ) throws(KeyRingFailure) -> [SigningKeyRecord] {
+        let active = try generate(algorithm, state: .active, sealedWith: masterKey, at: now)
+        return [active, try generate(algorithm, state: .staged, sealedWith: masterKey, at: now)]
+    }
+
     /// A new key and its record, sealed.
     /// - Throws: `.generation`, also for an algorithm other than ES256 and EdDSA.
     package static func generate(

@@ -101,22 +101,14 @@ package struct TokenMint: Sendable {
             "lin": .array(session.lineage.map { .string($0) }),
             "rev": .number(Double(session.revision)),
             "client_id": .string(ExactString("rule:\(grant.rule)")),
-            "scope": .string(ExactString(grant.scope.map(\.text.string).joined(separator: " "))),
+            "scope": .string(Scope.text(grant.scope)),
             "rule": .string(grant.rule),
         ]
         if !ancestorKeys.isEmpty { _ = claims.append("kids", .array(ancestorKeys.map { .string($0) })) }
         if let actor = session.actor { _ = claims.append("act", .object(actor)) }
-        if let binding = session.binding {
-            // RFC 8705 §3.1
-            let confirmation: JSONObject = ["x5t#S256": .string(binding.thumbprint)]
-            _ = claims.append("cnf", .object(confirmation))
-        }
+        if let binding = session.binding { _ = claims.append("cnf", GatewayClaims.confirmation(of: binding)) }
         if let models = grant.models {
-            // RFC 9396 §2
-            let detail: JSONObject = [
-                "type": .string(GatewayClaims.modelsDetailType), "models": .array(models.map { .string($0.pattern) }),
-            ]
-            _ = claims.append("authorization_details", .array([.object(detail)]))
+            _ = claims.append("authorization_details", GatewayClaims.authorizationDetails(of: models))
         }
         return claims
     }

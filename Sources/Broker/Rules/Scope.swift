@@ -26,6 +26,11 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
         return scopes
     }
 
+    /// A list as tokens and answers have it.
+    package static func text(_ scopes: [Scope]) -> ExactString {
+        ExactString(scopes.map(\.text.string).joined(separator: " "))
+    }
+
     /// The broker's own scopes: its administration, all of it or a part; introspection of tokens; the feed of revocations.
     package static let ownTexts = [
         "daypass:admin", "daypass:audit", "daypass:credentials", "daypass:introspect", "daypass:issuers",

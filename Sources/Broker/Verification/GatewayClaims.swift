@@ -132,6 +132,16 @@ package struct GatewayClaims: Sendable {
         return keys
     }
 
+    /// `cnf` (RFC 8705 §3.1).
+    static func confirmation(of binding: CertificateFingerprint) -> JSONValue {
+        ["x5t#S256": .string(binding.thumbprint)]
+    }
+
+    /// `authorization_details` (RFC 9396 §2), as `models(_:)` reads them.
+    static func authorizationDetails(of models: [Glob]) -> JSONValue {
+        [["type": .string(modelsDetailType), "models": .array(models.map { .string($0.pattern) })]]
+    }
+
     private static func models(_ details: JSONValue) -> [Glob]? {
         var models: [Glob] = []
         for detail in details.array ?? [] {

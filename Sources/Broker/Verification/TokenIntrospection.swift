@@ -29,23 +29,10 @@ package struct TokenIntrospection: Sendable {
             "jti": .string(claims.tokenID), "sid": .string(claims.sessionID),
         ]
         if let actor = claims.actor { _ = json.append("act", .object(actor)) }
-        if let binding = claims.binding {
-            let confirmation: JSONObject = ["x5t#S256": .string(binding.thumbprint)]
-            _ = json.append("cnf", .object(confirmation))
-        }
+        if let binding = claims.binding { _ = json.append("cnf", GatewayClaims.confirmation(of: binding)) }
         if let models = claims.models {
-            let detail: JSONObject = [
-                "type": .string(GatewayClaims.modelsDetailType), "models": .array(models.map { .string($0.pattern) }),
-            ]
-            _ = json.append("authorization_details", .array([.object(detail)]))
+            _ = json.append("authorization_details", GatewayClaims.authorizationDetails(of: models))
         }
         return json
-    }
-}
-
-extension Scope {
-    /// A list as tokens have it.
-    static func text(_ scopes: [Scope]) -> ExactString {
-        ExactString(scopes.map(\.description).joined(separator: " "))
     }
 }

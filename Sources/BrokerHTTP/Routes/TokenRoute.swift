@@ -90,7 +90,7 @@ struct TokenRoute: Sendable {
         }
         _ = json.append("token_type", "Bearer")
         _ = json.append("expires_in", .number(Double(issued.lifetime)))
-        _ = json.append("scope", .string(ExactString(issued.scope.map(\.description).joined(separator: " "))))
+        _ = json.append("scope", .string(Scope.text(issued.scope)))
         _ = json.append("session_id", .string(issued.sessionID))
         var response = Response.json(.ok, json)
         response.headers[.cacheControl] = "no-store"

@@ -96,7 +96,7 @@ struct VerifyRoute: Sendable {
                 .daypassSubject: HeaderText.encode(claims.subject),
                 .daypassSession: HeaderText.encode(claims.sessionID),
                 .daypassRule: HeaderText.encode(claims.rule),
-                .daypassScope: claims.scope.map(\.description).joined(separator: " "),
+                .daypassScope: Scope.text(claims.scope).string,
                 .daypassExpires: String(Int64(claims.expiry)),
                 .cacheControl: "no-store",
             ])
