@@ -16,6 +16,9 @@ struct BrokerRequestContext: RequestContext {
     /// The process at the other end of a Unix socket; nil on other listeners.
     let socketPeer: SocketPeer?
 
+    /// Who sends it.
+    var connection: ConnectionPeer { ConnectionPeer(address: peer, identity: peerIdentity) }
+
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         peer = source.channel.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown

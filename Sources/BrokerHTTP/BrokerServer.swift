@@ -24,6 +24,7 @@ package struct BrokerServer: Sendable {
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
     ///   - connectionBounds: what each connection to the public listener is given.
+    ///   - fastPath: what stands in front of the public listener's router.
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
         configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
@@ -33,7 +34,7 @@ package struct BrokerServer: Sendable {
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
-        connectionBounds: ConnectionBounds = ConnectionBounds(),
+        connectionBounds: ConnectionBounds = ConnectionBounds(), fastPath layers: FastPathLayers = .all,
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
         let server = configuration.server
@@ -59,7 +60,8 @@ package struct BrokerServer: Sendable {
                         && !(trustBundles?.trustDomains ?? configuration.trustDomains.map(\.name)).isEmpty
                 }, state: state),
             verify: VerifyRoute(
-                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify, recent: recent),
+                endpoint: VerifyEndpoint(verifier: verifier, clock: clock, metrics: metrics.verify, recent: recent),
+                certificates: certificates),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(
@@ -88,7 +90,8 @@ package struct BrokerServer: Sendable {
                     bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
                     metrics: metrics.requests),
                 ConnectionShares(server, refusals: refusals), tls, eventLoops, quiet,
-                Self.channel { ConnectionLimits(connectionBounds, refusals: refusals) }
+                Self.channel { ConnectionLimits(connectionBounds, refusals: refusals) },
+                fastPath: FastPath(routes: publicRoutes, metrics: metrics.requests, layers: layers)
             ) { await onListening(.public, $0) },
         ]
     }
@@ -107,13 +110,16 @@ package struct BrokerServer: Sendable {
     static func listener<Routes: HTTPResponder>(
         _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
         _ shares: ConnectionShares?, _ tls: TLSListener?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
-        _ channel: HTTP1Channel.Configuration, onListening: @escaping @Sendable (SocketAddress) async -> Void
+        _ channel: HTTP1Channel.Configuration, fastPath: FastPath? = nil,
+        onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         listener(
             routes, at: .hostname(address.host, port: address.port), named: "\(address)", connections, eventLoops,
             logger
         ) {
-            EventLoopChannel(base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls)
+            EventLoopChannel(
+                base: HTTP1Channel(responder: $0, configuration: channel), shares: shares, tls: tls,
+                fastPath: fastPath)
         } onListening: {
             await onListening($0)
         }

@@ -34,7 +34,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     /// Why the decoder reads no more, if it does not.
     private var failure: (any Error)?
     /// Whether the last answer has been written: nothing else goes out, and what comes is thrown away.
-    private var hasEnded = false
+    private(set) var hasEnded = false
     /// Whether a part has been read since the last read from the socket began.
     private var readPart = false
     /// Whether some of a head has come, and not all.
@@ -54,6 +54,24 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         timer?.cancel()
         isRemoved = true
+    }
+
+    // MARK: In front of the decoder
+
+    /// Requests were answered that never come here.
+    func answeredInFront(at now: NIODeadline) {
+        headBegan = false
+        deadline = now + limits.idle
+    }
+
+    /// Some of a head has come, which is kept in front.
+    func beganInFront() {
+        headBegan = true
+    }
+
+    /// All that comes from here on comes through the decoder.
+    func openedInFront() {
+        headBegan = false
     }
 
     // MARK: Requests

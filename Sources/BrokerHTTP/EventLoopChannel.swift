@@ -25,6 +25,8 @@ struct EventLoopChannel: ServerChildChannel {
     let tls: TLSListener?
     /// Nil but on a Unix socket.
     var socketPlaces: SocketPlaces?
+    /// Nil where the router answers everything.
+    var fastPath: FastPath?
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         // First: what is closed at once costs no handshake.
@@ -38,7 +40,15 @@ struct EventLoopChannel: ServerChildChannel {
             logger.error("a connection could not be given TLS", metadata: ["error": "\(error)"])
             return channel.eventLoop.makeFailedFuture(error)
         }
-        let value = base.setup(channel: channel, logger: logger)
+        let value: EventLoopFuture<HTTP1Channel.Value>
+        do {
+            let gate = fastPath?.gate(of: channel, identity: identity)
+            if let gate { try channel.pipeline.syncOperations.addHandler(gate) }
+            value = base.setup(channel: channel, logger: logger)
+            try fastPath?.complete(channel, identity: identity, gate: gate)
+        } catch {
+            return channel.eventLoop.makeFailedFuture(error)
+        }
         guard let socketPlaces else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
         let peer = SocketPeer.of(channel).flatMapThrowing { peer in
             guard socketPlaces.admit(channel, peer) else { throw ChannelError.ioOnClosedChannel }

@@ -27,7 +27,8 @@ struct LiveBroker: HTTPOrigin {
         exchangesPerSecond: Int = 1_000_000, exchangesUnderWay: Int = 1024, trustedProxies: [String] = [],
         connectionBounds: ConnectionBounds = .patient, log: LogRecorder? = nil,
         storeOutage: @escaping @Sendable () async -> Outage? = { nil },
-        eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, fastPath: FastPathLayers = .all,
+        keyRing: KeyRing? = nil,
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
     ) async throws {
         let issuer = try TestIssuer(algorithm: .ES256)
@@ -36,7 +37,7 @@ struct LiveBroker: HTTPOrigin {
             exchangesUnderWay: exchangesUnderWay)
         let configuration = try configuration(issuer, verify, limits, trustedProxies)
         let clock = SystemClock()
-        let state = StateHolder(BrokerState(keyRing: try keyRing()))
+        let state = StateHolder(BrokerState(keyRing: try keyRing ?? Self.keyRing()))
         let trusted = try configuration.issuers.map {
             TrustedIssuer(
                 configuration: $0, keys: IssuerKeys(name: $0.name, keys: try issuer.keySet, clock: clock))
@@ -60,7 +61,7 @@ struct LiveBroker: HTTPOrigin {
             state: { state.current }, issuers: trusted, revocations: revocations, clock: clock,
             storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
-            connectionBounds: connectionBounds
+            connectionBounds: connectionBounds, fastPath: fastPath
         ) { listens.yield(($0, $1.port ?? 0)) }
         let group = ServiceGroup(
             configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
@@ -154,7 +155,8 @@ struct LiveBroker: HTTPOrigin {
             rules: try RuleSet([rule, sdk, gateways], issuers: issuers, broker: "https://broker.example.com"))
     }
 
-    private static func keyRing() throws -> KeyRing {
+    /// Two keys, one of which signs.
+    static func keyRing() throws -> KeyRing {
         let (masterKey, _) = try MasterKey.generate()
         let records = try [SigningKeyRecord.State.active, .staged].map {
             try SigningKey.generate(.ES256, state: $0, sealedWith: masterKey, at: Date())

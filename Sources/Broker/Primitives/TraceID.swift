@@ -11,13 +11,12 @@ package struct TraceID: Sendable, Hashable, CustomStringConvertible {
     /// - Parameter now: a moment between 1970 and the year 10000; others count as the nearer end.
     package init(at now: Date = Date()) {
         var generator = SystemRandomNumberGenerator()
-        let time = EpochMilliseconds(now).bits << 16 | UInt64.random(in: 0...0xFFFF, using: &generator)
-        var digits: [UInt8] = []
-        digits.reserveCapacity(32)
-        for half in [time, generator.next()] {
-            for shift in stride(from: 60, through: 0, by: -4) { digits.append(Self.digit(half >> UInt64(shift) & 15)) }
-        }
-        description = String(decoding: digits, as: UTF8.self)
+        self.init(TraceNumber(at: now, UInt16.random(in: 0...0xFFFF, using: &generator), generator.next()))
+    }
+
+    package init(_ number: TraceNumber) {
+        let digits = number.digits
+        description = String(decoding: digits.indices.map { digits[$0] }, as: UTF8.self)
     }
 
     /// - Returns: nil unless `text` is 32 lower-case hexadecimal digits.
@@ -34,8 +33,29 @@ package struct TraceID: Sendable, Hashable, CustomStringConvertible {
     package var time: Date {
         Date(timeIntervalSince1970: Double(UInt64(description.prefix(12), radix: 16) ?? 0) / 1000)
     }
+}
 
-    private static func digit(_ value: UInt64) -> UInt8 {
-        UInt8(value < 10 ? 0x30 + value : 0x57 + value)
+/// The 128 bits of a trace id, for whoever writes it without making a text of it.
+package struct TraceNumber: Sendable {
+    private let high: UInt64
+    private let low: UInt64
+
+    /// - Parameters:
+    ///   - random: 16 of its random bits; they have to be drawn anew for each.
+    ///   - more: the other 64.
+    package init(at now: Date, _ random: UInt16, _ more: UInt64) {
+        high = EpochMilliseconds(now).bits << 16 | UInt64(random)
+        low = more
+    }
+
+    /// The 32 digits of the id, in ASCII.
+    package var digits: SIMD32<UInt8> {
+        var bytes = SIMD32<UInt8>()
+        for index in 0..<16 {
+            let shift = UInt64(60 - 4 * index)
+            bytes[index] = UInt8(truncatingIfNeeded: high >> shift & 15)
+            bytes[16 + index] = UInt8(truncatingIfNeeded: low >> shift & 15)
+        }
+        return bytes &+ SIMD32(repeating: 0x30).replacing(with: 0x57, where: bytes .> 9)
     }
 }

@@ -1,4 +1,5 @@
 import Broker
+import FoundationEssentials
 import HTTPTypes
 import SPIFFE
 
@@ -27,8 +28,12 @@ struct PresentedCertificates: Sendable {
 
     /// Whether it is still good is asked where it is used.
     func certificate(of context: BrokerRequestContext, _ headers: HTTPFields) -> PresentedCertificate? {
-        guard let peer = context.peerIdentity else { return nil }
-        guard proxies.trusts(context.peer) else { return .connection(peer) }
+        certificate(of: context.connection, headers)
+    }
+
+    private func certificate(of connection: ConnectionPeer, _ headers: HTTPFields) -> PresentedCertificate? {
+        guard let peer = connection.identity else { return nil }
+        guard proxies.trusts(connection.address) else { return .connection(peer) }
         guard let forwarding, forwarding.proxies.contains(where: { $0.matches(peer.id.text) }),
             let fingerprint = ForwardedCertificate.fingerprint(headers, in: forwarding.header)
         else { return nil }
@@ -37,13 +42,26 @@ struct PresentedCertificates: Sendable {
 
     /// The same, where it is good now.
     func fingerprint(of context: BrokerRequestContext, _ headers: HTTPFields) -> CertificateFingerprint? {
-        certificates.fingerprint(of: certificate(of: context, headers), at: clock.now)
+        fingerprint(of: context.connection, headers, at: clock.now)
+    }
+
+    /// The same, where it is good at the moment `now`.
+    func fingerprint(
+        of connection: ConnectionPeer, _ headers: HTTPFields, at now: Date
+    ) -> CertificateFingerprint? {
+        guard let certificate = certificate(of: connection, headers) else { return nil }
+        return certificates.fingerprint(of: certificate, at: now)
     }
 
     /// Whether the connection's own certificate has expired. Its client has a newer one by now, or will, and can show that
     /// on another connection alone: one that it keeps in use would stay without an identity for good.
     func isExpired(_ context: BrokerRequestContext) -> Bool {
-        context.peerIdentity.map { $0.expiry <= clock.now } ?? false
+        isExpired(context.connection, at: clock.now)
+    }
+
+    /// The same at the moment `now`.
+    func isExpired(_ connection: ConnectionPeer, at now: Date) -> Bool {
+        connection.identity.map { $0.expiry <= now } ?? false
     }
 }
 

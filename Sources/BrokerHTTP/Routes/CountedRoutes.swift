@@ -32,7 +32,7 @@ extension RequestMetrics.Route {
             case "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration": .metadata
             case "/healthz": .health
             case RevocationRoutes.revocationPath, RevocationRoutes.introspectionPath, RevocationFeed.path: .revocation
-            default: VerifyRoute.serves(path) ? .verify : .other
+            default: VerifyQuestion.isAsked(at: path) ? .verify : .other
             }
     }
 }

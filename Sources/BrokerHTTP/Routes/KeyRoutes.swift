@@ -1,7 +1,7 @@
 import Broker
 import HTTPTypes
-import Hummingbird
 import JOSE
+import NIOCore
 import OpenSSL
 
 /// What gateways and clients read to find and check us: `GET /oauth/jwks` (RFC 7517 §5) and the metadata (RFC 8414 §3).
@@ -30,21 +30,19 @@ struct KeyRoutes: Sendable {
     }
 
     /// Five minutes of caching are far below the time for which a key is published before it signs.
-    func jwks(_ request: Request) -> Response {
-        document(state().keyRing.jwks, type: "application/jwk-set+json", request)
+    func jwks(_ headers: HTTPFields) -> ImmediateAnswer {
+        document(state().keyRing.jwks, type: "application/jwk-set+json", headers)
     }
 
-    func metadata(_ request: Request) -> Response {
-        document(metadata[takesCertificates()]?[state().keyRing.algorithms] ?? [], type: "application/json", request)
+    func metadata(_ headers: HTTPFields) -> ImmediateAnswer {
+        document(metadata[takesCertificates()]?[state().keyRing.algorithms] ?? [], type: "application/json", headers)
     }
 
-    private func document(_ bytes: [UInt8], type: String, _ request: Request) -> Response {
+    private func document(_ bytes: [UInt8], type: String, _ asked: HTTPFields) -> ImmediateAnswer {
         let tag = "\"\(Base64URL.encode(Array(HashAlgorithm.sha256.digest(bytes).prefix(16))))\""
         let headers: HTTPFields = [.contentType: type, .cacheControl: "public, max-age=300", .eTag: tag]
-        guard !Self.matches(request.headers[values: .ifNoneMatch], tag) else {
-            return Response(status: .notModified, headers: headers)
-        }
-        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+        guard !Self.matches(asked[values: .ifNoneMatch], tag) else { return ImmediateAnswer(.notModified, headers) }
+        return ImmediateAnswer(.ok, headers, ByteBuffer(bytes: bytes))
     }
 
     /// RFC 9110 §13.1.2: a list of tags, compared weakly, or a star.

@@ -1,7 +1,10 @@
 import Broker
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import JOSE
+import NIOCore
 
 /// Everything that the public listener answers. Every response carries the request's trace id.
 struct PublicRoutes: HTTPResponder {
@@ -27,9 +30,29 @@ struct PublicRoutes: HTTPResponder {
         return request.method == .head ? response.createHeadResponse() : response
     }
 
+    /// The answer to what asks for no more than is in memory; nil to all else. Without trace id.
+    func immediateAnswer(
+        _ method: HTTPRequest.Method, _ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID,
+        at now: Date
+    ) -> ImmediateAnswer? {
+        let path = uri.path
+        if VerifyQuestion.isAsked(at: path) { return verify.answer(uri, headers, from: peer, trace: trace, at: now) }
+        switch (path, method) {
+        case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(headers)
+        case ("/healthz", .get), ("/healthz", .head): return Self.alive
+        default: return nil
+        }
+    }
+
+    private static let alive = ImmediateAnswer(
+        .ok, [.contentType: "application/json"], ByteBuffer(bytes: (["status": "ok"] as JSONObject).encoded()))
+
     private func route(_ request: Request, _ context: BrokerRequestContext) async throws -> Response {
         let path = request.uri.path
-        if VerifyRoute.serves(path) { return verify.respond(to: request, context) }
+        let immediate = immediateAnswer(
+            request.method, request.uri, request.headers, from: context.connection, trace: context.trace,
+            at: verify.endpoint.clock.now)
+        if let immediate { return immediate.response }
         switch (path, request.method) {
         case ("/oauth/token", .post): return try await token.respond(to: request, withClient(request, context))
         case (FederationRoute.path, .post):
@@ -40,11 +63,9 @@ struct PublicRoutes: HTTPResponder {
             return try await revocation.introspect(request, withClient(request, context))
         case (RevocationFeed.path, .get): return feed.respond(to: request, context)
         case (RevocationFeed.path, _): return .methodNotAllowed("GET")
-        case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(request)
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
-            return keys.metadata(request)
-        case ("/healthz", .get), ("/healthz", .head): return .json(.ok, ["status": "ok"])
+            return keys.metadata(request.headers).response
         case ("/oauth/token", _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
             (RevocationRoutes.introspectionPath, _):
             return .methodNotAllowed("POST")

@@ -108,8 +108,9 @@ private struct CertificateBench: Sendable {
                 takesCertificates: { configuration.requestsClientCertificates },
                 state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
-                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify,
-                recent: RecentRefusals()),
+                endpoint: VerifyEndpoint(
+                    verifier: verifier, clock: clock, metrics: metrics.verify, recent: RecentRefusals()),
+                certificates: presented),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(

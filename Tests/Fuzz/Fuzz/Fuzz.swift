@@ -16,6 +16,7 @@ import CFuzzer
         "jwks": { run(JWKSetTarget.self, $0, $1) },
         "jws": { run(JWSTarget.self, $0, $1) },
         "spiffeid": { run(SPIFFEIDTarget.self, $0, $1) },
+        "strict-head": { run(StrictHeadTarget.self, $0, $1) },
         "yaml": { run(YAMLTarget.self, $0, $1) },
     ]
 

@@ -1,0 +1,1 @@
+../../../Sources/BrokerHTTP/FastPath/StrictHead.swift
