@@ -59,7 +59,8 @@ package struct BrokerServer: Sendable {
                         && !(trustBundles?.trustDomains ?? configuration.trustDomains.map(\.name)).isEmpty
                 }, state: state),
             verify: VerifyRoute(
-                verifier: verifier, certificates: certificates, clock: clock, metrics: metrics.verify, recent: recent),
+                verifier: verifier, certificates: certificates, proxies: TrustedProxies(server.trustedProxies),
+                clock: clock, metrics: metrics.verify, recent: recent),
             revocation: RevocationRoutes(
                 token: token,
                 revocation: TokenRevocation(

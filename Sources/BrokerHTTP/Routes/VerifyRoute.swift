@@ -8,6 +8,7 @@ import JOSE
 struct VerifyRoute: Sendable {
     let verifier: TokenVerifier
     let certificates: PresentedCertificates
+    let proxies: TrustedProxies
     let clock: any BrokerClock
     let metrics: VerifyMetrics
     let recent: RecentRefusals
@@ -33,11 +34,12 @@ struct VerifyRoute: Sendable {
         }
         let judgement = verifier.judgement(
             on: token, requiring: requirement,
-            presentedBy: certificates.fingerprint(of: context, request.headers), at: now)
+            presentedBy: certificates.fingerprint(of: context, request.headers), from: { holder(context.client) },
+            at: now)
         switch judgement.verdict {
-        case .allow(let claims):
+        case .allow(let verified):
             metrics.allowed()
-            return Self.allowed(claims)
+            return Self.allowed(verified)
         case .deny(let denial):
             recent.note(
                 denial, judgement, token: token, requiring: requirement, trace: context.trace,
@@ -46,10 +48,18 @@ struct VerifyRoute: Sendable {
         }
     }
 
+    /// Whom failed verifications count for. Never a proxy itself: others are behind it, whom it did not name.
+    private func holder(_ client: ClientAddress) -> AddressGroup? {
+        proxies.trusts(client) ? nil : client.holder
+    }
+
     private func refused(_ denial: Denial) -> Response {
         metrics.denied(denial)
-        if case .token(let fault) = denial { return Self.unauthorized(fault) }
-        return Self.forbidden(denial)
+        switch denial {
+        case .token(let fault): return Self.unauthorized(fault)
+        case .tooManyFailures: return Self.heldBack
+        case .insufficientScope, .insufficientModel, .nothingRequired, .tooManyModels: return Self.forbidden(denial)
+        }
     }
 
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1) or `x-api-key`; Claude Code sends both, alike.
@@ -89,15 +99,15 @@ struct VerifyRoute: Sendable {
         fields.flatMap { $0.split { $0 == " " || $0 == "," }.map(String.init) }
     }
 
-    private static func allowed(_ claims: GatewayClaims) -> Response {
+    private static func allowed(_ token: VerifiedToken) -> Response {
         Response(
             status: .ok,
             headers: [
-                .daypassSubject: HeaderText.encode(claims.subject),
-                .daypassSession: HeaderText.encode(claims.sessionID),
-                .daypassRule: HeaderText.encode(claims.rule),
-                .daypassScope: Scope.text(claims.scope).string,
-                .daypassExpires: String(Int64(claims.expiry)),
+                .daypassSubject: HeaderText.encode(token.subject),
+                .daypassSession: HeaderText.encode(token.sessionID),
+                .daypassRule: HeaderText.encode(token.rule),
+                .daypassScope: Scope.text(token.scope).string,
+                .daypassExpires: String(Int64(token.expiry)),
                 .cacheControl: "no-store",
             ])
     }
@@ -107,6 +117,11 @@ struct VerifyRoute: Sendable {
         // RFC 6750 §3.1: no error code where no token was given.
         let challenge = fault == .missing ? "Bearer" : #"Bearer error="invalid_token""#
         return Response(status: .unauthorized, headers: [.wwwAuthenticate: challenge, .cacheControl: "no-store"])
+    }
+
+    /// The bucket has room again after a part of a second; the header counts in whole ones.
+    private static var heldBack: Response {
+        Response(status: .tooManyRequests, headers: [.retryAfter: "1", .cacheControl: "no-store"])
     }
 
     private static func forbidden(_ denial: Denial) -> Response {
@@ -119,7 +134,7 @@ struct VerifyRoute: Sendable {
         case .tooManyModels:
             headers[.daypassHint] =
                 "the gateway may name at most \(Requirement.maximumModels) models in Daypass-Require-Model"
-        case .token, .insufficientScope, .insufficientModel: break
+        case .token, .insufficientScope, .insufficientModel, .tooManyFailures: break
         }
         return Response(status: .forbidden, headers: headers)
     }

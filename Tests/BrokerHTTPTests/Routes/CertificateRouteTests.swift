@@ -77,7 +77,7 @@ private struct CertificateBench: Sendable {
         let ring = try KeyRing(opening: records, with: masterKey)
         let state = StateHolder(BrokerState(keyRing: ring))
         let verifier = TokenVerifier(
-            tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
+            tokens: tokens, policy: VerifyConfiguration(), state: state)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let exchange = TokenExchange(
@@ -108,7 +108,8 @@ private struct CertificateBench: Sendable {
                 takesCertificates: { configuration.requestsClientCertificates },
                 state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
-                verifier: verifier, certificates: presented, clock: clock, metrics: metrics.verify,
+                verifier: verifier, certificates: presented, proxies: TrustedProxies(server.trustedProxies),
+                clock: clock, metrics: metrics.verify,
                 recent: RecentRefusals()),
             revocation: RevocationRoutes(
                 token: token,
