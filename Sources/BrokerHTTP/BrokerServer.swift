@@ -60,7 +60,9 @@ package struct BrokerServer: Sendable {
                         && !(trustBundles?.trustDomains ?? configuration.trustDomains.map(\.name)).isEmpty
                 }, state: state),
             verify: VerifyRoute(
-                endpoint: VerifyEndpoint(verifier: verifier, clock: clock, metrics: metrics.verify, recent: recent),
+                endpoint: VerifyEndpoint(
+                    verifier: verifier, proxies: TrustedProxies(server.trustedProxies), clock: clock,
+                    metrics: metrics.verify, recent: recent),
                 certificates: certificates),
             revocation: RevocationRoutes(
                 token: token,

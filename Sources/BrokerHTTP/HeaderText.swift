@@ -1,24 +1,12 @@
+import Broker
 import HTTPTypes
 import JOSE
 
-/// Text from outside as the value of a header: `%` and everything but printable ASCII is percent-encoded, so that no
-/// subject can end a line or begin a header.
+/// Text from outside as the value of a header.
 enum HeaderText {
     static func encode(_ text: ExactString) -> String {
-        let isPlain = { (byte: UInt8) in (0x21...0x7E).contains(byte) && byte != UInt8(ascii: "%") }
-        if text.utf8.allSatisfy(isPlain) { return text.string }
-        var output: [UInt8] = []
-        for byte in text.utf8 {
-            if isPlain(byte) {
-                output.append(byte)
-            } else {
-                output += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        }
-        return String(decoding: output, as: UTF8.self)
+        HeaderValue.encode(text).string
     }
-
-    private static let digits = Array("0123456789ABCDEF".utf8)
 }
 
 extension HTTPField.Name {

@@ -132,15 +132,18 @@ struct Daemon: Sendable {
     ) async throws {
         let (state, bundles, issuers) = (state, trustBundles, Published(policy.issuers))
         let inForce = Published(policy.configuration)
+        let cache = VerificationCache(entries: configuration.verify.cacheEntries)
         let metrics = BrokerMetrics(
             configuration, issuers: issuers.current, trustBundles: trustBundles, revocations: revocations,
-            store: storeMetrics, signingKeys: signingKeyMetrics)
+            verificationCache: cache, store: storeMetrics, signingKeys: signingKeyMetrics)
         let latestExpiry = LatestExpiry()
         let mint = TokenMint(
             issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom(),
             latestExpiry: latestExpiry)
         let verifier = TokenVerifier(
-            tokens: configuration.tokens, policy: configuration.verify, state: { state.current })
+            tokens: configuration.tokens, policy: configuration.verify, state: state, cache: cache,
+            failures: FailedVerifications(
+                perSecond: configuration.verify.failuresPerSecondPerAddress, clock: clock))
         let decide = exchanges(mint, verifier, metrics)
         let exchange = Published(decide(policy))
         let (sources, changes) = AsyncStream<[Source]>.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -191,6 +194,7 @@ struct Daemon: Sendable {
                 CheckpointKeeping(store: store, logger: logger), KeyRotationService(rotation: rotation),
                 CredentialKeeping(credentials: credentials, logger: logger),
                 SourceKeeping(changes: sources),
+                VerificationKeeping(cache: cache, state: state, clock: clock),
             ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
             + (configuration.audit.file == nil ? [] : [AuditFileReopening(store: store, logger: logger)])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration

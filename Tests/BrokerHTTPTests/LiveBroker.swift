@@ -51,7 +51,9 @@ struct LiveBroker: HTTPOrigin {
             issuer: configuration.tokens.issuer, state: { state.current }, random: SystemRandom())
         let (listening, listens) = AsyncStream<(BrokerServer.Listener, Int)>.makeStream()
         let verifier = TokenVerifier(
-            tokens: configuration.tokens, policy: verify, state: { state.current })
+            tokens: configuration.tokens, policy: verify, state: state,
+            cache: VerificationCache(entries: verify.cacheEntries),
+            failures: FailedVerifications(perSecond: verify.failuresPerSecondPerAddress, clock: clock))
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: logger)

@@ -41,7 +41,7 @@ struct AdministeredBroker: Sendable {
             verifier: TokenVerifier(
                 tokens: TokenConfiguration(
                     issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"]),
-                policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) }),
+                policy: VerifyConfiguration(), state: StateHolder(BrokerState(keyRing: ring))),
             issuer: "https://broker.example.com", clock: SystemClock(), logger: quiet
         ) { _ in listens.yield() }
         let group = ServiceGroup(

@@ -288,7 +288,9 @@ package final class Revocations: Sendable {
             }
             // Under the lock of this one: numbers come into force in their order.
             published.update { state in
-                for recorded in recorded { state.revocations.insert(recorded.revocation) }
+                var revocations = state.revocations
+                for recorded in recorded { revocations.insert(recorded.revocation) }
+                state.revocations = revocations
             }
             state.applied(recorded.map(\.revocation))
             return recorded

@@ -81,16 +81,25 @@ package struct SigningConfiguration: Sendable, Hashable {
     }
 }
 
-/// What `/verify` demands beyond a good token.
+/// What `/verify` demands beyond a good token, and what it may cost.
 package struct VerifyConfiguration: Sendable, Hashable {
     /// Whether a request that requires no scope is refused, since its gateway is then most likely misconfigured.
     package var requireScope: Bool
     /// Whether a token that lists models is refused where the gateway requires none.
     package var requireModel: Bool
+    /// So many verified tokens are remembered at most, each in 256 bytes on average: one of `VerificationCache.sizes`.
+    package var cacheEntries: Int
+    /// So many signatures that do not fit are checked for one client address: one of `FailedVerifications.rates`.
+    package var failuresPerSecondPerAddress: Int
 
-    package init(requireScope: Bool = true, requireModel: Bool = false) {
+    package init(
+        requireScope: Bool = true, requireModel: Bool = false, cacheEntries: Int = 200_000,
+        failuresPerSecondPerAddress: Int = 200
+    ) {
         self.requireScope = requireScope
         self.requireModel = requireModel
+        self.cacheEntries = cacheEntries
+        self.failuresPerSecondPerAddress = failuresPerSecondPerAddress
     }
 }
 

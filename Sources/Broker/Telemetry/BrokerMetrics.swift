@@ -14,6 +14,7 @@ package struct BrokerMetrics: Sendable {
     private let issuers: IssuerKeysMetrics
     private let trustBundles: TrustBundleMetrics?
     private let revocations: RevocationMetrics?
+    private let verificationCache: VerificationCacheMetrics?
     private let process: ProcessMetrics
 
     /// - Parameters:
@@ -23,7 +24,8 @@ package struct BrokerMetrics: Sendable {
     ///   - start: of the process.
     package init(
         _ configuration: BrokerConfiguration, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        trustBundles: TrustBundles? = nil, revocations: Revocations? = nil, store: StoreMetrics = StoreMetrics(),
+        trustBundles: TrustBundles? = nil, revocations: Revocations? = nil,
+        verificationCache: VerificationCache? = nil, store: StoreMetrics = StoreMetrics(),
         signingKeys: SigningKeyMetrics = SigningKeyMetrics(),
         start: Date = Date()
     ) {
@@ -35,6 +37,7 @@ package struct BrokerMetrics: Sendable {
         self.issuers = IssuerKeysMetrics(issuers().map(\.keys))
         self.trustBundles = trustBundles.map { TrustBundleMetrics($0) }
         self.revocations = revocations.map { RevocationMetrics(revocations: $0) }
+        self.verificationCache = verificationCache.map { VerificationCacheMetrics(cache: $0) }
         process = ProcessMetrics(start: start)
     }
 
@@ -42,7 +45,8 @@ package struct BrokerMetrics: Sendable {
     package func text() -> [UInt8] {
         var text = MetricText()
         let sources: [(any MetricSource)?] = [
-            exchange, verify, store, signingKeys, requests, tls, issuers, trustBundles, revocations, process,
+            exchange, verify, verificationCache, store, signingKeys, requests, tls, issuers, trustBundles, revocations,
+            process,
         ]
         for source in sources.compactMap({ $0 }) { source.write(to: &text) }
         text.family(

@@ -7,7 +7,7 @@ package final class VerifyMetrics: MetricSource {
         case allowed
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims,
             certificate, revoked
-        case insufficientScope, insufficientModel, nothingRequired, tooManyModels
+        case insufficientScope, insufficientModel, nothingRequired, tooManyModels, tooManyFailures
     }
 
     private let verdicts = Counter<Outcome>("daypass_verdicts_total", by: "outcome", "Verdicts on gateway tokens.")
@@ -48,6 +48,7 @@ extension VerifyMetrics.Outcome {
             case .insufficientModel: .insufficientModel
             case .nothingRequired: .nothingRequired
             case .tooManyModels: .tooManyModels
+            case .tooManyFailures: .tooManyFailures
             }
     }
 }

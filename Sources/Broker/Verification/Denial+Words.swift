@@ -13,6 +13,7 @@ extension Denial {
         case .insufficientModel: "insufficient_model"
         case .nothingRequired: "nothing_required"
         case .tooManyModels: "too_many_models"
+        case .tooManyFailures: "too_many_failures"
         }
     }
 
@@ -24,6 +25,9 @@ extension Denial {
         case .nothingRequired: "403: the gateway requires no scope, so its configuration is most likely wrong"
         case .tooManyModels:
             "403: the gateway requires more than \(Requirement.maximumModels) models at once"
+        case .tooManyFailures:
+            "429: too many tokens with bad signatures came from this address; for the moment only those are let pass that "
+                + "the broker knows already"
         }
     }
 
@@ -50,7 +54,7 @@ extension Denial {
             return [
                 .init("models", wanted: Self.list(requirement?.models ?? []).string, got: Self.list(models))
             ]
-        case .token, .nothingRequired, .tooManyModels: return []
+        case .token, .nothingRequired, .tooManyModels, .tooManyFailures: return []
         }
     }
 

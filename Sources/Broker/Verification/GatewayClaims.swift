@@ -85,6 +85,36 @@ package struct GatewayClaims: Sendable {
         self.expiry = expiry
     }
 
+    /// Those of a token that says nothing beyond what every token says: of a session that descends from no other, with
+    /// neither actors, nor ancestor keys, nor a certificate.
+    init(
+        subject: ExactString, sessionID: ExactString, tokenID: ExactString, _ grant: VerifiedGrant.Content,
+        revision: UInt64, issuedAt: Double, expiry: Double
+    ) {
+        self.subject = subject
+        self.sessionID = sessionID
+        lineage = [sessionID]
+        audience = grant.audience
+        rule = grant.rule
+        self.tokenID = tokenID
+        keyID = grant.keyID
+        ancestorKeys = []
+        self.revision = revision
+        actor = nil
+        actors = []
+        scope = grant.scope
+        binding = nil
+        models = grant.models
+        self.issuedAt = issuedAt
+        notBefore = issuedAt
+        self.expiry = expiry
+    }
+
+    /// Whether the other initializer for plain tokens loses nothing of it but what it is given.
+    var isPlain: Bool {
+        lineage == [sessionID] && ancestorKeys.isEmpty && actor == nil && binding == nil && notBefore == issuedAt
+    }
+
     /// The keys that whatever is made of this token descends from.
     var keys: [ExactString] { ancestorKeys + [keyID] }
 

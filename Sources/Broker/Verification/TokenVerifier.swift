@@ -1,26 +1,36 @@
 package import FoundationEssentials
 import JOSE
+package import OpenSSL
 package import SPIFFE
 
 /// The verify path: a gateway token and what its gateway requires become a verdict.
 ///
-/// Synchronous, without suspension; callable from any thread. Every check after the signature is made each time.
+/// Synchronous, without suspension; callable from any thread. Every check after the signature is made each time, whether the
+/// signature was checked now or is remembered.
 package struct TokenVerifier: Sendable {
     private let issuer: ExactString
     /// The gateways; never the broker itself.
     private let audiences: Set<ExactString>
     private let audiencesAndBroker: Set<ExactString>
     private let policy: VerifyConfiguration
-    private let state: @Sendable () -> BrokerState
+    private let state: StateHolder
+    private let cache: VerificationCache?
+    private let failures: FailedVerifications?
 
+    /// - Parameters:
+    ///   - cache: of this verifier alone; nil remembers nothing.
+    ///   - failures: what holds back those who show too many bad tokens; nil lets everybody go on.
     package init(
-        tokens: TokenConfiguration, policy: VerifyConfiguration, state: @escaping @Sendable () -> BrokerState
+        tokens: TokenConfiguration, policy: VerifyConfiguration, state: StateHolder, cache: VerificationCache? = nil,
+        failures: FailedVerifications? = nil
     ) {
         issuer = tokens.issuer
         audiences = Set(tokens.audiences).subtracting([tokens.issuer])
         audiencesAndBroker = audiences.union([tokens.issuer])
         self.policy = policy
         self.state = state
+        self.cache = cache
+        self.failures = failures
     }
 
     /// Whether a gateway may let the holder of `token` pass, at the moment `now`.
@@ -35,29 +45,38 @@ package struct TokenVerifier: Sendable {
     /// The verdict, and what it was about.
     package func judgement(
         on token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,
-        at now: Date
+        from client: () -> AddressGroup? = { nil }, at now: Date
     ) -> Judgement {
-        let state = state()
-        let claims: GatewayClaims
-        do {
-            claims = try verified(token, for: audiences, state)
-        } catch {
-            return Judgement(verdict: .deny(.token(error)), claims: nil, killer: nil)
+        let text = token.reveal()
+        return judgement(
+            on: text.utf8.span, digestingIn: nil, requiring: requirement, presentedBy: certificate, from: client,
+            at: now)
+    }
+
+    /// The same for the bytes of a token as they came. Allocates nothing for a token that is remembered and allowed, where
+    /// `digests` is given: 1 µs, half of which is the digest.
+    /// - Parameters:
+    ///   - digests: a SHA-256 context of the calling thread.
+    ///   - client: for whom the gateway asks, asked only where a signature has to be checked; nil where nobody is to be held
+    ///     back: for a trusted proxy itself.
+    package func judgement(
+        on token: Span<UInt8>, digestingIn digests: DigestContext?, requiring requirement: Requirement,
+        presentedBy certificate: CertificateFingerprint?, from client: () -> AddressGroup?, at now: Date
+    ) -> Judgement {
+        switch examine(token, digests, for: audiences, client, at: now.timeIntervalSince1970) {
+        case .good(let token):
+            guard token.mayBeUsed(with: certificate) else {
+                return Judgement(verdict: .deny(.token(.certificate)), token: token)
+            }
+            guard let denial = denial(of: requirement, token.grant.content) else {
+                return Judgement(verdict: .allow(token))
+            }
+            return Judgement(verdict: .deny(denial), token: token)
+        case .bad(let fault, let token, let killer):
+            return Judgement(verdict: .deny(.token(fault)), token: token, killer: killer)
+        case .heldBack:
+            return Judgement(verdict: .deny(.tooManyFailures))
         }
-        do {
-            try checkTimes(of: claims, at: now)
-            try checkRevocations(of: claims, state)
-        } catch {
-            let killer = error == .revoked ? state.revocations.kills(claims) : nil
-            return Judgement(verdict: .deny(.token(error)), claims: claims, killer: killer)
-        }
-        guard claims.mayBeUsed(with: certificate) else {
-            return Judgement(verdict: .deny(.token(.certificate)), claims: claims, killer: nil)
-        }
-        guard let denial = denial(of: requirement, claims) else {
-            return Judgement(verdict: .allow(claims), claims: nil, killer: nil)
-        }
-        return Judgement(verdict: .deny(denial), claims: claims, killer: nil)
     }
 
     /// What a token says, for a gateway or for the broker itself, if it is one of ours and good at the moment `now` in the
@@ -74,49 +93,133 @@ package struct TokenVerifier: Sendable {
 
     /// The same without regard to who presents it: `mayBeUsed(with:)` remains to be asked.
     func claimsInAnyHands(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
-        let state = state()
-        let claims: GatewayClaims
-        do {
-            claims = try verified(token, for: audiencesAndBroker, state)
-        } catch {
-            throw UnacceptableGatewayToken(fault: error, claims: nil)
+        let text = token.reveal()
+        switch examine(text.utf8.span, nil, for: audiencesAndBroker, { nil }, at: now.timeIntervalSince1970) {
+        case .good(let token): return token.claims
+        case .bad(let fault, let token, _): throw UnacceptableGatewayToken(fault: fault, claims: token?.claims)
+        // Who is nobody is not held back.
+        case .heldBack: throw UnacceptableGatewayToken(fault: .signature, claims: nil)
         }
-        do {
-            try checkTimes(of: claims, at: now)
-            try checkRevocations(of: claims, state)
-        } catch {
-            throw UnacceptableGatewayToken(fault: error, claims: claims)
+    }
+
+    private func denial(of requirement: Requirement, _ grant: VerifiedGrant.Content) -> Denial? {
+        if requirement.scopes.isEmpty, policy.requireScope { return .nothingRequired }
+        for scope in requirement.scopes where !grant.scope.contains(scope) { return .insufficientScope }
+        guard requirement.models.count <= Requirement.maximumModels else { return .tooManyModels }
+        guard let models = grant.models else { return nil }
+        if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
+        let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
+        return areAllowed ? nil : .insufficientModel
+    }
+}
+
+// MARK: What a token is by itself
+
+extension TokenVerifier {
+    private enum Finding {
+        /// Good now, in the right hands.
+        case good(VerifiedToken)
+        /// With the token, where its signature was good.
+        case bad(Denial.TokenFault, VerifiedToken? = nil, Revocation.Target? = nil)
+        /// Its signature was not looked at.
+        case heldBack
+    }
+
+    /// - Parameter seconds: since 1970.
+    private func examine(
+        _ token: Span<UInt8>, _ digests: DigestContext?, for audiences: Set<ExactString>,
+        _ client: () -> AddressGroup?, at seconds: Double
+    ) -> Finding {
+        // What is too long is not even digested.
+        guard token.count <= CompactJWS.maximumLength else { return .bad(.malformed) }
+        let digest = if let digests { SHA256Digest(of: token, in: digests) } else { SHA256Digest(of: token) }
+        guard let cache else { return verify(token, digest, for: audiences, client, at: seconds) }
+        // Before the look-up: a token that is stamped with this was found good under it.
+        let epoch = state.epoch
+        guard let known = cache.lookUp(digest) else {
+            return verify(token, digest, for: audiences, client, at: seconds)
         }
-        return claims
+        guard known.stamp == epoch else { return recheck(known.token, digest, in: cache, at: seconds) }
+        if let fault = known.token.fault(at: seconds) { return .bad(fault, known.token) }
+        return .good(known.token)
     }
 
-    /// Each time, whatever is known of the token from before.
-    private func checkRevocations(of claims: GatewayClaims, _ state: BrokerState) throws(Denial.TokenFault) {
-        // A number that was never given out would escape all that come until then: a store that was set back.
-        guard claims.revision <= state.revocations.highest else { throw .claims }
-        guard state.revocations.kills(claims) == nil else { throw .revoked }
-        // A key stays published for longer than any session lasts that it signed for, unless it is revoked: also where
-        // there was no room for the revocation.
-        guard claims.ancestorKeys.allSatisfy({ state.keyRing.published[$0] != nil }) else { throw .revoked }
+    /// A token that is remembered, after the state has changed: everything but its signature.
+    @inline(never)
+    private func recheck(
+        _ token: VerifiedToken, _ digest: SHA256Digest, in cache: VerificationCache, at seconds: Double
+    ) -> Finding {
+        let state = state.current
+        guard state.keyRing.published[token.keyID] != nil else {
+            cache.remove(digest, token, for: .key)
+            return .bad(.key)
+        }
+        let dead = state.fault(of: token)
+        // What is revoked is kept as it is, so that showing it again costs no signature.
+        if dead == nil { cache.stamp(digest, token, with: state.epoch) }
+        return finding(on: token, dead, at: seconds)
     }
 
-    private func checkTimes(of claims: GatewayClaims, at now: Date) throws(Denial.TokenFault) {
-        // No leeway: they are our own clocks and our own tokens.
-        let seconds = now.timeIntervalSince1970
-        guard seconds < claims.expiry else { throw .expired }
-        guard seconds >= claims.notBefore else { throw .notYetValid }
+    /// A token that is not remembered.
+    @inline(never)
+    private func verify(
+        _ token: Span<UInt8>, _ digest: SHA256Digest, for audiences: Set<ExactString>, _ client: () -> AddressGroup?,
+        at seconds: Double
+    ) -> Finding {
+        let state = state.current
+        let candidate: Candidate
+        do {
+            candidate = try self.candidate(token, for: audiences, state)
+        } catch {
+            return .bad(error)
+        }
+        if let cache, cache.forgeries.contains(digest, at: seconds) { return .bad(.signature) }
+        let holder = failures == nil ? nil : client()
+        if let failures, let holder, !failures.admits(holder) { return .heldBack }
+        let verified: VerifiedToken
+        do {
+            verified = try self.verified(candidate)
+        } catch {
+            if error == .signature {
+                cache?.forgeries.insert(digest, at: seconds)
+                if let failures, let holder { failures.note(holder) }
+            }
+            return .bad(error)
+        }
+        let dead = state.fault(of: verified)
+        if seconds >= verified.expiry {
+            if let failures, let holder { failures.note(holder) }
+        } else if !verified.isForBroker {
+            cache?.insert(digest, verified, stamp: dead == nil ? state.epoch : 0, at: seconds)
+        }
+        return finding(on: verified, dead, at: seconds)
     }
 
-    private func verified(
-        _ token: SecretText, for audiences: Set<ExactString>, _ state: BrokerState
-    ) throws(Denial.TokenFault) -> GatewayClaims {
-        guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { throw .malformed }
+    private func finding(on token: VerifiedToken, _ dead: BrokerState.Fault?, at seconds: Double) -> Finding {
+        if let fault = token.fault(at: seconds) { return .bad(fault, token) }
+        if let dead { return .bad(dead.fault, token, dead.killer) }
+        return .good(token)
+    }
+
+    /// A token of ours by its own account, whose signature nobody has looked at.
+    private struct Candidate {
+        let jws: CompactJWS
+        let payload: JSONObject
+        let keyID: ExactString
+        let key: JWK
+    }
+
+    /// Foreign tokens, and those that name no key of ours, are told apart here, before any cryptography.
+    private func candidate(
+        _ token: Span<UInt8>, for audiences: Set<ExactString>, _ state: BrokerState
+    ) throws(Denial.TokenFault) -> Candidate {
+        let bytes = unsafe token.withUnsafeBufferPointer { unsafe Array($0) }
+        guard let jws = try? CompactJWS(parsing: bytes) else { throw .malformed }
         // RFC 9068 §4: other kinds of tokens are not access tokens, whoever signed them.
         let isAccessToken = jws.header.type.map { type in
             type.equalsIgnoringASCIICase("at+jwt") || type.equalsIgnoringASCIICase("application/at+jwt")
         }
         guard isAccessToken == true else { throw .type }
-        // Foreign tokens are told apart before any cryptography.
         guard let claims = try? JSONReader.readObject(jws.payload, depth: GatewayClaims.maximumDepth) else {
             throw .malformed
         }
@@ -124,20 +227,35 @@ package struct TokenVerifier: Sendable {
         guard let audience = claims["aud"]?.string, audiences.contains(audience) else { throw .audience }
         guard let keyID = jws.header.keyID, let key = state.keyRing.published[keyID] else { throw .key }
         guard key.algorithm == jws.header.algorithm else { throw .algorithm }
-        guard (try? jws.verified(with: key)) != nil else { throw .signature }
-        guard let parsed = GatewayClaims(claims, signedBy: keyID) else { throw .claims }
-        guard parsed.isForBroker == (parsed.audience == issuer) else { throw .audience }
-        return parsed
+        return Candidate(jws: jws, payload: claims, keyID: keyID, key: key)
     }
 
-    private func denial(of requirement: Requirement, _ claims: GatewayClaims) -> Denial? {
-        if requirement.scopes.isEmpty, policy.requireScope { return .nothingRequired }
-        guard requirement.scopes.allSatisfy(claims.scope.contains) else { return .insufficientScope }
-        guard requirement.models.count <= Requirement.maximumModels else { return .tooManyModels }
-        guard let models = claims.models else { return nil }
-        if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
-        let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
-        return areAllowed ? nil : .insufficientModel
+    /// What is cached: the outcome of this alone.
+    private func verified(_ candidate: Candidate) throws(Denial.TokenFault) -> VerifiedToken {
+        guard (try? candidate.jws.verified(with: candidate.key)) != nil else { throw .signature }
+        guard let claims = GatewayClaims(candidate.payload, signedBy: candidate.keyID) else { throw .claims }
+        guard claims.isForBroker == (claims.audience == issuer) else { throw .audience }
+        return VerifiedToken(claims, from: cache?.grants, payloadLength: candidate.jws.payload.count)
+    }
+}
+
+extension BrokerState {
+    /// Why a token that was good is not any more.
+    struct Fault {
+        let fault: Denial.TokenFault
+        let killer: Revocation.Target?
+    }
+
+    /// Everything about a token that another state may see otherwise, but whether its own key is published.
+    func fault(of token: VerifiedToken) -> Fault? {
+        let claims = token.claims
+        // A number that was never given out would escape all that come until then: a store that was set back.
+        guard claims.revision <= revocations.highest else { return Fault(fault: .claims, killer: nil) }
+        if let killer = revocations.kills(claims) { return Fault(fault: .revoked, killer: killer) }
+        // A key stays published for longer than any session lasts that it signed for, unless it is revoked: also where
+        // there was no room for the revocation.
+        let areKeysGood = claims.ancestorKeys.allSatisfy { keyRing.published[$0] != nil }
+        return areKeysGood ? nil : Fault(fault: .revoked, killer: nil)
     }
 }
 

@@ -2,17 +2,26 @@ package import JOSE
 
 /// The answer to a gateway: allow, or deny with a reason.
 package enum Verdict: Sendable {
-    case allow(GatewayClaims)
+    case allow(VerifiedToken)
     case deny(Denial)
 }
 
 /// A verdict, and what it was about: for whoever has to explain it.
 package struct Judgement: Sendable {
     package let verdict: Verdict
-    /// Of a token that was denied, and whose signature was good.
-    package let claims: GatewayClaims?
     /// What of it was revoked; nil where that is not the reason.
     package let killer: Revocation.Target?
+    private let token: VerifiedToken?
+
+    /// - Parameter token: one that is denied, and whose signature was good.
+    init(verdict: Verdict, token: VerifiedToken? = nil, killer: Revocation.Target? = nil) {
+        self.verdict = verdict
+        self.token = token
+        self.killer = killer
+    }
+
+    /// Of a token that was denied, and whose signature was good; made anew at each call.
+    package var claims: GatewayClaims? { token?.claims }
 }
 
 /// Why a token does not open what a gateway guards.
@@ -26,6 +35,9 @@ package enum Denial: Sendable, Equatable {
     case nothingRequired
     /// The gateway requires more models at once than are looked at: 403.
     case tooManyModels
+    /// Too many tokens with bad signatures came from the address, so that its next one was not looked at: 429. Not 401, by
+    /// which the holder of a good token would throw it away, nor 503, by which gateways take the broker for down.
+    case tooManyFailures
 
     package enum TokenFault: String, Error, Sendable, Equatable {
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired

@@ -3,13 +3,22 @@ internal import Broker
 /// `verify`, `audit` and `store`
 enum SmallSections {
     static func verify(_ node: YAMLNode, problems: Problems) -> VerifyConfiguration? {
-        let fields = Fields(node, "verify", known: ["require_scope", "require_model"], problems: problems)
+        let fields = Fields(
+            node, "verify",
+            known: ["require_scope", "require_model", "cache_entries", "failures_per_second_per_address"],
+            problems: problems)
         guard let fields else { return nil }
         let standard = VerifyConfiguration()
         let scope = fields["require_scope"].map { $0.bool(problems) } ?? standard.requireScope
         let model = fields["require_model"].map { $0.bool(problems) } ?? standard.requireModel
-        guard let scope, let model else { return nil }
-        return VerifyConfiguration(requireScope: scope, requireModel: model)
+        let entries =
+            fields["cache_entries"].map { $0.integer(problems, in: VerificationCache.sizes) } ?? standard.cacheEntries
+        let failures =
+            fields["failures_per_second_per_address"].map { $0.integer(problems, in: FailedVerifications.rates) }
+            ?? standard.failuresPerSecondPerAddress
+        guard let scope, let model, let entries, let failures else { return nil }
+        return VerifyConfiguration(
+            requireScope: scope, requireModel: model, cacheEntries: entries, failuresPerSecondPerAddress: failures)
     }
 
     static func audit(

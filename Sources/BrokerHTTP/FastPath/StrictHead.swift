@@ -52,6 +52,27 @@ struct StrictHead {
         }
     }
 
+    /// The values of the fields `name`, which is of lower-case letters and hyphens, in their order.
+    /// - Parameter bytes: the head.
+    func values(of name: StaticString, in bytes: UnsafeRawBufferPointer) -> [String] {
+        var reader = Reader(UnsafeRawBufferPointer(rebasing: bytes.prefix(length)))
+        var values: [String] = []
+        _ = reader.skipValue()
+        reader.position += 2
+        while let first = reader.current, first != Reader.cr {
+            let start = reader.position
+            reader.skip(.token)
+            let isIt = reader.has(name, at: start..<reader.position)
+            reader.position += 1
+            if reader.current == UInt8(ascii: " ") { reader.position += 1 }
+            let value = reader.position
+            _ = reader.skipValue()
+            if isIt { values.append(String(decoding: reader.bytes[value..<reader.position], as: UTF8.self)) }
+            reader.position += 2
+        }
+        return values
+    }
+
     private enum Step {
         case done, wait, stop
     }

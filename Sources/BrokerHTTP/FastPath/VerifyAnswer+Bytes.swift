@@ -1,5 +1,4 @@
 import Broker
-import JOSE
 import NIOCore
 
 extension ByteBuffer {
@@ -23,6 +22,7 @@ extension VerifyAnswer {
         switch self {
         case .allowed: "HTTP/1.1 200 OK\r\n"
         case .refused(.token): "HTTP/1.1 401 Unauthorized\r\n"
+        case .refused(.tooManyFailures): "HTTP/1.1 429 Too Many Requests\r\n"
         case .refused: "HTTP/1.1 403 Forbidden\r\n"
         }
     }
@@ -32,30 +32,15 @@ extension VerifyAnswer {
 private struct AnswerBytes: VerifyFields {
     var buffer: ByteBuffer
 
+    mutating func add(_ token: VerifiedToken) {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: token.answerFieldsCapacity) {
+            token.writeAnswerFields(into: $0)
+        }
+    }
+
     mutating func add(_ field: VerifyField, _ value: StaticString) {
         buffer.writeStaticString(field.line)
         buffer.writeStaticString(value)
-        buffer.writeStaticString("\r\n")
-    }
-
-    mutating func add(_ field: VerifyField, encoding value: ExactString) {
-        buffer.writeStaticString(field.line)
-        buffer.writeString(HeaderText.encode(value))
-        buffer.writeStaticString("\r\n")
-    }
-
-    mutating func add(_ field: VerifyField, _ scopes: [Scope]) {
-        buffer.writeStaticString(field.line)
-        for (index, scope) in scopes.enumerated() {
-            if index > 0 { buffer.writeInteger(UInt8(ascii: " ")) }
-            buffer.writeString(scope.text.string)
-        }
-        buffer.writeStaticString("\r\n")
-    }
-
-    mutating func add(_ field: VerifyField, _ number: Int64) {
-        buffer.writeStaticString(field.line)
-        buffer.writeString(String(number))
         buffer.writeStaticString("\r\n")
     }
 }
@@ -64,14 +49,10 @@ extension VerifyField {
     /// What its line begins with.
     fileprivate var line: StaticString {
         switch self {
-        case .subject: "Daypass-Subject: "
-        case .session: "Daypass-Session: "
-        case .rule: "Daypass-Rule: "
-        case .scope: "Daypass-Scope: "
-        case .expires: "Daypass-Expires: "
         case .cacheControl: "Cache-Control: "
         case .challenge: "WWW-Authenticate: "
         case .hint: "Daypass-Hint: "
+        case .retryAfter: "Retry-After: "
         }
     }
 }

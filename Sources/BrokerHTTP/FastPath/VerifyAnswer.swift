@@ -4,7 +4,7 @@ import JOSE
 
 /// What a gateway is told, as fields: once for all that write them.
 enum VerifyAnswer: Sendable {
-    case allowed(GatewayClaims)
+    case allowed(VerifiedToken)
     case refused(Denial)
 
     var status: HTTPResponse.Status {
@@ -12,6 +12,7 @@ enum VerifyAnswer: Sendable {
         case .allowed: .ok
         // Agents fetch a new token then, and on 403 they do not.
         case .refused(.token): .unauthorized
+        case .refused(.tooManyFailures): .tooManyRequests
         case .refused: .forbidden
         }
     }
@@ -19,12 +20,12 @@ enum VerifyAnswer: Sendable {
     /// The fields in their order, without those that every answer has. There is never a body.
     func write(to fields: inout some VerifyFields) {
         switch self {
-        case .allowed(let claims):
-            fields.add(.subject, encoding: claims.subject)
-            fields.add(.session, encoding: claims.sessionID)
-            fields.add(.rule, encoding: claims.rule)
-            fields.add(.scope, claims.scope)
-            fields.add(.expires, Int64(claims.expiry))
+        case .allowed(let token):
+            fields.add(token)
+            fields.add(.cacheControl, "no-store")
+        case .refused(.tooManyFailures):
+            // There is room again after a part of a second; the field counts in whole ones.
+            fields.add(.retryAfter, "1")
             fields.add(.cacheControl, "no-store")
         case .refused(.token(let fault)):
             // RFC 6750 §3.1: no error code where no token was given.
@@ -39,37 +40,31 @@ enum VerifyAnswer: Sendable {
             case .tooManyModels:
                 // Requirement.maximumModels
                 fields.add(.hint, "the gateway may name at most 32 models in Daypass-Require-Model")
-            case .token, .insufficientScope, .insufficientModel: break
+            case .token, .insufficientScope, .insufficientModel, .tooManyFailures: break
             }
         }
     }
 }
 
-/// The fields that answers to gateways have.
+/// The fields of our own words.
 enum VerifyField {
-    case subject, session, rule, scope, expires, cacheControl, challenge, hint
+    case cacheControl, challenge, hint, retryAfter
 
     var name: HTTPField.Name {
         switch self {
-        case .subject: .daypassSubject
-        case .session: .daypassSession
-        case .rule: .daypassRule
-        case .scope: .daypassScope
-        case .expires: .daypassExpires
         case .cacheControl: .cacheControl
         case .challenge: .wwwAuthenticate
         case .hint: .daypassHint
+        case .retryAfter: .retryAfter
         }
     }
 }
 
 /// Where fields of an answer are written to.
 protocol VerifyFields {
+    /// `Daypass-Subject`, `-Session`, `-Rule`, `-Scope` and `-Expires`.
+    mutating func add(_ token: VerifiedToken)
     mutating func add(_ field: VerifyField, _ value: StaticString)
-    /// Text from outside, which is encoded (`HeaderText`).
-    mutating func add(_ field: VerifyField, encoding value: ExactString)
-    mutating func add(_ field: VerifyField, _ scopes: [Scope])
-    mutating func add(_ field: VerifyField, _ number: Int64)
 }
 
 extension HTTPFields: VerifyFields {
@@ -78,19 +73,15 @@ extension HTTPFields: VerifyFields {
         answer.write(to: &self)
     }
 
+    mutating func add(_ token: VerifiedToken) {
+        append(HTTPField(name: .daypassSubject, value: HeaderText.encode(token.subject)))
+        append(HTTPField(name: .daypassSession, value: HeaderText.encode(token.sessionID)))
+        append(HTTPField(name: .daypassRule, value: HeaderText.encode(token.rule)))
+        append(HTTPField(name: .daypassScope, value: Scope.text(token.scope).string))
+        append(HTTPField(name: .daypassExpires, value: String(Int64(token.expiry))))
+    }
+
     mutating func add(_ field: VerifyField, _ value: StaticString) {
         append(HTTPField(name: field.name, value: "\(value)"))
-    }
-
-    mutating func add(_ field: VerifyField, encoding value: ExactString) {
-        append(HTTPField(name: field.name, value: HeaderText.encode(value)))
-    }
-
-    mutating func add(_ field: VerifyField, _ scopes: [Scope]) {
-        append(HTTPField(name: field.name, value: Scope.text(scopes).string))
-    }
-
-    mutating func add(_ field: VerifyField, _ number: Int64) {
-        append(HTTPField(name: field.name, value: String(number)))
     }
 }

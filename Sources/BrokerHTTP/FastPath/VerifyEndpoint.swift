@@ -2,55 +2,88 @@
 // the decoder (DirectRoutes), and by the general router (VerifyRoute). Here it is decided; a refusal is kept and counted.
 import Broker
 import FoundationEssentials
+import HTTPTypes
+import OpenSSL
 import SPIFFE
 
 /// Answers what gateways ask. Synchronous; callable from any thread.
 struct VerifyEndpoint: Sendable {
     let verifier: TokenVerifier
+    let proxies: TrustedProxies
     let clock: any BrokerClock
     let metrics: VerifyMetrics
     let recent: RecentRefusals
 
+    /// Who asks, and what stays the same whatever is asked.
+    struct Asker {
+        /// The other end of the connection.
+        let client: ClientAddress
+        /// That of whoever presents the token, where it is good now.
+        var certificate: CertificateFingerprint?
+        /// A SHA-256 context of the calling thread; nil makes one.
+        var digests: DigestContext?
+        let now: Date
+    }
+
     /// - Parameters:
-    ///   - certificate: that of whoever presents the token, where it is good now.
-    ///   - client: whose request it is, for whoever looks for its refusal.
+    ///   - headers: those of the request, read only where a trusted proxy speaks for others and a signature is checked.
     ///   - trace: that of the answer; made only for a refusal.
     func answer(
-        _ question: VerifyQuestion, presentedBy certificate: CertificateFingerprint?, client: ClientAddress,
-        trace: @autoclosure () -> TraceID, at now: Date
+        _ question: VerifyQuestion, by asker: Asker, headers: () -> HTTPFields, trace: () -> TraceID
     ) -> VerifyAnswer {
-        let token: SecretText
         switch question.credential {
-        case .none:
-            return refused(.token(.missing), nil, question, client, trace(), now)
-        case .ambiguous:
-            return refused(.token(.malformed), nil, question, client, trace(), now)
-        case .token(let presented):
-            token = presented
-        }
-        guard let requirement = question.requirement else {
-            return refused(.insufficientScope, nil, question, client, trace(), now)
-        }
-        let judgement = verifier.judgement(on: token, requiring: requirement, presentedBy: certificate, at: now)
-        switch judgement.verdict {
-        case .allow(let claims):
-            metrics.allowed()
-            return .allowed(claims)
-        case .deny(let denial):
-            return refused(denial, judgement, question, client, trace(), now)
+        case .none: return refuse(.token(.missing), asker, trace)
+        case .ambiguous: return refuse(.token(.malformed), asker, trace)
+        case .token(let token):
+            let text = token.reveal()
+            return answer(
+                text.utf8.span, requiring: question.requirement, by: asker, headers: headers, trace: trace)
         }
     }
 
-    private func refused(
-        _ denial: Denial, _ judgement: Judgement?, _ question: VerifyQuestion, _ client: ClientAddress,
-        _ trace: TraceID, _ now: Date
+    /// The same for the bytes of the one token that there is. Allocates nothing where it is remembered and allowed.
+    /// - Parameter requirement: nil where it cannot be read.
+    func answer(
+        _ token: Span<UInt8>, requiring requirement: Requirement?, by asker: Asker, headers: () -> HTTPFields,
+        trace: () -> TraceID
     ) -> VerifyAnswer {
-        var token: SecretText?
-        if case .token(let presented) = question.credential { token = presented }
+        guard let requirement else { return refuse(.insufficientScope, asker, trace, token: Self.text(token)) }
+        let judgement = verifier.judgement(
+            on: token, digestingIn: asker.digests, requiring: requirement, presentedBy: asker.certificate,
+            from: { holder(asker.client, headers) }, at: asker.now)
+        switch judgement.verdict {
+        case .allow(let verified):
+            metrics.allowed()
+            return .allowed(verified)
+        case .deny(let denial):
+            return refuse(denial, asker, trace, judgement, token: Self.text(token), requiring: requirement)
+        }
+    }
+
+    /// The refusal of a request without one token.
+    func refuse(_ fault: Denial.TokenFault, by asker: Asker, trace: () -> TraceID) -> VerifyAnswer {
+        refuse(.token(fault), asker, trace)
+    }
+
+    private func refuse(
+        _ denial: Denial, _ asker: Asker, _ trace: () -> TraceID, _ judgement: Judgement? = nil,
+        token: SecretText? = nil, requiring requirement: Requirement? = nil
+    ) -> VerifyAnswer {
         recent.note(
-            denial, judgement, token: token, requiring: token == nil ? nil : question.requirement, trace: trace,
-            client: client.text, at: now)
+            denial, judgement, token: token, requiring: requirement, trace: trace(), client: asker.client.text,
+            at: asker.now)
         metrics.denied(denial)
         return .refused(denial)
+    }
+
+    /// Whom failed verifications count for. Never a proxy itself: others are behind it, whom it did not name.
+    private func holder(_ peer: ClientAddress, _ headers: () -> HTTPFields) -> AddressGroup? {
+        guard proxies.trusts(peer) else { return peer.holder }
+        let client = proxies.client(of: peer, headers())
+        return proxies.trusts(client) ? nil : client.holder
+    }
+
+    private static func text(_ token: Span<UInt8>) -> SecretText {
+        SecretText(token.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) })
     }
 }

@@ -135,21 +135,25 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let now = endpoint.clock.now
         let trace = state.trace(at: now)
-        let credential: VerifyQuestion.Credential
+        let asker = VerifyEndpoint.Asker(client: client, digests: state.digests, now: now)
+        let answer: VerifyAnswer
         if head.authorization == nil, head.apiKey == nil {
-            credential = .none
+            answer = endpoint.refuse(.missing, by: asker) { TraceID(trace) }
         } else if !head.isAmbiguous,
             let token = VerifyQuestion.token(authorization: part(head.authorization), apiKey: part(head.apiKey))
         {
-            credential = .token(SecretText(String(decoding: token, as: UTF8.self)))
+            let requirement = state.requirements.requirement(
+                .init(scope: part(head.scope), model: part(head.model), query: part(head.query)))
+            answer = UnsafeRawBufferPointer(rebasing: token).withMemoryRebound(to: UInt8.self) { token in
+                endpoint.answer(token.span, requiring: requirement, by: asker) {
+                    head.forwarded(in: bytes)
+                } trace: {
+                    TraceID(trace)
+                }
+            }
         } else {
-            credential = .ambiguous
+            answer = endpoint.refuse(.malformed, by: asker) { TraceID(trace) }
         }
-        let requirement = state.requirements.requirement(
-            .init(scope: part(head.scope), model: part(head.model), query: part(head.query)))
-        let answer = endpoint.answer(
-            VerifyQuestion(credential: credential, requirement: requirement), presentedBy: nil, client: client,
-            trace: TraceID(trace), at: now)
         metrics.responded(.verify, status: answer.status.code)
         state.output.write(answer, trace: trace, date: state.date(at: now))
     }

@@ -64,28 +64,8 @@ struct ClientAddress: Sendable, Hashable, CustomStringConvertible {
 
 extension ClientAddress {
     /// Whom a limit takes for one client: an IPv4 address, or a /64 of IPv6, of which every host has all addresses.
-    var holder: AddressGroup { AddressGroup(self, prefixIPv4: 32, prefixIPv6: 64) }
+    var holder: AddressGroup { AddressGroup(of: address, prefixIPv4: 32, prefixIPv6: 64) }
 
     /// Whom one registration got at once: an IPv4 /24 or an IPv6 /32.
-    var network: AddressGroup { AddressGroup(self, prefixIPv4: 24, prefixIPv6: 32) }
-}
-
-/// The addresses with one prefix, as the key of a table.
-struct AddressGroup: Sendable, Hashable {
-    private let isIPv6: Bool
-    private let prefix: UInt64
-
-    /// - Parameters:
-    ///   - prefixIPv4: 1 to 32 bits.
-    ///   - prefixIPv6: 1 to 64 bits.
-    init(_ client: ClientAddress, prefixIPv4: UInt64, prefixIPv6: UInt64) {
-        let bytes = client.address.bytes
-        // Behind a translator (RFC 6052 §2.1) the whole of IPv4 is in one /64.
-        let isTranslated = bytes.starts(with: [0x00, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0])
-        isIPv6 = bytes.count == 16 && !isTranslated
-        let significant = isIPv6 ? bytes[..<8] : bytes.suffix(4)
-        let bits = significant.reduce(0) { $0 << 8 | UInt64($1) }
-        let width: UInt64 = isIPv6 ? 64 : 32
-        prefix = bits >> (width - (isIPv6 ? prefixIPv6 : prefixIPv4))
-    }
+    var network: AddressGroup { AddressGroup(of: address, prefixIPv4: 24, prefixIPv6: 32) }
 }

@@ -6,14 +6,14 @@ import Logging
 /// are under way.
 struct ExchangeLimits: Sendable {
     private let proxies: TrustedProxies
-    private let rate: ExchangeRate
+    private let rate: AddressRate
     private let places: FairPlaces
     private let clock: any BrokerClock
     let refusals: LimitRefusals
 
     init(_ server: ServerConfiguration, clock: any BrokerClock, refusals: LimitRefusals) {
         proxies = TrustedProxies(server.trustedProxies)
-        rate = ExchangeRate(perSecond: server.limits.exchangesPerSecondPerAddress)
+        rate = AddressRate(perSecond: server.limits.exchangesPerSecondPerAddress)
         places = FairPlaces(server.limits.exchangesUnderWay)
         self.clock = clock
         self.refusals = refusals

@@ -1,3 +1,4 @@
+import Broker
 import Synchronization
 
 /// A number of places of which no client address takes more than a quarter, and no network more than half, so that a

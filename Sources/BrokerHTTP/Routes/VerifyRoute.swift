@@ -15,9 +15,9 @@ struct VerifyRoute: Sendable {
         -> ImmediateAnswer
     {
         let question = VerifyQuestion(headers, query: uri.path == "/verify" ? uri.query : nil)
-        let answer = endpoint.answer(
-            question, presentedBy: certificates.fingerprint(of: peer, headers, at: now), client: peer.address,
-            trace: trace, at: now)
+        let asker = VerifyEndpoint.Asker(
+            client: peer.address, certificate: certificates.fingerprint(of: peer, headers, at: now), now: now)
+        let answer = endpoint.answer(question, by: asker, headers: { headers }, trace: { trace })
         return ImmediateAnswer(answer.status, HTTPFields(answer))
     }
 

@@ -68,7 +68,7 @@ struct RevocationSteps {
         try await revocations.restore()
         let tokens = TokenConfiguration(
             issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"])
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
+        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: state)
         let keys = IssuerKeys(name: name, keys: try issuer.keySet, clock: clock)
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)]),

@@ -80,7 +80,7 @@ struct LiveAdministration: Sendable {
     static func verifier(_ ring: KeyRing) -> TokenVerifier {
         TokenVerifier(
             tokens: TokenConfiguration(issuer: broker, audiences: [gateway]), policy: VerifyConfiguration(),
-            state: { BrokerState(keyRing: ring) })
+            state: StateHolder(BrokerState(keyRing: ring)))
     }
 
     static func keyRing() throws -> KeyRing {

@@ -44,8 +44,8 @@ final class EmbeddedGate {
         let tokens = TokenConfiguration(
             issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"])
         return VerifyEndpoint(
-            verifier: TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { state.current }),
-            clock: SystemClock(), metrics: VerifyMetrics(), recent: RecentRefusals())
+            verifier: TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: state),
+            proxies: TrustedProxies([]), clock: SystemClock(), metrics: VerifyMetrics(), recent: RecentRefusals())
     }
 
     init() throws {
@@ -86,6 +86,8 @@ final class EmbeddedGate {
 
     /// The status lines of what was written since.
     func statuses() throws -> [String] {
-        try written().split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.1 ") }.map { String($0.prefix(12).suffix(3)) }
+        try written().split(separator: "\r\n").filter { $0.hasPrefix("HTTP/1.1 ") }.map {
+            String($0.prefix(12).suffix(3))
+        }
     }
 }

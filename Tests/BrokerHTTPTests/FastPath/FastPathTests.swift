@@ -60,7 +60,8 @@ import Testing
         try await LiveBroker.run(fastPath: layers) { broker in
             let body = LiveBroker.exchangeParameters(try broker.subjectToken()).map { "\($0)=\($1)" }
                 .joined(separator: "&")
-            let exchange = "POST /oauth/token HTTP/1.1\r\nHost: a\r\n"
+            let exchange =
+                "POST /oauth/token HTTP/1.1\r\nHost: a\r\n"
                 + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
             let verify = "GET /verify HTTP/1.1\r\nHost: a\r\n\r\n"
             let health = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -72,7 +73,9 @@ import Testing
         }
     }
 
-    @Test(arguments: layers) func `holds no more for who takes nothing than it may`(_ layers: FastPathLayers) async throws {
+    @Test(arguments: layers) func `holds no more for who takes nothing than it may`(_ layers: FastPathLayers)
+        async throws
+    {
         var bounds = ConnectionBounds.patient
         bounds.idle = .seconds(1)
         bounds.response = .seconds(1)
@@ -86,7 +89,9 @@ import Testing
                 _ = try await broker.send(.GET, "/healthz")
             }
             #expect(try await broker.refusals(by: "slow_response") == 1)
-            #expect(try await count(#"daypass_http_responses_total{route="verify",status="client_error"}"#, broker) < 200_000)
+            #expect(
+                try await count(#"daypass_http_responses_total{route="verify",status="client_error"}"#, broker)
+                    < 200_000)
         }
     }
 }

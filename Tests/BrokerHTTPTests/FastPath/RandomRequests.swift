@@ -44,8 +44,10 @@ struct RandomRequests: RandomNumberGenerator {
 
     private mutating func request() -> [UInt8] {
         let isPlain = !chance(3)
-        let method = isPlain ? one(of: ["GET", "GET", "POST"]) : one(of: ["HEAD", "PUT", "get", "OPTIONS", "PROPFIND", "GET"])
-        let path = isPlain
+        let method =
+            isPlain ? one(of: ["GET", "GET", "POST"]) : one(of: ["HEAD", "PUT", "get", "OPTIONS", "PROPFIND", "GET"])
+        let path =
+            isPlain
             ? one(of: ["/verify", "/verify?scope=anthropic:messages", "/verify/v1/messages?beta=true", "/verify/"])
             : one(of: [
                 "/verify?scope=openai:x", "/verify?scope=%zz", "/verify?scope=a&scope=b", "/verify?a?b", "/verify#a",
@@ -55,7 +57,9 @@ struct RandomRequests: RandomNumberGenerator {
         var fields = [one(of: ["Host: a", "host:a"])]
         if chance(2) { fields.append(one(of: ["Daypass-Require-Scope: ", "daypass-require-scope:"]) + scope()) }
         if chance(6) { fields.append("Daypass-Require-Model: " + one(of: ["claude-sonnet-4", "gpt-5", "a,b", " "])) }
-        if !chance(4) { fields.append("Authorization: " + one(of: ["Bearer ", "bearer ", "Bearer  ", "Basic ", ""]) + token()) }
+        if !chance(4) {
+            fields.append("Authorization: " + one(of: ["Bearer ", "bearer ", "Bearer  ", "Basic ", ""]) + token())
+        }
         if chance(3) { fields.append(one(of: ["x-api-key: ", "X-API-KEY:"]) + token()) }
         if !isPlain { fields.append(odd()) }
         fields.shuffle(using: &self)
@@ -82,7 +86,10 @@ struct RandomRequests: RandomNumberGenerator {
     }
 
     private mutating func scope() -> String {
-        one(of: ["anthropic:messages", "anthropic:messages, anthropic:count_tokens", "openai:responses", "bad\\scope", "a  b"])
+        one(of: [
+            "anthropic:messages", "anthropic:messages, anthropic:count_tokens", "openai:responses", "bad\\scope",
+            "a  b",
+        ])
     }
 
     private mutating func token() -> String {

@@ -22,7 +22,8 @@ import Testing
     @Test(arguments: [
         plain, "POST /verify/v1/messages?beta=true HTTP/1.1\r\nhost:a\r\ncontent-length: 0\r\n\r\n",
         "GET /verify? HTTP/1.1\r\nHost: a\r\n\r\n", "GET /verify/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /verify?scope=a:b%20c&model=x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /verify/a?b?c HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /verify?scope=a:b%20c&model=x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /verify/a?b?c HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /verify//../%2f HTTP/1.1\r\nHOST: a\r\n\r\n", with("x-empty:"), with("x-empty: "),
         with("Connection: Keep-Alive"), with("Authorization: Bearer a b"), with("User-Agent: \u{E9}"),
         with("authorization: a\r\nAUTHORIZATION: b"), with("Content-Length: 0"), with("Keep-Alive: 5"),
@@ -59,12 +60,14 @@ import Testing
         with("Content-Length:"), with("Content-Length: 0, 0"), with("Content-Length: 0\r\nContent-Length: 0"),
         with("Content-Length: 0x0"), with("Transfer-Encoding: chunked"), with("transfer-encoding: identity"),
         with("Transfer-Encoding:"), with("Connection: close"), with("Connection: keep-alive, close"),
-        with("Connection: keep-alive, Upgrade"), with("Connection:"), with("Connection: keep-alive\r\nConnection: close"),
+        with("Connection: keep-alive, Upgrade"), with("Connection:"),
+        with("Connection: keep-alive\r\nConnection: close"),
         with("Proxy-Connection: close"), with("Proxy-Connection: keep-alive"), with("Upgrade: websocket"),
         with("Expect: 100-continue"), with("TE: trailers"), with("Trailer: x"), with("HTTP2-Settings: AAMA"),
         // Fields of another form.
         with("x : a"), with("x\t: a"), with(": a"), with(" x: a"), with("\tx: a"), with("x"), with("x\u{E9}: a"),
-        with("x(: a"), with("x\u{0}: a"), with("x: a\r\n b"), with("x: a\r\n\tb"), with("x: a\nb: c"), with("x: a\rb: c"),
+        with("x(: a"), with("x\u{0}: a"), with("x: a\r\n b"), with("x: a\r\n\tb"), with("x: a\nb: c"),
+        with("x: a\rb: c"),
         with("x: a\u{0}b"), with("x: a\tb"), with("x: \ta"), with("x:  a"), with("x: a "), with("x: a\u{7F}"),
         with("x: aaaaaaaaaaaaaaaaaaaa\u{1}"), with("x: \u{E9}\u{1}"), with("x: aaaaaaaa\naaaaaaaa"),
         // What is read, and empty, or not ASCII.
@@ -103,7 +106,8 @@ import Testing
     }
 
     @Test func `says where each part stands`() throws {
-        let text = "GET /verify?scope=a&model=b HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nauthorization: Bearer t\r\n"
+        let text =
+            "GET /verify?scope=a&model=b HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nauthorization: Bearer t\r\n"
             + "Daypass-Require-Scope: s, t\r\nDAYPASS-REQUIRE-MODEL:m\r\n\r\nGET"
         let bytes = Array(text.utf8)
         guard case .whole(let head) = read(bytes) else {

@@ -77,7 +77,7 @@ private struct CertificateBench: Sendable {
         let ring = try KeyRing(opening: records, with: masterKey)
         let state = StateHolder(BrokerState(keyRing: ring))
         let verifier = TokenVerifier(
-            tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
+            tokens: tokens, policy: VerifyConfiguration(), state: state)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let exchange = TokenExchange(
@@ -109,7 +109,8 @@ private struct CertificateBench: Sendable {
                 state: { BrokerState(keyRing: ring) }),
             verify: VerifyRoute(
                 endpoint: VerifyEndpoint(
-                    verifier: verifier, clock: clock, metrics: metrics.verify, recent: RecentRefusals()),
+                    verifier: verifier, proxies: TrustedProxies(server.trustedProxies), clock: clock,
+                    metrics: metrics.verify, recent: RecentRefusals()),
                 certificates: presented),
             revocation: RevocationRoutes(
                 token: token,

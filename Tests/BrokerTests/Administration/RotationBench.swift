@@ -73,7 +73,7 @@ struct RotationBench {
     func accepts(_ token: SecretText, at now: Date? = nil) throws -> Bool {
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: Fixture.broker, audiences: [Fixture.gateway]), policy: .init(),
-            state: { holder.current })
+            state: holder)
         return verifier.verdict(
             for: token, requiring: Requirement(scopes: try Fixture.scopes(["anthropic:messages"]), models: []),
             presentedBy: nil, at: now ?? clock.now

@@ -57,7 +57,8 @@ struct ExchangeBench {
         let metrics = metrics ?? ExchangeMetrics(issuers: [configuration.name, agents.name], rules: rules)
         self.metrics = metrics
         recent = RecentRefusals(clock: clock)
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { state.current })
+        verifier = TokenVerifier(
+            tokens: tokens, policy: VerifyConfiguration(), state: state, cache: VerificationCache(entries: 1000))
         exchange = TokenExchange(
             authenticator: JWTAuthenticator([
                 TrustedIssuer(configuration: configuration, keys: keys), try Fixture.trusted(Fixture.agents, agents),

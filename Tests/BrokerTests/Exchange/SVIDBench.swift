@@ -37,7 +37,8 @@ struct SVIDBench {
         let corp = try Fixture.configuration(issuer)
         let tokens = TokenConfiguration(issuer: "https://daypass.example.com", audiences: ExchangeBench.audiences)
         self.bundles = bundles
-        verifier = TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
+        verifier = TokenVerifier(
+            tokens: tokens, policy: VerifyConfiguration(), state: StateHolder(BrokerState(keyRing: ring)))
         exchange = TokenExchange(
             authenticator: JWTAuthenticator(
                 [try Fixture.trusted(issuer)], svids: JWTSVIDAuthenticator(trusted) { bundles.current }),

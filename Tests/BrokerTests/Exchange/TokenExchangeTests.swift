@@ -16,7 +16,7 @@ import Testing
 
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: VerifyConfiguration(), state: { BrokerState(keyRing: bench.ring) })
+            policy: VerifyConfiguration(), state: StateHolder(BrokerState(keyRing: bench.ring)))
         let verdict = verifier.verdict(
             for: response.accessToken, requiring: Requirement(scopes: try Fixture.scopes(["a:read"])),
             presentedBy: nil, at: Fixture.now)

@@ -136,7 +136,7 @@ import Testing
         let (token, _) = try mint(ring).mint(subject, grant, keeping: [:], at: Fixture.now)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: VerifyConfiguration(), state: { BrokerState(keyRing: ring) })
+            policy: VerifyConfiguration(), state: StateHolder(BrokerState(keyRing: ring)))
         let verdict = verifier.verdict(
             for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scope)), presentedBy: nil,
             at: Fixture.now)

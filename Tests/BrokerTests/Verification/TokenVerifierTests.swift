@@ -42,7 +42,7 @@ import Testing
             let verifier = TokenVerifier(
                 tokens: TokenConfiguration(
                     issuer: "https://daypass.example.com", audiences: [Fixture.gateway, "https://second.example.com"]),
-                policy: policy, state: { BrokerState(keyRing: ring) })
+                policy: policy, state: StateHolder(BrokerState(keyRing: ring)))
             return verifier.verdict(
                 for: SecretText(token), requiring: Requirement(scopes: try Fixture.scopes(scopes), models: models),
                 presentedBy: nil, at: Fixture.now.addingTimeInterval(seconds))
@@ -125,7 +125,7 @@ import Testing
             MemoryStore(), publishedIn: state, clock: ManualClock(), logger: LogRecorder().logger)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: .init(requireScope: false), state: { state.current })
+            policy: .init(requireScope: false), state: state)
         func verdict(_ token: String) -> Denial? {
             verifier.verdict(for: SecretText(token), requiring: .init(), presentedBy: nil, at: Fixture.now).denial
         }
@@ -233,7 +233,7 @@ import Testing
         let (token, _) = try mint.mint(subject, grant, keeping: [:], at: Fixture.now)
         let verifier = TokenVerifier(
             tokens: TokenConfiguration(issuer: "https://daypass.example.com", audiences: [Fixture.gateway]),
-            policy: policy, state: { BrokerState(keyRing: ring) })
+            policy: policy, state: StateHolder(BrokerState(keyRing: ring)))
         return verifier.verdict(
             for: token.text, requiring: Requirement(scopes: try Fixture.scopes(scopes), models: required),
             presentedBy: nil, at: Fixture.now

@@ -13,7 +13,8 @@ enum StrictHeadTarget: FuzzTarget {
                     preconditionFailure("it is another one without what follows")
                 }
                 for end in Set([0, 1, head.length / 3, head.length / 2, head.length - 2, head.length - 1]) {
-                    guard case .partial = StrictHead.read(UnsafeRawBufferPointer(rebasing: alone[..<end]), from: 0) else {
+                    guard case .partial = StrictHead.read(UnsafeRawBufferPointer(rebasing: alone[..<end]), from: 0)
+                    else {
                         preconditionFailure("its beginning is no beginning")
                     }
                 }

@@ -2,7 +2,7 @@ import Broker
 @testable import BrokerHTTP
 import Testing
 
-@Suite struct `The rate of exchanges of an address` {
+@Suite struct `The rate of an address` {
     private static let start = Duration.seconds(1000)
 
     private func holder(_ text: String) throws -> AddressGroup {
@@ -10,13 +10,13 @@ import Testing
     }
 
     /// How many of `count` requests at one moment are within the limit.
-    private func admitted(_ count: Int, _ rate: ExchangeRate, _ holder: AddressGroup, at uptime: Duration) -> Int {
+    private func admitted(_ count: Int, _ rate: AddressRate, _ holder: AddressGroup, at uptime: Duration) -> Int {
         (0..<count).count { _ in rate.admits(holder, at: uptime) }
     }
 
     @Test(arguments: [1, 2, 3, 7, 20, 999, 60_000, 1_000_000])
     func `allows what a second has at once, and refills in a second`(perSecond: Int) throws {
-        let rate = ExchangeRate(perSecond: perSecond)
+        let rate = AddressRate(perSecond: perSecond)
         let holder = try holder("192.0.2.1")
         #expect(admitted(perSecond + 1000, rate, holder, at: Self.start) >= perSecond)
         #expect(!rate.admits(holder, at: Self.start))
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func `refills steadily, and refusals use up nothing`() throws {
-        let rate = ExchangeRate(perSecond: 20)
+        let rate = AddressRate(perSecond: 20)
         let holder = try holder("192.0.2.1")
         #expect(admitted(1000, rate, holder, at: Self.start) == 20)
         #expect(admitted(1000, rate, holder, at: Self.start + .milliseconds(49)) == 0)
@@ -34,14 +34,14 @@ import Testing
     }
 
     @Test func `works from the start of the clock to its end`() throws {
-        let rate = ExchangeRate(perSecond: 2)
+        let rate = AddressRate(perSecond: 2)
         let holder = try holder("192.0.2.1")
         #expect(admitted(5, rate, holder, at: .zero) == 2)
         #expect(admitted(5, rate, holder, at: .seconds(9_000_000_000)) == 2)
     }
 
     @Test func `is each address's own`() throws {
-        let rate = ExchangeRate(perSecond: 5)
+        let rate = AddressRate(perSecond: 5)
         for one in 0..<100 {
             #expect(try admitted(9, rate, holder("192.0.2.\(one)"), at: Self.start) == 5)
             #expect(try admitted(9, rate, holder("2001:db8:0:\(one)::1"), at: Self.start) == 5)
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test func `of ten thousand addresses at once is still that of each`() throws {
-        let rate = ExchangeRate(perSecond: 3)
+        let rate = AddressRate(perSecond: 3)
         let holders = try (0..<10_000).map { try holder("10.0.\($0 / 250).\($0 % 250)") }
         var admitted = 0
         for _ in 0..<5 { admitted += holders.count { rate.admits($0, at: Self.start) } }
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func `keeps those over the limit while a prefix floods the table`() throws {
-        let rate = ExchangeRate(perSecond: 20, sets: 4, shards: 2)
+        let rate = AddressRate(perSecond: 20, sets: 4, shards: 2)
         let greedy = try holder("198.51.100.1")
         #expect(admitted(100, rate, greedy, at: Self.start) == 20)
         for one in 0..<100_000 {
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func `forgets full buckets first, and never counts one client's requests as another's`() throws {
-        let rate = ExchangeRate(perSecond: 10, sets: 1, shards: 1)
+        let rate = AddressRate(perSecond: 10, sets: 1, shards: 1)
         let half = try (0..<8).map { try holder("192.0.2.\($0)") }
         for holder in half[..<7] { #expect(admitted(5, rate, holder, at: Self.start) == 5) }
         #expect(rate.admits(half[7], at: Self.start))
@@ -80,5 +80,25 @@ import Testing
         #expect(try rate.admits(holder("203.0.113.1"), at: later))
         for holder in half[..<7] { #expect(admitted(20, rate, holder, at: later) == 7) }
         #expect(try admitted(20, rate, holder("203.0.113.1"), at: later) == 9)
+    }
+
+    @Test func `may hold more than a second's worth`() throws {
+        let rate = AddressRate(perSecond: 20, burst: 5)
+        let holder = try holder("192.0.2.1")
+        #expect(admitted(1000, rate, holder, at: Self.start) == 100)
+        #expect(admitted(1000, rate, holder, at: Self.start + .seconds(1)) == 20)
+        #expect(admitted(1000, rate, holder, at: Self.start + .seconds(7)) == 100)
+    }
+
+    @Test func `asks without counting, and counts what happened all the same`() throws {
+        let rate = AddressRate(perSecond: 10)
+        let (holder, other) = (try holder("192.0.2.1"), try self.holder("192.0.2.2"))
+        for _ in 0..<100 { #expect(rate.hasRoom(for: holder, at: Self.start)) }
+        for _ in 0..<9 { rate.note(holder, at: Self.start) }
+        #expect(rate.hasRoom(for: holder, at: Self.start))
+        for _ in 0..<1000 { rate.note(holder, at: Self.start) }
+        #expect(!rate.hasRoom(for: holder, at: Self.start + .milliseconds(99)))
+        #expect(rate.hasRoom(for: holder, at: Self.start + .milliseconds(100)), "emptier than empty is no bucket")
+        #expect(rate.hasRoom(for: other, at: Self.start))
     }
 }
