@@ -228,7 +228,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             note(.slowResponse, context)
             guard !isAnswering else { return context.close(promise: nil) }
             answer(.serviceUnavailable, [.retryAfter: "1"], context)
-        } else if headBegan {
+        } else if headBegan, !isHoldingResponse(context) {
             note(.slowRequest, context)
             answer(.requestTimeout, [:], context)
         } else {

@@ -24,6 +24,12 @@ final class EventLoopState {
         return date.text
     }
 
+    /// The same as bytes.
+    func dateBytes(at now: Date) -> [UInt8] {
+        date.update(to: now)
+        return date.bytes
+    }
+
     /// Another one each time: 80 of its bits are random, as in every trace id.
     func trace(at now: Date) -> TraceNumber {
         if drawn + Self.bytesPerTrace > random.count { draw() }

@@ -5,6 +5,7 @@ import FoundationEssentials
 struct HTTPDate {
     private var second = Int64.min
     private(set) var text = ""
+    private(set) var bytes: [UInt8] = []
 
     /// - Parameter now: a moment between 1970 and the year 10000; others count as the nearer end.
     mutating func update(to now: Date) {
@@ -12,6 +13,7 @@ struct HTTPDate {
         guard second != self.second else { return }
         self.second = second
         text = Self.text(second)
+        bytes = Array(text.utf8)
     }
 
     static func text(_ second: Int64) -> String {

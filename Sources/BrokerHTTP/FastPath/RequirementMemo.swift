@@ -1,4 +1,5 @@
 import Broker
+import Glibc
 import HTTPTypes
 
 /// Requirements that were read before, by the exact bytes that they were read from: a gateway sends few different ones.
@@ -31,7 +32,8 @@ struct RequirementMemo {
         private static func same(_ kept: [UInt8]?, _ bytes: UnsafeRawBufferPointer?) -> Bool {
             guard let kept else { return bytes == nil }
             guard let bytes, kept.count == bytes.count else { return false }
-            return kept.withUnsafeBytes { $0.elementsEqual(bytes) }
+            guard let start = bytes.baseAddress else { return true }
+            return kept.withUnsafeBytes { kept in kept.baseAddress.map { memcmp($0, start, bytes.count) == 0 } ?? true }
         }
     }
 

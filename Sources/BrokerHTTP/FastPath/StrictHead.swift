@@ -24,7 +24,7 @@ struct StrictHead {
     private var hasConnection = false
 
     enum Outcome {
-        case whole(StrictHead)
+        case whole
         /// All that is there conforms, and more has to come.
         case partial
         /// Of another form.
@@ -36,15 +36,14 @@ struct StrictHead {
     static let maximumLength = 64 * 1024
     static let maximumFields = 128
 
-    /// Reads the head that begins at `start`.
-    static func read(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Outcome {
+    /// Reads the head that begins at `start`, into `head` where it is whole.
+    static func read(_ bytes: UnsafeRawBufferPointer, from start: Int, into head: inout StrictHead) -> Outcome {
         var reader = Reader(UnsafeRawBufferPointer(rebasing: bytes[start...].prefix(maximumLength)))
-        var head = StrictHead()
-        let step = head.read(&reader)
-        switch step {
+        head = StrictHead()
+        switch head.read(&reader) {
         case .done:
             head.length = reader.position
-            return .whole(head)
+            return .whole
         case .wait:
             return bytes.count - start >= maximumLength ? .other : .partial
         case .stop:
@@ -212,6 +211,7 @@ struct StrictHead {
         /// Nil at the end of what has come.
         var current: UInt8? { position < bytes.count ? bytes[position] : nil }
 
+        @inline(__always)
         mutating func expect(_ text: StaticString) -> Step {
             let count = text.utf8CodeUnitCount
             let available = min(count, bytes.count - position)
@@ -223,9 +223,19 @@ struct StrictHead {
         /// Whether the bytes at `range` are `text`, in any case. `text` is of lower-case letters, digits and hyphens, and the
         /// bytes are no control characters, so that the bit tells nothing but the case.
         func has(_ text: StaticString, at range: Range<Int>) -> Bool {
-            guard range.count == text.utf8CodeUnitCount else { return false }
-            for index in 0..<range.count where bytes[range.lowerBound + index] | 0x20 != text.utf8Start[index] {
-                return false
+            let count = text.utf8CodeUnitCount
+            guard range.count == count else { return false }
+            let expected = UnsafeRawBufferPointer(start: text.utf8Start, count: count)
+            var index = 0
+            while count - index >= 8 {
+                let word = bytes.loadUnaligned(fromByteOffset: range.lowerBound + index, as: UInt64.self)
+                let other = expected.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                guard word | 0x2020_2020_2020_2020 == other else { return false }
+                index += 8
+            }
+            while index < count {
+                guard bytes[range.lowerBound + index] | 0x20 == expected[index] else { return false }
+                index += 1
             }
             return true
         }
@@ -241,17 +251,10 @@ struct StrictHead {
             let ones: UInt64 = 0x0101_0101_0101_0101
             var isPlain = true
             while bytes.count - position >= 8 {
-                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-                if word & high != 0 { break }
-                // Without high bits neither sum borrows from or carries into a neighbour that matters for the lowest hit.
-                let controls = (word &- ones &* 0x20) & high
-                let delete = word ^ (ones &* 0x7F)
-                let deletes = (delete &- ones) & ~delete & high
-                let hits = controls | deletes
-                guard hits == 0 else {
-                    position += hits.trailingZeroBitCount / 8
-                    return isPlain
-                }
+                let word = bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                // A high bit is not ASCII, below a space borrows, and so does DEL once it is turned into zero.
+                let odd = (word &- ones &* 0x20) | ((word ^ ones &* 0x7F) &- ones) | word
+                guard odd & high == 0 else { break }
                 position += 8
             }
             while position < bytes.count {
@@ -267,26 +270,17 @@ struct StrictHead {
     /// A set of ASCII characters.
     private struct CharacterClass {
         /// RFC 9110 §5.6.2
-        static let token = CharacterClass(alphanumericsAnd: "!#$%&'*+-.^_`|~")
+        static var token: CharacterClass { CharacterClass(low: 0x03FF_6CFA_0000_0000, high: 0x57FF_FFFF_C7FF_FFFE) }
         /// RFC 3986 §3.3 and §3.4, the percent sign with whatever follows it.
-        static let target = CharacterClass(alphanumericsAnd: "-._~!$&'()*+,;=:@%/?")
-        static let query = CharacterClass(alphanumericsAnd: "-._~!$&'()*+,;=:@%/")
+        static var target: CharacterClass { CharacterClass(low: 0xAFFF_FFF2_0000_0000, high: 0x47FF_FFFE_87FF_FFFF) }
+        /// The same without a question mark.
+        static var query: CharacterClass { CharacterClass(low: 0x2FFF_FFF2_0000_0000, high: 0x47FF_FFFE_87FF_FFFF) }
 
-        private let low: UInt64
-        private let high: UInt64
+        /// A bit for each character, the first one the lowest.
+        let low: UInt64
+        let high: UInt64
 
-        private init(alphanumericsAnd others: StaticString) {
-            var bits: (UInt64, UInt64) = (0, 0)
-            func add(_ byte: UInt8) {
-                if byte < 64 { bits.0 |= 1 << UInt64(byte) } else { bits.1 |= 1 << UInt64(byte - 64) }
-            }
-            for byte in UInt8(ascii: "0")...UInt8(ascii: "9") { add(byte) }
-            for byte in UInt8(ascii: "A")...UInt8(ascii: "Z") { add(byte) }
-            for byte in UInt8(ascii: "a")...UInt8(ascii: "z") { add(byte) }
-            for index in 0..<others.utf8CodeUnitCount { add(others.utf8Start[index]) }
-            (low, high) = bits
-        }
-
+        @inline(__always)
         func contains(_ byte: UInt8) -> Bool {
             guard byte < 128 else { return false }
             return (byte < 64 ? low >> UInt64(byte) : high >> UInt64(byte - 64)) & 1 == 1

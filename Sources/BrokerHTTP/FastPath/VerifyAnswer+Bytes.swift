@@ -3,17 +3,19 @@ import NIOCore
 
 extension ByteBuffer {
     /// Appends the whole response, byte for byte what the router's way through the encoder gives.
-    mutating func write(_ answer: VerifyAnswer, trace: TraceNumber, date: String) {
-        writeStaticString(answer.statusLine)
-        var fields = AnswerBytes(buffer: self)
-        self = ByteBuffer()
-        answer.write(to: &fields)
-        self = fields.buffer
-        writeStaticString("Content-Length: 0\r\nDaypass-Trace-Id: ")
-        withUnsafeBytes(of: trace.digits) { _ = writeBytes($0) }
-        writeStaticString("\r\nDate: ")
-        writeString(date)
-        writeStaticString("\r\n\r\n")
+    /// - Parameter date: the value of the field `Date`.
+    mutating func write(_ answer: VerifyAnswer, trace: TraceNumber, date: [UInt8]) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: answer.maximumLength) { output in
+            var bytes = AnswerBytes(output)
+            bytes.write(answer.statusLine)
+            answer.write(to: &bytes)
+            bytes.write("Content-Length: 0\r\nDaypass-Trace-Id: ")
+            withUnsafeBytes(of: trace.digits) { bytes.write($0) }
+            bytes.write("\r\nDate: ")
+            date.withUnsafeBytes { bytes.write($0) }
+            bytes.write("\r\n\r\n")
+            return bytes.count
+        }
     }
 }
 
@@ -26,22 +28,46 @@ extension VerifyAnswer {
         case .refused: "HTTP/1.1 403 Forbidden\r\n"
         }
     }
+
+    /// In bytes, of the whole response.
+    fileprivate var maximumLength: Int {
+        // What is ours has less than half of this.
+        let own = 768
+        return switch self {
+        case .allowed(let token): own + token.answerFieldsCapacity
+        case .refused: own
+        }
+    }
 }
 
-/// Fields of an answer as bytes.
+/// Bytes of an answer, one behind the other. What does not fit is a programmer's error.
 private struct AnswerBytes: VerifyFields {
-    var buffer: ByteBuffer
+    private let output: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ output: UnsafeMutableRawBufferPointer) {
+        self.output = output
+    }
+
+    mutating func write(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= output.count - count, "the answer is longer than it was said to be")
+        guard let source = bytes.baseAddress, let target = output.baseAddress else { return }
+        (target + count).copyMemory(from: source, byteCount: bytes.count)
+        count += bytes.count
+    }
+
+    mutating func write(_ text: StaticString) {
+        write(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
 
     mutating func add(_ token: VerifiedToken) {
-        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: token.answerFieldsCapacity) {
-            token.writeAnswerFields(into: $0)
-        }
+        count += token.writeAnswerFields(into: UnsafeMutableRawBufferPointer(rebasing: output[count...]))
     }
 
     mutating func add(_ field: VerifyField, _ value: StaticString) {
-        buffer.writeStaticString(field.line)
-        buffer.writeStaticString(value)
-        buffer.writeStaticString("\r\n")
+        write(field.line)
+        write(value)
+        write("\r\n")
     }
 }
 

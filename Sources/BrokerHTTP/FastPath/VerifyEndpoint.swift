@@ -7,12 +7,23 @@ import OpenSSL
 import SPIFFE
 
 /// Answers what gateways ask. Synchronous; callable from any thread.
-struct VerifyEndpoint: Sendable {
+final class VerifyEndpoint: Sendable {
     let verifier: TokenVerifier
     let proxies: TrustedProxies
     let clock: any BrokerClock
     let metrics: VerifyMetrics
     let recent: RecentRefusals
+
+    init(
+        verifier: TokenVerifier, proxies: TrustedProxies, clock: any BrokerClock, metrics: VerifyMetrics,
+        recent: RecentRefusals
+    ) {
+        self.verifier = verifier
+        self.proxies = proxies
+        self.clock = clock
+        self.metrics = metrics
+        self.recent = recent
+    }
 
     /// Who asks, and what stays the same whatever is asked.
     struct Asker {

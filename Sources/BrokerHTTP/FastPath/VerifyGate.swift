@@ -116,10 +116,11 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     /// - Returns: how many bytes were answered, and what is left.
     private func answer(_ bytes: UnsafeRawBufferPointer) -> (Int, Rest) {
         var position = 0
+        var head = StrictHead()
         while position < bytes.count {
             guard state.output.readableBytes < Self.batchLength else { return (position, .more) }
-            switch StrictHead.read(bytes, from: position) {
-            case .whole(let head):
+            switch StrictHead.read(bytes, from: position, into: &head) {
+            case .whole:
                 answer(head, UnsafeRawBufferPointer(rebasing: bytes[position..<(position + head.length)]))
                 position += head.length
             case .partial: return (position, .beginning)
@@ -144,7 +145,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         {
             let requirement = state.requirements.requirement(
                 .init(scope: part(head.scope), model: part(head.model), query: part(head.query)))
-            answer = UnsafeRawBufferPointer(rebasing: token).withMemoryRebound(to: UInt8.self) { token in
+            answer = token.withMemoryRebound(to: UInt8.self) { token in
                 endpoint.answer(token.span, requiring: requirement, by: asker) {
                     head.forwarded(in: bytes)
                 } trace: {
@@ -155,7 +156,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
             answer = endpoint.refuse(.malformed, by: asker) { TraceID(trace) }
         }
         metrics.responded(.verify, status: answer.status.code)
-        state.output.write(answer, trace: trace, date: state.date(at: now))
+        state.output.write(answer, trace: trace, date: state.dateBytes(at: now))
     }
 
     // MARK: The decoder's connection

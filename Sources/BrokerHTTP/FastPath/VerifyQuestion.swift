@@ -1,4 +1,5 @@
 import Broker
+import Glibc
 import HTTPTypes
 import JOSE
 
@@ -39,28 +40,46 @@ struct VerifyQuestion: Sendable {
         let authorization = headers[values: .authorization]
         let apiKey = headers[values: .apiKey]
         if authorization.isEmpty, apiKey.isEmpty { return .none }
-        guard authorization.count <= 1, apiKey.count <= 1,
-            let token = token(authorization: authorization.first?.utf8, apiKey: apiKey.first?.utf8)
-        else { return .ambiguous }
-        return .token(SecretText(String(Substring(token))))
+        guard authorization.count <= 1, apiKey.count <= 1 else { return .ambiguous }
+        let text: String? = withBytes(of: authorization.first) { authorization in
+            withBytes(of: apiKey.first) { apiKey in
+                Self.token(authorization: authorization, apiKey: apiKey).map { String(decoding: $0, as: UTF8.self) }
+            }
+        }
+        guard let text else { return .ambiguous }
+        return .token(SecretText(text))
+    }
+
+    private static func withBytes<Value>(
+        of text: String?, _ body: (UnsafeRawBufferPointer?) -> Value
+    ) -> Value {
+        guard var text else { return body(nil) }
+        return text.withUTF8 { body(UnsafeRawBufferPointer($0)) }
     }
 
     /// The token in the values of the two headers; nil where they are not one token.
-    static func token<Value: Collection>(authorization: Value?, apiKey: Value?) -> Value.SubSequence?
-    where Value.Element == UInt8 {
-        let space = UInt8(ascii: " ")
-        var token: Value.SubSequence?
-        if let authorization {
-            let scheme = authorization.prefix { $0 != space }
-            guard scheme.elementsEqual("bearer".utf8, by: { $0 | 0x20 == $1 }) else { return nil }
-            token = authorization[scheme.endIndex...].drop { $0 == space }
-        }
-        if let apiKey {
-            if let token, !token.elementsEqual(apiKey) { return nil }
-            token = apiKey[...]
-        }
-        guard let token, !token.isEmpty else { return nil }
+    static func token(
+        authorization: UnsafeRawBufferPointer?, apiKey: UnsafeRawBufferPointer?
+    ) -> UnsafeRawBufferPointer? {
+        guard let authorization else { return apiKey.flatMap { $0.isEmpty ? nil : $0 } }
+        guard let token = bearer(authorization), !token.isEmpty else { return nil }
+        guard let apiKey else { return token }
+        guard let left = token.baseAddress, let right = apiKey.baseAddress, token.count == apiKey.count,
+            memcmp(left, right, token.count) == 0
+        else { return nil }
         return token
+    }
+
+    /// What stands behind `Bearer` and spaces; nil behind another scheme.
+    private static func bearer(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        let scheme: StaticString = "bearer"
+        let length = scheme.utf8CodeUnitCount
+        guard value.count >= length else { return nil }
+        for index in 0..<length where value[index] | 0x20 != scheme.utf8Start[index] { return nil }
+        var start = length
+        while start < value.count, value[start] == UInt8(ascii: " ") { start += 1 }
+        guard start > length || value.count == length else { return nil }
+        return UnsafeRawBufferPointer(rebasing: value[start...])
     }
 
     /// What the gateway requires: its headers, and its query.

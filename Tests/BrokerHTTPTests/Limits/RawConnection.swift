@@ -9,12 +9,13 @@ struct RawConnection: Sendable {
     private let channel: any Channel
     private let received: AsyncStream<String>
 
-    /// - Parameter reads: whether what comes is taken.
+    /// - Parameter reads: whether what comes is taken; where it is not, little of it fits in between.
     init(port: Int, reads: Bool = true) async throws {
         let (received, continuation) = AsyncStream<String>.makeStream()
         self.received = received
         channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.autoRead, value: reads)
+            .channelOption(.socketOption(.so_rcvbuf), value: reads ? 128 * 1024 : 4096)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Receiver(continuation))

@@ -3,20 +3,19 @@
 enum StrictHeadTarget: FuzzTarget {
     static func run(_ input: [UInt8]) {
         input.withUnsafeBytes { bytes in
-            guard case .whole(let head) = StrictHead.read(bytes, from: 0) else { return }
+            var head = StrictHead()
+            guard StrictHead.read(bytes, from: 0, into: &head) == .whole else { return }
             precondition(head.length <= input.count)
             check(head, Array(input.prefix(head.length)))
             // Nothing behind a head, and no cut within it, changes what it is.
             let alone = Array(input.prefix(head.length))
             alone.withUnsafeBytes { alone in
-                guard case .whole(let same) = StrictHead.read(alone, from: 0), same.length == head.length else {
-                    preconditionFailure("it is another one without what follows")
-                }
+                var same = StrictHead()
+                let outcome = StrictHead.read(alone, from: 0, into: &same)
+                precondition(outcome == .whole && same.length == head.length, "it is another one without what follows")
                 for end in Set([0, 1, head.length / 3, head.length / 2, head.length - 2, head.length - 1]) {
-                    guard case .partial = StrictHead.read(UnsafeRawBufferPointer(rebasing: alone[..<end]), from: 0)
-                    else {
-                        preconditionFailure("its beginning is no beginning")
-                    }
+                    let beginning = UnsafeRawBufferPointer(rebasing: alone[..<end])
+                    precondition(StrictHead.read(beginning, from: 0, into: &same) == .partial, "no beginning")
                 }
             }
         }
