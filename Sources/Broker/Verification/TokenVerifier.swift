@@ -68,7 +68,7 @@ package struct TokenVerifier: Sendable {
             guard token.mayBeUsed(with: certificate) else {
                 return Judgement(verdict: .deny(.token(.certificate)), token: token)
             }
-            guard let denial = denial(of: requirement, token.grant.content) else {
+            guard let denial = denial(of: requirement, token.grant) else {
                 return Judgement(verdict: .allow(token))
             }
             return Judgement(verdict: .deny(denial), token: token)
@@ -102,11 +102,11 @@ package struct TokenVerifier: Sendable {
         }
     }
 
-    private func denial(of requirement: Requirement, _ grant: VerifiedGrant.Content) -> Denial? {
+    private func denial(of requirement: Requirement, _ grant: VerifiedGrant) -> Denial? {
         if requirement.scopes.isEmpty, policy.requireScope { return .nothingRequired }
-        for scope in requirement.scopes where !grant.scope.contains(scope) { return .insufficientScope }
+        for scope in requirement.scopes where !grant.content.scope.contains(scope) { return .insufficientScope }
         guard requirement.models.count <= Requirement.maximumModels else { return .tooManyModels }
-        guard let models = grant.models else { return nil }
+        guard let models = grant.content.models else { return nil }
         if requirement.models.isEmpty { return policy.requireModel ? .insufficientModel : nil }
         let areAllowed = requirement.models.allSatisfy { model in models.contains { $0.matches(model) } }
         return areAllowed ? nil : .insufficientModel

@@ -34,7 +34,8 @@ struct VerifyRoute: Sendable {
         }
         let judgement = verifier.judgement(
             on: token, requiring: requirement,
-            presentedBy: certificates.fingerprint(of: context, request.headers), from: { holder(context.client) },
+            presentedBy: certificates.fingerprint(of: context, request.headers),
+            from: { holder(context.peer, request.headers) },
             at: now)
         switch judgement.verdict {
         case .allow(let verified):
@@ -48,9 +49,11 @@ struct VerifyRoute: Sendable {
         }
     }
 
-    /// Whom failed verifications count for. Never a proxy itself: others are behind it, whom it did not name.
-    private func holder(_ client: ClientAddress) -> AddressGroup? {
-        proxies.trusts(client) ? nil : client.holder
+    /// Whom failed verifications count for: the gateway, or whom it asks for where it is a trusted proxy. Never a proxy
+    /// itself: others are behind it, whom it did not name.
+    private func holder(_ gateway: ClientAddress, _ headers: HTTPFields) -> AddressGroup? {
+        let client = proxies.client(of: gateway, headers)
+        return proxies.trusts(client) ? nil : client.holder
     }
 
     private func refused(_ denial: Denial) -> Response {
