@@ -220,7 +220,8 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes and revocation in Tests/Benchmarks run them.
+// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes, revocation and
+// verification in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
         .executableTarget(
@@ -243,6 +244,11 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
                 "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", .product(name: "Logging", package: "swift-log"),
             ],
             path: "Tests/Benchmarks/RevocationSteps",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "VerificationSteps",
+            dependencies: ["Broker", "BrokerTesting", "JOSE", "OpenSSL"],
+            path: "Tests/Benchmarks/VerificationSteps",
             swiftSettings: settings),
         .executableTarget(
             name: "AuditSearchSteps",

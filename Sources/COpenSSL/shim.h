@@ -17,6 +17,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
@@ -33,6 +34,21 @@ static inline const char *daypass_ec_group(int nid) {
     case NID_secp521r1: return "P-521";
     default: return NULL;
     }
+}
+
+// SHA-256 in memory of the caller's stack. OpenSSL 3's EVP interface allocates a context of its own for each digest, also in
+// one that is used again. The same code computes both, with the processor's own instructions; 1, or 0 where it failed.
+static inline int daypass_sha256(const unsigned char *input, size_t length, const EVP_MD *otherwise, unsigned char *output) {
+#if defined(OPENSSL_NO_DEPRECATED_3_0) || OPENSSL_VERSION_MAJOR > 3
+    return EVP_Digest(input, length, output, NULL, otherwise, NULL);
+#else
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+    SHA256_CTX context;
+    (void)otherwise;
+    return SHA256_Init(&context) && SHA256_Update(&context, input, length) && SHA256_Final(output, &context);
+#pragma clang diagnostic pop
+#endif
 }
 
 static const int daypass_p256 = NID_X9_62_prime256v1;

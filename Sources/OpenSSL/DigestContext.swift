@@ -33,16 +33,4 @@ import COpenSSL
             count = algorithm.digestLength
         }
     }
-
-    /// Writes the digest of `bytes`; no allocation.
-    /// - Parameter output: as many bytes as a digest has.
-    func digest(_ bytes: Span<UInt8>, into output: UnsafeMutableBufferPointer<UInt8>) {
-        precondition(output.count == algorithm.digestLength, "a digest of this algorithm has another length")
-        var done = unsafe EVP_DigestInit_ex2(context, algorithm.implementation.handle, nil) == 1
-        unsafe bytes.withUnsafeBufferPointer {
-            unsafe done = done && EVP_DigestUpdate(context, $0.baseAddress, $0.count) == 1
-        }
-        done = unsafe done && EVP_DigestFinal_ex(context, output.baseAddress, nil) == 1
-        precondition(done, "the SHA-2 implementation failed")
-    }
 }

@@ -12,26 +12,18 @@ package struct SHA256Digest: Sendable, Hashable {
         words = (0, 0, 0, 0)
     }
 
-    /// The digest of `bytes`. Callable from any thread; does not suspend.
+    /// The digest of `bytes`. Callable from any thread; does not suspend or allocate; 0.4 µs for a token.
     package init(of bytes: Span<UInt8>) {
         self.init()
         let done = unsafe bytes.withUnsafeBufferPointer { input in
             unsafe withUnsafeMutableBytes(of: &words) { output in
-                unsafe EVP_Digest(
-                    input.baseAddress, input.count, output.baseAddress, nil,
-                    MessageDigest.sha256.handle, nil)
+                unsafe daypass_sha256(
+                    input.baseAddress, input.count, MessageDigest.sha256.handle,
+                    output.assumingMemoryBound(to: UInt8.self).baseAddress)
             }
         }
         // As in `HashAlgorithm`: nothing may pass for a digest that is none.
         precondition(done == 1, "the SHA-2 implementation failed")
-    }
-
-    /// The same in a context that is used again and again, which allocates nothing; 0.4 µs for a token.
-    package init(of bytes: Span<UInt8>, in context: DigestContext) {
-        self.init()
-        unsafe withUnsafeMutableBytes(of: &words) { output in
-            unsafe context.digest(bytes, into: output.assumingMemoryBound(to: UInt8.self))
-        }
     }
 
     package static func == (lhs: SHA256Digest, rhs: SHA256Digest) -> Bool {

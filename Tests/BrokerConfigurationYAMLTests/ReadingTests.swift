@@ -54,7 +54,7 @@ import Testing
               admin: {socket: data/admin.sock}
               limits: {connections: 7, exchanges_per_second_per_address: 50}
             tokens: {issuer: "https://tokens.example.com", audiences: [a, b], signing: {algorithm: EdDSA, rotate_every: 1h, publish_lead: 10m}}
-            verify: {require_scope: false, require_model: true}
+            verify: {require_scope: false, require_model: true, cache_entries: 1000000, failures_per_second_per_address: 7}
             store: {sqlite: /srv/daypass.db}
             audit: {claims: all, retention: 90d, file: log/audit.jsonl, archive: archive}
             master_key_file: "../keys/master.key"
@@ -93,6 +93,8 @@ import Testing
         #expect(configuration.tokens.signing.publishLead == .seconds(600))
         #expect(!configuration.verify.requireScope)
         #expect(configuration.verify.requireModel)
+        #expect(configuration.verify.cacheEntries == 1_000_000)
+        #expect(configuration.verify.failuresPerSecondPerAddress == 7)
         #expect(configuration.audit.claims == .all)
         #expect(configuration.audit.retention == .seconds(90 * 86_400))
         #expect(configuration.audit.file?.hasSuffix("/log/audit.jsonl") == true)

@@ -67,6 +67,13 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         Refusal(5, "verify: {require_scope: yes}", "5:25: expected true or false, without quotes"),
         Refusal(5, "verify: {require_scope: 'true'}", "5:25: expected true or false, without quotes"),
         Refusal(5, "verify: {require_model: True}", "5:25: expected true or false, without quotes"),
+        Refusal(
+            5, "verify: {cache_entries: 999}", "5:25: expected a whole number from 1000 to 10000000, without quotes"),
+        Refusal(
+            5, "verify: {cache_entries: '1000'}", "5:25: expected a whole number from 1000 to 10000000, without quotes"),
+        Refusal(
+            5, "verify: {failures_per_second_per_address: 0}",
+            "5:43: expected a whole number from 1 to 100000, without quotes"),
         Refusal(5, "audit: {claims: none}", "5:17: expected matched or all"),
         Refusal(5, "audit: {file: []}", "5:15: expected the path of a file"),
         Refusal(5, "audit: {archive: ''}", "5:18: expected the path of a folder"),

@@ -107,12 +107,12 @@ extension VerificationCache {
         grants.forgetUnused()
     }
 
-    struct Size: Sendable {
-        var entries = 0
-        var bytes = 0
+    package struct Size: Sendable {
+        package var entries = 0
+        package var bytes = 0
     }
 
-    var size: Size {
+    package var size: Size {
         shards.reduce(into: Size()) { size, shard in
             let (count, bytes) = shard.table.withLock { ($0.count, $0.bytes) }
             size.entries += count

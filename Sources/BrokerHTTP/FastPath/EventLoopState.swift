@@ -12,7 +12,6 @@ final class EventLoopState {
     /// Answers are assembled here; it is free again once they are written.
     var output = ByteBuffer()
     var requirements = RequirementMemo()
-    let digests = DigestContext(.sha256)
 
     /// Random bytes are drawn for so many trace ids at once.
     private static let traces = 256

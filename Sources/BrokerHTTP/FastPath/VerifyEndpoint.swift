@@ -3,7 +3,6 @@
 import Broker
 import FoundationEssentials
 import HTTPTypes
-import OpenSSL
 import SPIFFE
 
 /// Answers what gateways ask. Synchronous; callable from any thread.
@@ -31,8 +30,6 @@ final class VerifyEndpoint: Sendable {
         let client: ClientAddress
         /// That of whoever presents the token, where it is good now.
         var certificate: CertificateFingerprint?
-        /// A SHA-256 context of the calling thread; nil makes one.
-        var digests: DigestContext?
         let now: Date
     }
 
@@ -60,7 +57,7 @@ final class VerifyEndpoint: Sendable {
     ) -> VerifyAnswer {
         guard let requirement else { return refuse(.insufficientScope, asker, trace, token: Self.text(token)) }
         let judgement = verifier.judgement(
-            on: token, digestingIn: asker.digests, requiring: requirement, presentedBy: asker.certificate,
+            on: token, requiring: requirement, presentedBy: asker.certificate,
             from: { holder(asker.client, headers) }, at: asker.now)
         switch judgement.verdict {
         case .allow(let verified):

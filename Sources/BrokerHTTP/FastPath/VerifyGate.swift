@@ -136,7 +136,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let now = endpoint.clock.now
         let trace = state.trace(at: now)
-        let asker = VerifyEndpoint.Asker(client: client, digests: state.digests, now: now)
+        let asker = VerifyEndpoint.Asker(client: client, now: now)
         let answer: VerifyAnswer
         if head.authorization == nil, head.apiKey == nil {
             answer = endpoint.refuse(.missing, by: asker) { TraceID(trace) }
