@@ -61,7 +61,7 @@ final class GatewayStage: Sendable {
         let good = try await token()
         try await waitUntil("\(gateway.rawValue) lets a good token through", within: 60) {
             try #require(self.process.isRunning, "\(self.process.error)")
-            return (try? self.ask(bearing: good))?.status == 200
+            return (try? await self.ask(bearing: good))?.status == 200
         }
     }
 
@@ -113,10 +113,11 @@ final class GatewayStage: Sendable {
 
     /// The bytes of a request, exactly with these headers.
     static func request(
-        _ method: String = "GET", _ target: String = "/v1/messages", _ headers: [(String, String)] = []
-    ) -> String {
-        "\(method) \(target) HTTP/1.1\r\nHost: gateway.example.com\r\n"
-            + headers.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n"
+        _ method: String = "GET", _ target: String = "/v1/messages", _ headers: [(String, String)] = [],
+        host: String = "gateway.example.com"
+    ) -> [UInt8] {
+        let lines = headers.map { "\($0.0): \($0.1)\r\n" }.joined()
+        return Array("\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n\(lines)\r\n".utf8)
     }
 
     /// On a connection of its own, which ends with the answer.
@@ -124,21 +125,20 @@ final class GatewayStage: Sendable {
         _ method: String = "GET", _ target: String = "/v1/messages", _ headers: [(String, String)] = [],
         bearing token: String? = nil, connection: String = "close", from source: String = "127.0.0.1",
         body: [UInt8] = []
-    ) throws -> Answer {
-        let client = try PlainConnection(port: port, from: source)
+    ) async throws -> Answer {
         var headers = headers
         if let token { headers.append(("Authorization", "Bearer \(token)")) }
         headers.append(("Connection", connection))
-        try client.write(Array(Self.request(method, target, headers).utf8) + body)
-        return try client.answer(toHead: method == "HEAD")
+        return try await PlainConnection.answer(
+            Self.request(method, target, headers) + body, port: port, from: source, toHead: method == "HEAD")
     }
 
     /// The requests that reached the application so far.
     var reached: Int {
-        get throws {
-            let client = try PlainConnection(port: applicationPort)
-            try client.write(Self.request("GET", "/reached", [("Connection", "close")]))
-            return try #require(Int(String(decoding: try client.answer().body, as: UTF8.self)))
+        get async throws {
+            let request = Self.request("GET", "/reached", [("Connection", "close")])
+            let answer = try await PlainConnection.answer(request, port: applicationPort)
+            return try #require(Int(String(decoding: answer.body, as: UTF8.self)))
         }
     }
 

@@ -5,7 +5,7 @@ import Testing
 
 /// A TCP connection to a port of 127.0.0.1, on which a test writes what it likes and from which it reads answers.
 final class PlainConnection {
-    struct Answer: CustomStringConvertible {
+    struct Answer: CustomStringConvertible, Sendable {
         let status: Int
         /// Names in lower case.
         let headers: [(name: String, value: String)]
@@ -18,11 +18,43 @@ final class PlainConnection {
 
     struct Ended: Error {}
 
+    /// Sends these bytes on a connection of their own, and reads so many answers, or those that come before its end.
+    ///
+    /// On a thread of its own: it waits there, and the tests' own threads are few.
+    /// - Parameter source: the client's own address.
+    static func exchange(
+        _ bytes: [UInt8], port: Int, from source: String = "127.0.0.1", count: Int = 1, toHead: Bool = false
+    ) async throws -> [Answer] {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(
+                    with: Result {
+                        let connection = try PlainConnection(port: port, from: source)
+                        try connection.write(bytes)
+                        var answers: [Answer] = []
+                        while answers.count < count, let answer = try? connection.answer(toHead: toHead) {
+                            answers.append(answer)
+                        }
+                        return answers
+                    })
+            }
+        }
+    }
+
+    /// The one answer to a request.
+    static func answer(_ bytes: [UInt8], port: Int, from source: String = "127.0.0.1", toHead: Bool = false)
+        async throws -> Answer
+    {
+        guard let answer = try await exchange(bytes, port: port, from: source, toHead: toHead).first else {
+            throw Ended()
+        }
+        return answer
+    }
+
     private let descriptor: Int32
     private var received: [UInt8] = []
 
-    /// - Parameter source: the client's own address.
-    init(port: Int, from source: String = "127.0.0.1") throws {
+    private init(port: Int, from source: String) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var patience = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -49,8 +81,8 @@ final class PlainConnection {
         }
     }
 
-    func write(_ bytes: some Sequence<UInt8>) throws {
-        var left = ArraySlice(Array(bytes))
+    private func write(_ bytes: [UInt8]) throws {
+        var left = ArraySlice(bytes)
         while !left.isEmpty {
             let count = left.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             guard count > 0 else { throw Ended() }
@@ -58,12 +90,8 @@ final class PlainConnection {
         }
     }
 
-    func write(_ text: String) throws {
-        try write(text.utf8)
-    }
-
     /// The next answer; its body ends by its length, its last chunk, or with the connection.
-    func answer(toHead: Bool = false) throws -> Answer {
+    private func answer(toHead: Bool) throws -> Answer {
         var head = ""
         while true {
             if let end = received.firstRange(of: Array("\r\n\r\n".utf8)) {

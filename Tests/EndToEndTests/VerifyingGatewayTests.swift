@@ -15,8 +15,8 @@ struct `Gateways that verify by themselves` {
         let stage = try await GatewayStage(.envoyVerifying)
         let token = try await stage.token()
         try await stage.cut()
-        #expect(try stage.ask(bearing: token).status == 200)
-        #expect(try stage.ask(bearing: "\(token)x.y").status == 401)
+        #expect(try await stage.ask(bearing: token).status == 200)
+        #expect(try await stage.ask(bearing: "\(token)x.y").status == 401)
         try await stage.restore()
         try await stage.stop()
     }
@@ -32,9 +32,8 @@ struct `Gateways that verify by themselves` {
         let claims = issuer.claims(audience: "https://gateway.example.com", at: Date())
         let token = try issuer.token(claims, header: ["typ": "at+jwt"])
         try await waitUntil("Envoy answers", within: 60) { Workspace.isListening(ports.gateway) }
-        let client = try PlainConnection(port: ports.gateway)
-        try client.write(GatewayStage.request("GET", "/", [("x-api-key", token)]))
-        #expect(try client.answer().status == 503)
+        let request = GatewayStage.request("GET", "/", [("x-api-key", token)])
+        #expect(try await PlainConnection.answer(request, port: ports.gateway).status == 503)
         envoy.signal(SIGTERM)
         _ = try await envoy.outcome()
     }
@@ -43,24 +42,24 @@ struct `Gateways that verify by themselves` {
         let stage = try await GatewayStage(.haproxy)
         let token = try await stage.token()
         try await stage.cut()
-        #expect(try stage.ask(bearing: token).status == 200)
-        try await waitUntil("the map is too old", within: 30) { try stage.ask(bearing: token).status == 503 }
-        #expect(try stage.ask(bearing: nil).status == 503)
+        #expect(try await stage.ask(bearing: token).status == 200)
+        try await waitUntil("the map is too old", within: 30) { try await stage.ask(bearing: token).status == 503 }
+        #expect(try await stage.ask(bearing: nil).status == 503)
         let revoked = try await stage.token()
         try await stage.revoke(revoked)
         try await stage.restore()
-        try await waitUntil("it is followed again", within: 60) { try stage.ask(bearing: token).status == 200 }
-        #expect(try stage.ask(bearing: revoked).status == 401, "what was revoked meanwhile passed")
+        try await waitUntil("it is followed again", within: 60) { try await stage.ask(bearing: token).status == 200 }
+        #expect(try await stage.ask(bearing: revoked).status == 401, "what was revoked meanwhile passed")
 
         // The same where only the one that follows is gone.
         let feed = try #require(stage.companion.withLock { $0 })
         feed.signal(SIGKILL)
         _ = try await feed.outcome()
-        try await waitUntil("the map is too old", within: 30) { try stage.ask(bearing: token).status == 503 }
+        try await waitUntil("the map is too old", within: 30) { try await stage.ask(bearing: token).status == 503 }
         let again = try Gateway.haproxy.startCompanion(in: stage.workspace, GatewayStage.companionArguments)
         stage.companion.withLock { $0 = again }
-        try await waitUntil("it is followed again", within: 30) { try stage.ask(bearing: token).status == 200 }
-        #expect(try stage.ask(bearing: revoked).status == 401)
+        try await waitUntil("it is followed again", within: 30) { try await stage.ask(bearing: token).status == 200 }
+        #expect(try await stage.ask(bearing: revoked).status == 401)
         try await stage.stop()
     }
 
@@ -71,15 +70,16 @@ struct `Gateways that verify by themselves` {
             ("subject", "github:job"), ("rule", "ci-main"), ("issuer", "github"), ("session", nil), ("all", nil),
         ] {
             let (token, other) = (try await stage.token(), try await stage.token("other"))
-            #expect(try stage.ask(bearing: token).status == 200, "\(kind)")
+            #expect(try await stage.ask(bearing: token).status == 200, "\(kind)")
             let session = try await stage.broker.verify(token).headers.first(name: "Daypass-Session")
             let arguments = ["revoke", kind] + (kind == "session" ? [session ?? ""] : value.map { [$0] } ?? [])
             let revoked = try await AdministeredBroker.daypass(arguments + ["--yes"], socket)
             try #require(revoked.status == 0, "\(kind): \(revoked.error)")
-            try await waitUntil("\(kind) is refused", within: 5) { try stage.ask(bearing: token).status == 401 }
+            try await waitUntil("\(kind) is refused", within: 5) { try await stage.ask(bearing: token).status == 401 }
             #expect(
-                try stage.ask(bearing: other).status == (["subject", "session"].contains(kind) ? 200 : 401), "\(kind)")
-            #expect(try stage.ask(bearing: try await stage.token()).status == 200, "\(kind): nobody is kept out")
+                try await stage.ask(bearing: other).status == (["subject", "session"].contains(kind) ? 200 : 401),
+                "\(kind)")
+            #expect(try await stage.ask(bearing: try await stage.token()).status == 200, "\(kind): nobody is kept out")
         }
         try await stage.stop()
     }
@@ -99,17 +99,17 @@ struct `Gateways that verify by themselves` {
         }
         let second = try await stage.token()
         try await waitUntil("HAProxy knows it", within: 30) {
-            (try? stage.ask(bearing: second))?.status == 200
+            (try? await stage.ask(bearing: second))?.status == 200
         }
-        #expect(try stage.ask(bearing: first).status == 200)
+        #expect(try await stage.ask(bearing: first).status == 200)
         let header = try Base64URL.decode(ExactString(TokenSegments(second).header))
         let kid = try #require(try JSONReader.readObject(header)["kid"]?.string?.string)
         let revoked = try await AdministeredBroker.daypass(["keys", "revoke", kid, "--yes"], socket)
         try #require(revoked.status == 0, "\(revoked.error)")
         try await waitUntil("its tokens are refused", within: 10) {
-            (try? stage.ask(bearing: second))?.status == 401
+            (try? await stage.ask(bearing: second))?.status == 401
         }
-        #expect(try stage.ask(bearing: first).status == 200)
+        #expect(try await stage.ask(bearing: first).status == 200)
         try await stage.stop()
     }
 
@@ -200,7 +200,7 @@ struct `Gateways that verify by themselves` {
         try workspace.write("gateway/revoked.map", lines.joined() + "version 1\nuntil 4000000000\n")
         let process = try gateway.start(in: workspace, base: ports.gateway)
 
-        func status(_ one: Case) throws -> Int {
+        func status(_ one: Case) async throws -> Int {
             let now = Date().timeIntervalSince1970.rounded(.down)
             let claims: JSONObject = [
                 "iss": .string(ExactString(signer.issuer)), "sub": "github:job", "aud": "https://gateway.example.com",
@@ -209,16 +209,15 @@ struct `Gateways that verify by themselves` {
             ]
             let header: JSONObject = JSONObject(dictionaryLiteral: ("typ", "at+jwt")).merging(one.header)
             let token = try signer.token(claims.merging(one.claims), header: header)
-            let client = try PlainConnection(port: ports.gateway)
-            try client.write(GatewayStage.request("GET", "/", [("x-api-key", token), ("Connection", "close")]))
-            return try client.answer().status
+            let request = GatewayStage.request("GET", "/", [("x-api-key", token), ("Connection", "close")])
+            return try await PlainConnection.answer(request, port: ports.gateway).status
         }
         try await waitUntil("\(gateway.rawValue) answers", within: 60) {
             try #require(process.isRunning, "\(process.error)")
-            return (try? status(Self.cases[0])) == 200
+            return (try? await status(Self.cases[0])) == 200
         }
         for one in Self.cases + (gateway == .haproxy ? Self.revoked : []) {
-            #expect(try status(one) == one.status, "\(one.name)")
+            #expect(try await status(one) == one.status, "\(one.name)")
         }
         process.signal(SIGTERM)
         _ = try await process.outcome()
