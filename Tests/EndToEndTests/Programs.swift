@@ -19,6 +19,8 @@ enum Programs {
 
     /// From `Tests/Peers/install`, if that was run.
     static let envoy = peer("envoy")
+    static let caddy = peer("caddy")
+    static let traefik = peer("traefik")
     static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
     static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
     /// The same interpreter, for the packages `cryptography` and `joserfc`.
