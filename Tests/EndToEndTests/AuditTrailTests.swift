@@ -146,13 +146,18 @@ import Testing
         try await stop(broker)
     }
 
-    @Test(.enabled("a file system has to be mounted") { try await LogDisk.isPossible() })
+    @Test(.enabled("a file system has to be mounted") { try await SmallDisk.isPossible() })
     func `while the file's disk is full nothing is granted and readiness says so, until there is room again`()
         async throws
     {
         let workspace = try Workspace()
         try workspace.write("log/.keep", "")
-        let disk = LogDisk(workspace)
+        let disk = SmallDisk(
+            workspace: workspace,
+            steps: [
+                ("filled", "cat /dev/zero > log/filling"), ("freed", "rm log/filling"),
+                ("copied", "cp log/audit.jsonl copy.jsonl"),
+            ], folder: "log", size: "1m")
         let (broker, issuer) = try await start(workspace, through: disk.wrapper)
         #expect(try await exchange(broker, issuer) == 200)
         try await disk.reach("filled")
@@ -176,40 +181,5 @@ import Testing
         let done = try await verify(workspace, "--against", workspace.path("copy.jsonl"))
         #expect(done.status == 0, "\(done)")
         try await stop(broker)
-    }
-}
-
-/// A file system in memory in place of a workspace's folder `log`, for one program and what fills it.
-private struct LogDisk {
-    private let workspace: Workspace
-
-    init(_ workspace: Workspace) {
-        self.workspace = workspace
-    }
-
-    static func isPossible() async throws -> Bool {
-        let mount = ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"]
-        return try await RunningProcess("/usr/bin/env", mount).outcome().status == 0
-    }
-
-    /// Each step waits for a file with its name, and leaves one with `.done`.
-    var wrapper: [String] {
-        let script = """
-            cd "$0" && mount -t tmpfs -o size=1m none log || exit 1
-            await() { n=0; while [ ! -e $1 ]; do n=$((n + 1)); [ $n -lt 2400 ] || exit 1; sleep 0.05; done; }
-            (await filled; cat /dev/zero > log/filling; touch filled.done
-            await freed; rm log/filling; touch freed.done
-            await copied; cp log/audit.jsonl copy.jsonl; touch copied.done
-            ) > /dev/null 2>&1 &
-            exec "$@"
-            """
-        return ["/usr/bin/env", "unshare", "-Urm", "/bin/sh", "-c", script, workspace.path("")]
-    }
-
-    func reach(_ step: String) async throws {
-        try workspace.write(step, "")
-        try await waitUntil("the disk is \(step)") {
-            FileManager.default.fileExists(atPath: workspace.path(step + ".done"))
-        }
     }
 }

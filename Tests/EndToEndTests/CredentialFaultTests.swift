@@ -250,11 +250,7 @@ import Testing
             .outcome()
         try #require(made.status == 0, "\(made.error)")
         let file = workspace.path("config/daypass.yaml")
-        let shipped = try String(contentsOfFile: file, encoding: .utf8)
-        let ports = try (Workspace.freePort(), Workspace.freePort())
-        try workspace.write(
-            "config/daypass.yaml",
-            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        try workspace.moveListeners()
         try manager.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file)
         let serving = try run([Programs.daypassd, "serve", "--config", file])
         try await waitUntil("daypassd listens") {

@@ -13,13 +13,14 @@ extension AdministrationAPI {
         return flags
     }
 
-    fileprivate static func members(
-        of body: [UInt8], _ known: [ExactString]
+    /// The object that the body is, with none but these members; an empty body has none.
+    static func members(
+        of body: [UInt8], _ known: [ExactString], depth: Int = 3
     ) throws(AdministrationFailure) -> JSONObject {
         guard !body.isEmpty else { return [:] }
         let members: JSONObject
         do {
-            members = try JSONReader.readObject(body, depth: 3)
+            members = try JSONReader.readObject(body, depth: depth)
         } catch {
             throw .invalid("the body is \(error.description)")
         }

@@ -9,23 +9,8 @@ extension AdministrationAPI {
     /// what any body may have, so that a longer one is told so.
     package static let maximumRulesBodyLength = 1000 * 1024
 
-    /// The object that the body is, with none but these members.
-    fileprivate static func members(
-        _ body: [UInt8], _ known: [ExactString]
-    ) throws(AdministrationFailure) -> JSONObject {
-        let members: JSONObject
-        do {
-            // The claims are a member, nested as deep as those of a token.
-            members = try JSONReader.readObject(body, depth: JSONReader.defaultDepth + 1)
-        } catch {
-            throw .invalid("the body is \(error.description)")
-        }
-        guard members.members.allSatisfy({ known.contains($0.name) }) else {
-            throw .invalid(
-                "the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
-        }
-        return members
-    }
+    /// The claims are a member, nested as deep as those of a token.
+    fileprivate static let rulesBodyDepth = JSONReader.defaultDepth + 1
 }
 
 extension AdministrationAPI.RuleTest {
@@ -37,7 +22,8 @@ extension AdministrationAPI.RuleTest {
 
     /// The body of `POST rules/test`.
     package init(parsing body: [UInt8]) throws(AdministrationFailure) {
-        let members = try AdministrationAPI.members(body, Self.members)
+        let members = try AdministrationAPI.members(
+            of: body, Self.members, depth: AdministrationAPI.rulesBodyDepth)
         let claims = try Self.claims(members["claims"])
         self.init(claims: claims)
         let issuer = try members.ruleText("issuer", atMost: 63)
@@ -81,7 +67,8 @@ extension AdministrationAPI.RuleReplayOrder {
 
     /// The body of `POST rules/replay`.
     package init(parsing body: [UInt8]) throws(AdministrationFailure) {
-        let members = try AdministrationAPI.members(body, Self.members)
+        let members = try AdministrationAPI.members(
+            of: body, Self.members, depth: AdministrationAPI.rulesBodyDepth)
         guard let since = try members.moment("since") else { throw .invalid("since is missing") }
         let documents = try AdministrationAPI.RuleDocument.list(members["rules"])
         self.init(documents, since: since)
