@@ -9,7 +9,8 @@ extension StoreConformance {
         let callers: [Caller] = [
             .daemon, .socket(uid: .max, loginUID: nil, pid: 1), .socket(uid: 0, loginUID: 7, pid: .max),
             .token(subject: "ci:\u{0}\"é", session: "s", rule: "r"),
-            .holder(subject: "ci:\u{0}\"é", session: "s", rule: "r"),
+            .holder(subject: "ci:\u{0}\"é", session: "s", root: "s", rule: "r"),
+            .holder(subject: "ci:a", session: "s2", root: "s", rule: "r"),
         ]
         let targets: [(Revocation.Target, Revocation.Block?)] = [
             (.token("t"), nil), (.session("s"), nil), (.subject("ci:\u{0}é"), .init(until: nil)), (.key("k"), nil),

@@ -18,6 +18,8 @@ package final class Revocations: Sendable {
     /// When so many tokens of a session were given back one by one, the next takes the session with it. In a day a client
     /// that renews every 5 minutes gives back 288.
     package static let maximumOfSession = 300
+    /// So many may be of all the sessions together that descend from one.
+    package static let maximumBelowSession = 1000
     /// So many sessions may be revoked by one condition.
     package static let maximumSessions = 10_000
     private static let retryBatch = 500
@@ -66,7 +68,8 @@ package final class Revocations: Sendable {
     func giveBack(
         _ claims: GatewayClaims, trace: TraceID
     ) async throws(RevocationRefusal) -> RevocationOutcome {
-        let holder = Caller.holder(subject: claims.subject, session: claims.sessionID, rule: claims.rule)
+        let holder = Caller.holder(
+            subject: claims.subject, session: claims.sessionID, root: claims.lineage[0], rule: claims.rule)
         return try await revoke([RevocationRequest(ofHolder: .token(claims.tokenID))], by: holder, trace: trace)
     }
 
@@ -369,9 +372,9 @@ extension Revocations {
             guard live.count + requests.count <= maximumLive, count + requests.count <= maximumWaiting else {
                 throw .full
             }
-            guard case .holder(let subject, let session, _) = caller else { return requests }
+            guard case .holder(let subject, let session, let root, _) = caller else { return requests }
             guard count < maximumWaiting / 2 else { throw .full }
-            switch ofHolders.place(of: subject, session) {
+            switch ofHolders.place(of: subject, session, below: root) {
             case .none: throw .full
             case .token: return requests
             case .session: return [RevocationRequest(ofHolder: .session(session))]
