@@ -141,14 +141,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     }
 
     package func sessions(
-        where condition: ClaimCondition, at now: Date, limit: Int
-    ) async throws(StoreFailure) -> [SessionRecord] {
-        try whileReachable { state in
-            Array(state.sessions.rows.filter { $0.end > now && condition.matches($0.claims) }.prefix(limit))
-        }
-    }
-
-    package func sessions(
         _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
     ) async throws(StoreFailure) -> SessionPart {
         try whileReachable { state in

@@ -23,6 +23,7 @@ package final class Revocations: Sendable {
     /// So many sessions may be revoked by one condition.
     package static let maximumSessions = 10_000
     private static let retryBatch = 500
+    private static let searchBatch = 1000
 
     /// What numbers of other processes are told apart by: one that was lost with its process may be given out again.
     private let instance = TraceID().description
@@ -128,11 +129,22 @@ package final class Revocations: Sendable {
         return LiftedBlock(block: block, sequences: sequences)
     }
 
-    /// The sessions that a condition names and that live, oldest first; of more than 10,000 the first 10,001.
+    /// The sessions that a condition names and that live, oldest first; of more than 10,000 the last 10,001.
     package func preview(where condition: ClaimCondition) async throws(StoreFailure) -> [SessionRecord] {
-        let found = try await store.sessions(where: condition, at: clock.now, limit: Self.maximumSessions + 1)
-        let revocations = published.current.revocations
-        return found.filter { revocations.kills($0) == nil }
+        let now = clock.now
+        var (found, position) = ([SessionRecord](), Int64?.none)
+        repeat {
+            let part = try await store.sessions(
+                SessionCondition(claim: condition), at: now, before: position, limit: Self.searchBatch)
+            // It ends early then, and what was found is not all.
+            guard !Task.isCancelled else {
+                throw StoreFailure(.unavailable, "look for sessions", cause: "nobody waits for the answer any more")
+            }
+            let revocations = published.current.revocations
+            found += part.sessions.filter { revocations.kills($0) == nil }
+            position = part.next
+        } while position != nil && found.count <= Self.maximumSessions
+        return found.prefix(Self.maximumSessions + 1).reversed()
     }
 
     /// Revokes each session that a condition names, in one go. One that is being opened meanwhile may escape it: only a
