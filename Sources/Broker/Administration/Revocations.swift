@@ -201,7 +201,7 @@ package final class Revocations: Sendable {
         state.withLock { state in
             RevocationSnapshot(
                 revocations: state.live, highest: published.current.revocations.highest, pruned: state.prunedCount,
-                edition: "\(instance).\(state.liftCount)")
+                edition: "\(instance).\(state.liftCount)", change: state.changeCount)
         }
     }
 
@@ -320,6 +320,8 @@ package struct RevocationSnapshot: Sendable {
     /// What numbers of events are told apart by: in another process, and after a block was lifted, what was sent before
     /// is no longer all there is to know.
     package let edition: String
+    /// How many changes of this process there were before: of two, the one with more is the later.
+    package let change: UInt64
 
     /// Another one for each other content.
     package var tag: String { "\(edition)-\(highest)-\(pruned)" }
@@ -352,6 +354,7 @@ extension Revocations {
         var underWay: Set<UInt64> = []
         private(set) var prunedCount = 0
         private(set) var liftCount = 0
+        private(set) var changeCount: UInt64 = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
         /// The number up to which each was told.
@@ -397,6 +400,11 @@ extension Revocations {
             live += revocations
             underWay.formUnion(revocations.map(\.sequence))
             for revocation in revocations { ofHolders.take(revocation) }
+            changed()
+        }
+
+        private mutating func changed() {
+            changeCount += 1
             for observer in observers.values { observer.yield() }
         }
 
@@ -454,14 +462,14 @@ extension Revocations {
                 live[index] = live[index].withoutBlock
             }
             liftCount += 1
-            for observer in observers.values { observer.yield() }
+            changed()
         }
 
         mutating func remove(_ old: Set<UInt64>) {
             live.removeAll { old.contains($0.sequence) }
             ofHolders = HolderPlaces(live)
             prunedCount += old.count
-            for observer in observers.values { observer.yield() }
+            changed()
         }
     }
 }
