@@ -109,10 +109,19 @@ import Testing
             #expect(scopes?.joined(separator: " ") == scope)
             #expect(try await grants.done("explain", Self.trace(answer)).contains("granted expires  "))
         }
-        let claims = try await grants.done("explain", Self.trace(granted))
-        let rows = claims.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
-        #expect(rows.contains("CLAIM VALUE") && rows.contains(#"repository_id "123456""#), "\(claims)")
-        #expect(rows.contains("ref refs/heads/main"), "\(claims)")
+        let session = try #require(granted.text("session_id"))
+        let source = "daypass audit search --kind exchange.granted --session \(session)"
+        for (answer, isFurther) in [(granted, false), (renewed, true), (narrowed, true)] {
+            let claims = try await grants.done("explain", Self.trace(answer))
+            let rows = claims.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+            #expect(rows.contains("CLAIM VALUE") && rows.contains(#"repository_id "123456""#), "\(claims)")
+            #expect(rows.contains("ref refs/heads/main"), "\(claims)")
+            #expect(rows.contains(source) == isFurther, "\(claims)")
+        }
+        // What it names is the record that has them.
+        let words = source.split(separator: " ").dropFirst().map(String.init)
+        let found = try await grants.daypass(words + ["--json"])
+        #expect(found.status == 0 && found.output.contains(#""claims""#), "\(found)")
     }
 
     @Test

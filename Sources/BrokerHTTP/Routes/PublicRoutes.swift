@@ -38,7 +38,7 @@ struct PublicRoutes: HTTPResponder {
             return try await revocation.revoke(request, withClient(request, context))
         case (RevocationRoutes.introspectionPath, .post):
             return try await revocation.introspect(request, withClient(request, context))
-        case (RevocationFeed.path, .get): return feed.respond(to: request, context)
+        case (RevocationFeed.path, .get): return await feed.respond(to: request, context)
         case (RevocationFeed.path, _): return .methodNotAllowed("GET")
         case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(request)
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
