@@ -184,6 +184,65 @@ import Testing
         try await stop(broker)
     }
 
+    /// What `daypass credentials` does with one version active and the other staged, each to be refused.
+    private func expectRefused(_ workspace: Workspace, _ words: String) async throws {
+        try workspace.write("third", "sk-third")
+        let socket = ["DAYPASS_SOCKET": workspace.path("run/admin.sock")]
+        let before = try await AdministeredBroker.daypass(["credentials", "list", "--json"], socket)
+        #expect(before.status == 0, "what is there is still shown: \(before.error)")
+        for arguments in [
+            ["add", "anthropic", "--file", workspace.path("third")], ["promote", "anthropic", "2"],
+            ["retire", "anthropic", "2", "--yes"],
+        ] {
+            let refused = try await AdministeredBroker.daypass(["credentials"] + arguments, socket)
+            #expect(refused.status == 1 && refused.output == "", "\(arguments): \(refused)")
+            #expect(refused.error.contains("audit.file"), "\(arguments): \(refused.error)")
+            #expect(refused.error.contains(words), "\(arguments): \(refused.error)")
+        }
+        let after = try await AdministeredBroker.daypass(["credentials", "list", "--json"], socket)
+        #expect(after.output == before.output)
+    }
+
+    /// Has version 1 of anthropic's credential active, and version 2 staged.
+    private func addCredentials(_ workspace: Workspace) async throws {
+        for (number, arguments) in [
+            ["add", "anthropic", "--file", workspace.path("key1")], ["promote", "anthropic", "1"],
+            ["add", "anthropic", "--file", workspace.path("key2")],
+        ].enumerated() {
+            try workspace.write("key\(number == 0 ? 1 : 2)", "sk-\(number)")
+            let done = try await AdministeredBroker.daypass(
+                ["credentials"] + arguments, ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            try #require(done.status == 0, "\(done.error)")
+        }
+    }
+
+    @Test func `while the file is something else no credential is changed, and it is said; then all goes on`()
+        async throws
+    {
+        let workspace = try Workspace()
+        try workspace.write("log/.keep", "")
+        let (broker, _) = try await start(workspace)
+        try await addCredentials(workspace)
+        let file = workspace.path("log/audit.jsonl")
+        // A folder in its place, a device, and a link to where it is.
+        try FileManager.default.moveItem(atPath: file, toPath: file + ".1")
+        try FileManager.default.createDirectory(atPath: file, withIntermediateDirectories: false)
+        try await expectRefused(workspace, "Is a directory")
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: "/dev/null")
+        try await expectRefused(workspace, "symbolic links")
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.moveItem(atPath: file + ".1", toPath: file)
+        for arguments in [["promote", "anthropic", "2"], ["retire", "anthropic", "1", "--yes"]] {
+            let done = try await AdministeredBroker.daypass(
+                ["credentials"] + arguments, ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            #expect(done.status == 0, "\(done.error)")
+        }
+        let verified = try await verify(workspace, "--against", file)
+        #expect(verified.status == 0, "\(verified)")
+        try await stop(broker)
+    }
+
     @Test(.enabled("a file system has to be mounted") { try await SmallDisk.isPossible() })
     func `while the file's disk is full nothing is granted and readiness says so, until there is room again`()
         async throws
@@ -198,6 +257,7 @@ import Testing
             ], folder: "log", size: "1m")
         let (broker, issuer) = try await start(workspace, through: disk.wrapper)
         #expect(try await exchange(broker, issuer) == 200)
+        try await addCredentials(workspace)
         try await disk.reach("filled")
         var granted = 0
         while try await exchange(broker, issuer) == 200 {
@@ -210,6 +270,7 @@ import Testing
         let revoked = try await AdministeredBroker.daypass(
             ["revoke", "subject", "github:nobody", "--yes"], ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
         #expect(revoked.status == 0, "\(revoked.error)")
+        try await expectRefused(workspace, "No space left on device")
         try await disk.reach("freed")
         try await waitUntil("it is ready") {
             try await broker.send(.GET, broker.telemetry + "/readyz").status == 200

@@ -9,8 +9,13 @@ extension AdministrationAPI {
     /// what any body may have, so that a longer one is told so.
     package static let maximumRulesBodyLength = 1000 * 1024
 
-    /// The claims are a member, nested as deep as those of a token.
-    fileprivate static let rulesBodyDepth = JSONReader.defaultDepth + 1
+    /// The object that the body is, with none but these members.
+    fileprivate static func members(
+        _ body: [UInt8], _ known: [ExactString]
+    ) throws(AdministrationFailure) -> JSONObject {
+        // The claims are a member, nested as deep as those of a token.
+        try members(of: body, known, depth: JSONReader.defaultDepth + 1)
+    }
 }
 
 extension AdministrationAPI.RuleTest {
@@ -22,8 +27,7 @@ extension AdministrationAPI.RuleTest {
 
     /// The body of `POST rules/test`.
     package init(parsing body: [UInt8]) throws(AdministrationFailure) {
-        let members = try AdministrationAPI.members(
-            of: body, Self.members, depth: AdministrationAPI.rulesBodyDepth)
+        let members = try AdministrationAPI.members(body, Self.members)
         let claims = try Self.claims(members["claims"])
         self.init(claims: claims)
         let issuer = try members.ruleText("issuer", atMost: 63)
@@ -67,8 +71,7 @@ extension AdministrationAPI.RuleReplayOrder {
 
     /// The body of `POST rules/replay`.
     package init(parsing body: [UInt8]) throws(AdministrationFailure) {
-        let members = try AdministrationAPI.members(
-            of: body, Self.members, depth: AdministrationAPI.rulesBodyDepth)
+        let members = try AdministrationAPI.members(body, Self.members)
         guard let since = try members.moment("since") else { throw .invalid("since is missing") }
         let documents = try AdministrationAPI.RuleDocument.list(members["rules"])
         self.init(documents, since: since)
