@@ -233,7 +233,7 @@ import Testing
             #expect(outcome.status == status, "\(scope): \(outcome.error)")
             if geteuid() == 0 {
                 // The connection, which has it, ends after the answer.
-                try await waitUntil("it is in memory no more") {
+                try await waitUntil("it is in memory no more", within: 60) {
                     try await ProcessMemory.count(secret, in: broker) == 0
                 }
             }
