@@ -29,41 +29,6 @@ final class AuditSink: Sendable {
         var contradiction: AuditFinding?
     }
 
-    struct Position: Sendable, Hashable {
-        var record: Int64
-        var checkpoint: Int64
-
-        static let none = Position(record: 0, checkpoint: 0)
-
-        func has(_ entry: Entry) -> Bool {
-            switch entry {
-            case .record(let mark, _): mark.sequence <= record
-            case .checkpoint(let made): made.number <= checkpoint
-            }
-        }
-
-        /// Whether a file can have come so far that has nothing beyond `end`.
-        func isWithin(_ end: Position) -> Bool {
-            (0...max(0, end.record)).contains(record) && (0...max(0, end.checkpoint)).contains(checkpoint)
-        }
-    }
-
-    /// What this process made.
-    enum Entry: Sendable {
-        case record(AuditMark, AuditColumns)
-        case checkpoint(Checkpoint)
-    }
-
-    /// What the process knows by its own memory. Rows of the store beyond `found` that it did not make are somebody else's,
-    /// and do not get into the file.
-    struct Known: Sendable {
-        /// Up to there the file gets what the store has.
-        let found: Position
-        let end: Position
-        /// Behind `found`.
-        let entries: [Entry]
-    }
-
     private struct OpenFile {
         let descriptor: CInt
         let device: dev_t
@@ -120,7 +85,9 @@ final class AuditSink: Sendable {
                 }
                 while isBehind(state.position, known.end) {
                     var lines = try stored(after: state.position, upTo: known.found, db)
-                    if lines.bytes.isEmpty { lines = Self.remembered(known.entries, after: state.position) }
+                    if lines.bytes.isEmpty {
+                        lines = Self.remembered(known.entries, after: state.position, atMost: Self.batch)
+                    }
                     guard try append(lines, &state) else { break }
                 }
             }
@@ -269,22 +236,6 @@ final class AuditSink: Sendable {
 
     // MARK: Its contents
 
-    private struct Lines {
-        var bytes: [UInt8] = []
-        var position: Position
-
-        mutating func append(_ sequence: Int64, _ columns: AuditColumns, hash: [UInt8]?) {
-            AuditLine.append(sequence, columns, hash: hash, to: &bytes)
-            position.record = sequence
-        }
-
-        mutating func append(_ checkpoint: Checkpoint) {
-            bytes += checkpoint.json.encoded()
-            bytes.append(UInt8(ascii: "\n"))
-            position.checkpoint = checkpoint.number
-        }
-    }
-
     /// - Returns: whether there may be more.
     private func append(_ lines: Lines, _ state: inout State) throws -> Bool {
         guard !lines.bytes.isEmpty else { return false }
@@ -317,18 +268,6 @@ final class AuditSink: Sendable {
             lines.append(row.integer(0), columns, hash: row.bytes(AuditReading.hashColumn))
             appendCheckpoints(upTo: row.integer(0))
             return true
-        }
-        return lines
-    }
-
-    /// The next lines of what this process made.
-    private static func remembered(_ entries: [Entry], after position: Position) -> Lines {
-        var lines = Lines(position: position)
-        for entry in entries.lazy.filter({ !position.has($0) }).prefix(batch) {
-            switch entry {
-            case .record(let mark, let columns): lines.append(mark.sequence, columns, hash: mark.hash)
-            case .checkpoint(let checkpoint): lines.append(checkpoint)
-            }
         }
         return lines
     }
@@ -447,24 +386,5 @@ final class AuditSink: Sendable {
             "the store says that audit.file has record \(position.record) and checkpoint \(position.checkpoint), which "
                 + "there never were: the store was set back or altered, and nothing is granted until somebody has looked "
                 + "and moved the file away")
-    }
-
-    /// What is no number is beyond everything.
-    private static func storedPosition(_ db: Database) throws -> Position {
-        guard let row = try Row.fetchOne(db, sql: "SELECT sequence, checkpoint FROM audit_sink") else { return .none }
-        func number(_ column: Int) -> Int64 {
-            if case .int64(let number) = (row[column] as DatabaseValue).storage { number } else { .max }
-        }
-        return Position(record: number(0), checkpoint: number(1))
-    }
-
-    /// Notes in the store how far the file has come, so that an empty one does not get everything again.
-    static func note(_ position: Position, _ db: Database) throws {
-        try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO audit_sink (id, sequence, checkpoint) VALUES (1, ?, ?)"
-        ).run {
-            $0.integer(position.record)
-            $0.integer(position.checkpoint)
-        }
     }
 }
