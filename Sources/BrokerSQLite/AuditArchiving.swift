@@ -143,7 +143,7 @@ private struct PartWriter {
             columns.read(row)
             finding = row.withBytes(AuditReading.hashColumn) { verification.check(sequence, hash: $0, columns.bytes) }
             guard finding == nil else { return false }
-            AuditLine.append(row, to: &lines)
+            AuditLine.append(sequence, columns, hash: row.bytes(AuditReading.hashColumn), to: &lines)
             written += 1
             if let checkpoint = checkpoints.first, checkpoint.sequence == sequence {
                 finding = verification.check(checkpoint)

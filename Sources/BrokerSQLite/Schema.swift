@@ -61,6 +61,7 @@ enum Schema {
         { db, _ in try db.execute(sql: providerCredentials) },
         AuditMigration.run,
         { db, _ in try db.execute(sql: auditIndex) },
+        { db, _ in try db.execute(sql: LastCheckpoint.table) },
     ]
 
     private static let firstTables =
