@@ -12,3 +12,12 @@ extension ByteBuffer {
         }
     }
 }
+
+extension [UInt8] {
+    /// Overwrites all of it, in place where nobody else holds it.
+    mutating func wipe() {
+        withUnsafeMutableBytes { bytes in
+            if let start = bytes.baseAddress { explicit_bzero(start, bytes.count) }
+        }
+    }
+}

@@ -1,41 +1,11 @@
 import Broker
-import Dispatch
 import FoundationEssentials
 import GRDB
 import GRDBSQLite
 import JOSE
 
-/// Reads the chain by a connection of its own: whoever records meanwhile is not held up, and what is read is one moment.
-/// The write-ahead log cannot begin anew as long as it is read.
+/// Reads the chain, in one moment of it: see `ReadConnection.performAlone`.
 enum AuditReading {
-    private static let queue = DispatchQueue(label: "daypass.audit-reading", qos: .utility, attributes: .concurrent)
-
-    /// What `body` returns, on a thread of its own, in one read transaction.
-    static func perform<Value: Sendable>(
-        _ path: String, _ operation: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
-    ) async throws(StoreFailure) -> Value {
-        let result: Result<Value, StoreFailure> = await withCheckedContinuation { continuation in
-            queue.async {
-                continuation.resume(
-                    returning: Result { try read(path, body) }.mapError { error in
-                        StoreFailure(operation, reporting: error)
-                    })
-            }
-        }
-        return try result.get()
-    }
-
-    private static func read<Value>(_ path: String, _ body: (Database) throws -> Value) throws -> Value {
-        var configuration = Configuration()
-        configuration.label = "daypass.audit"
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
-        let connection = try DatabaseQueue(path: path, configuration: configuration)
-        let value = try connection.read(body)
-        try connection.close()
-        return value
-    }
-
     static let selection = """
         SELECT sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details, hash FROM audit \
         WHERE sequence > ? ORDER BY sequence
@@ -71,19 +41,34 @@ enum AuditReading {
             }
             if number == nil, let finding = try ArchiveMark.finding(start, keys, db) { return AuditReport(finding) }
         }
-        if number == nil, let least = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit"), least < 1 {
-            return AuditReport(AuditFinding(.altered, least, "record \(least) has a number that no broker gives"))
-        }
+        if number == nil, let finding = try leastNumbers(db) { return AuditReport(finding) }
         var verification = AuditVerification(
             after: start, keys: keys, remembering: tail?.mark, made: tail?.lastCheckpoint)
         return try verify(db, after: start, limit, &verification)
     }
 
+    /// Nil where no record and no checkpoint stands in front of the first that a broker makes.
+    private static func leastNumbers(_ db: Database) throws -> AuditFinding? {
+        if let least = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit"), least < 1 {
+            return AuditFinding(.altered, least, "record \(least) has a number that no broker gives")
+        }
+        if let least = try Int64.fetchOne(db, sql: "SELECT min(number) FROM audit_checkpoints"), least < 1 {
+            return AuditFinding(.checkpoint, 1, "checkpoint \(least) has a number that no broker gives")
+        }
+        return nil
+    }
+
     /// What stands behind the last checkpoint but one, before a broker that was just started signs anything.
-    static func verifyAtStart(_ db: Database, keys: CheckpointKeys?) throws -> AuditReport {
+    /// - Parameters:
+    ///   - tail: what the process found, or made since: what is signed next follows it.
+    ///   - own: how many records the process may have made.
+    static func verifyAtStart(
+        _ db: Database, keys: CheckpointKeys, remembering tail: AuditTail, own: Int64
+    ) throws -> AuditReport {
+        if let finding = try leastNumbers(db) { return AuditReport(finding) }
         let begins = try archived(db)?.checkpoint
         if let begins {
-            guard keys?.didSign(begins) == true else {
+            guard keys.didSign(begins) else {
                 return AuditReport(
                     AuditFinding(
                         .checkpoint, begins.sequence,
@@ -95,16 +80,18 @@ enum AuditReading {
             db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints ORDER BY number DESC LIMIT 2")
         // Where there are not two behind the beginning, from there.
         let start = last.count == 2 && last[1].number >= begins?.number ?? 0 ? last[1] : begins
-        guard start.map({ keys?.didSign($0) == true }) ?? true else {
+        guard start.map({ keys.didSign($0) }) ?? true else {
             return AuditReport(
                 AuditFinding(
                     .checkpoint, start?.sequence ?? 0,
                     "the last checkpoint but one is not signed by a key of this store"))
         }
-        var verification = AuditVerification(after: start, keys: keys, remembering: nil)
+        var verification = AuditVerification(
+            after: start, keys: keys, remembering: tail.hasHash ? tail.mark : nil, made: tail.lastCheckpoint)
         let report = try verify(db, after: start, .max, &verification)
         let isNew = try lastKind(db) == AuditEvent.Kind.checkpointKeyMade.rawValue && last.isEmpty
-        return isNew ? report : report.with(verification.checkUnsealed())
+        let unsealed = isNew ? nil : verification.checkUnsealed(own: own)
+        return report.with(unsealed).with(try LastCheckpoint.finding(keys, db))
     }
 
     private static func lastKind(_ db: Database) throws -> String? {
@@ -142,7 +129,12 @@ enum AuditReading {
                 finding = verification.check(checkpoint)
                 try checkpoints.advance()
             }
-            finding = try finding ?? verification.checkEnd(given: AuditTail.given(db))
+            let given = try AuditTail.given(db)
+            finding = finding ?? verification.checkEnd(given: given)
+            if finding == nil, given == nil, let last = try AuditTail.lastRecord(db) {
+                finding = AuditFinding(
+                    .altered, last.sequence, "the store does not say which number it gave to a record last")
+            }
         }
         return verification.report(finding, next: next)
     }
@@ -157,7 +149,7 @@ enum AuditReading {
             guard case .int64(let record) = (row[9] as DatabaseValue).storage else {
                 throw StoreFailure(.unreadable, "read a checkpoint", cause: "a checkpoint has an unknown form")
             }
-            return (checkpoint: try Checkpoint(row), record: record)
+            return (checkpoint: Checkpoint(row), record: record)
         }
         return rows.first
     }

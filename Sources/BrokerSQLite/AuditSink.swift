@@ -20,18 +20,13 @@ final class AuditSink: Sendable {
     private struct State {
         var file: OpenFile?
         /// The last record and the last checkpoint that are in the file, durably.
-        var position = Position(record: 0, checkpoint: 0)
+        var position = Position.none
         /// The line before was cut off, and could not be taken back.
         var needsBreak = false
         /// Some of a batch may be in the file, and could not be taken back.
         var isPartlyWritten = false
         /// What the file has, and the store has otherwise or not at all.
         var contradiction: AuditFinding?
-    }
-
-    struct Position: Sendable, Hashable {
-        var record: Int64
-        var checkpoint: Int64
     }
 
     private struct OpenFile {
@@ -58,14 +53,15 @@ final class AuditSink: Sendable {
     private let calls: Calls
 
     /// Opens the file, and finds out how far it has come.
-    init(path: String, _ db: Database, logger: Logger, calls: Calls = Calls()) throws {
+    /// - Parameter end: that of the store.
+    init(path: String, _ db: Database, to end: Position, logger: Logger, calls: Calls = Calls()) throws {
         self.path = path
         self.logger = logger
         self.calls = calls
         let stored = try Self.storedPosition(db)
         try state.withLock { state in
             state.file = try open(&state)
-            try locate(&state, stored, db)
+            try locate(&state, stored, end, db)
         }
     }
 
@@ -75,19 +71,25 @@ final class AuditSink: Sendable {
 
     /// Appends what the store has and the file has not. Without anything new it asks whether the file is still there.
     /// - Throws: `.unavailable` where it cannot be written or synced; what is missing is appended by the next call.
-    func catchUp(_ db: Database, to tail: AuditTail?) throws(StoreFailure) {
+    func catchUp(_ db: Database, to known: Known) throws(StoreFailure) {
         do {
             try state.withLock { state in
-                try reopenIfReplaced(&state, db)
+                try reopenIfReplaced(&state, known.end, db)
                 if let contradiction = state.contradiction {
                     throw StoreFailure(
                         .unavailable, "write the audit file", cause: "audit.file \(path): \(contradiction.message)")
                 }
                 if state.isPartlyWritten {
-                    try locate(&state, state.position, db)
+                    try locate(&state, state.position, known.end, db)
                     state.isPartlyWritten = false
                 }
-                while isBehind(state, tail), try append(next(after: state.position, db), &state) {}
+                while isBehind(state.position, known.end) {
+                    var lines = try stored(after: state.position, upTo: known.found, db)
+                    if lines.bytes.isEmpty {
+                        lines = Self.remembered(known.entries, after: state.position, atMost: Self.batch)
+                    }
+                    guard try append(lines, &state) else { break }
+                }
             }
         } catch {
             throw StoreFailure("write the audit file", about: nil, reporting: error, as: .unavailable)
@@ -95,23 +97,21 @@ final class AuditSink: Sendable {
     }
 
     /// Opens the file again by its name.
-    func reopen(_ db: Database, to tail: AuditTail?) throws(StoreFailure) {
+    func reopen(_ db: Database, to known: Known) throws(StoreFailure) {
         state.withLock { state in
             if let file = state.file { close(file.descriptor) }
             state.file = nil
         }
-        try catchUp(db, to: tail)
+        try catchUp(db, to: known)
     }
 
-    private func isBehind(_ state: State, _ tail: AuditTail?) -> Bool {
-        guard let tail else { return true }
-        return state.position.record < tail.sequence
-            || state.position.checkpoint < tail.lastCheckpoint?.number ?? 0
+    private func isBehind(_ position: Position, _ end: Position) -> Bool {
+        position.record < end.record || position.checkpoint < end.checkpoint
     }
 
     // MARK: The file
 
-    private func reopenIfReplaced(_ state: inout State, _ db: Database) throws {
+    private func reopenIfReplaced(_ state: inout State, _ end: Position, _ db: Database) throws {
         if var file = state.file {
             var (found, own) = (stat(), stat())
             let isThere = lstat(path, &found) == 0 && found.st_dev == file.device && found.st_ino == file.inode
@@ -133,7 +133,7 @@ final class AuditSink: Sendable {
         }
         state.file = try open(&state)
         // Another file: what the one before said of the store is with whoever took it away.
-        if state.contradiction != nil { try locate(&state, state.position, db) }
+        if state.contradiction != nil { try locate(&state, state.position, end, db) }
     }
 
     private func open(_ state: inout State) throws -> OpenFile {
@@ -236,11 +236,6 @@ final class AuditSink: Sendable {
 
     // MARK: Its contents
 
-    private struct Lines {
-        var bytes: [UInt8] = []
-        var position: Position
-    }
-
     /// - Returns: whether there may be more.
     private func append(_ lines: Lines, _ state: inout State) throws -> Bool {
         guard !lines.bytes.isEmpty else { return false }
@@ -249,68 +244,127 @@ final class AuditSink: Sendable {
         return true
     }
 
-    private func next(after position: Position, _ db: Database) throws -> Lines {
+    /// The next lines that the store had when the process began.
+    private func stored(after position: Position, upTo found: Position, _ db: Database) throws -> Lines {
         var lines = Lines(position: position)
+        guard isBehind(position, found) else { return lines }
         var checkpoints = try Checkpoint.fetch(
-            db, "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number > ? ORDER BY number LIMIT ?",
-            [position.checkpoint, Self.batch])[...]
+            db,
+            """
+            SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE number > ? AND number <= ? ORDER BY number LIMIT ?
+            """, [position.checkpoint, found.checkpoint, Self.batch])[...]
         func appendCheckpoints(upTo record: Int64) {
             while let checkpoint = checkpoints.first, checkpoint.sequence <= record {
-                lines.bytes += checkpoint.json.encoded()
-                lines.bytes.append(UInt8(ascii: "\n"))
-                lines.position.checkpoint = checkpoint.number
+                lines.append(checkpoint)
                 checkpoints = checkpoints.dropFirst()
             }
         }
         appendCheckpoints(upTo: position.record)
+        var columns = AuditColumns(time: 0)
         let statement = try db.cachedStatement(sql: AuditReading.selection + " LIMIT \(Self.batch)")
         try statement.rows(binding: { $0.integer(position.record) }) { row in
-            guard AuditMark.numbers.contains(row.integer(0)) else { return false }
-            AuditLine.append(row, to: &lines.bytes)
-            lines.position.record = row.integer(0)
+            guard row.integer(0) <= found.record, AuditMark.numbers.contains(row.integer(0)) else { return false }
+            columns.read(row)
+            lines.append(row.integer(0), columns, hash: row.bytes(AuditReading.hashColumn))
             appendCheckpoints(upTo: row.integer(0))
             return true
         }
         return lines
     }
 
-    /// Finds out where the file has come to: by its last record, if the store has that one; else what the store noted last.
-    /// Where the store has another one, or none although it is not so old that it was archived, the two contradict each
-    /// other, unless the store was restored since.
-    private func locate(_ state: inout State, _ stored: Position, _ db: Database) throws {
+    /// Finds out where the file has come to: by its last record and its last checkpoint, if the store has them; where the
+    /// file does not say it, by what the store noted last. Where the store has another one, or none although it is not so old
+    /// that it was archived, the two contradict each other, unless the store was restored since; also where the store notes
+    /// what there never was.
+    /// - Parameter end: beyond it there is nothing that this process knows of.
+    private func locate(_ state: inout State, _ stored: Position, _ end: Position, _ db: Database) throws {
         (state.position, state.contradiction) = (stored, nil)
+        guard stored.isWithin(end) else {
+            // Whoever looks and moves the file away gets a new one with all that there is.
+            state.position = .none
+            return contradict(&state, Self.contradiction(ofNoted: stored))
+        }
         guard let file = state.file, file.length > 0 else { return }
         let begins = try AuditReading.archived(db)?.checkpoint
         var (contradiction, generation): (AuditFinding?, Int?) = (nil, nil)
+        var (last, least, checkpoint): (Int64?, Int64?, Int64?) = (nil, nil, nil)
         for line in try tail(of: file).split(separator: UInt8(ascii: "\n")).reversed() {
             guard let object = try? JSONReader.readObject(Array(line), depth: AuditLine.maximumDepth) else { continue }
             if let found = Checkpoint(object) {
                 generation = found.generation
                 if contradiction != nil { break }
-                if try has(found, db) {
-                    state.position.checkpoint = max(state.position.checkpoint, found.number)
+                if try found.number <= end.checkpoint && has(found, db) {
+                    checkpoint = checkpoint ?? found.number
+                    if last != nil { break }
                 } else if found.number > begins?.number ?? 0 {
                     contradiction = Self.contradiction("checkpoint \(found.number)", found.sequence)
                     break
                 }
             } else if contradiction == nil, let record = try? AuditLine.record(of: object), let hash = record.hash {
+                least = record.sequence
+                guard last == nil else { continue }
                 let mark = AuditMark(sequence: record.sequence, hash: hash)
-                if try AuditReading.marks(db, after: record.sequence - 1, limit: 1).first == mark {
-                    state.position.record = record.sequence
-                    return
+                if record.sequence <= end.record,
+                    try AuditReading.marks(db, after: record.sequence - 1, limit: 1).first == mark
+                {
+                    last = record.sequence
+                    if checkpoint != nil { break }
+                } else if record.sequence < begins?.sequence ?? 0 {
+                    // Archived long ago: there is nothing to compare it with.
+                    break
+                } else {
+                    contradiction = Self.contradiction("record \(record.sequence)", record.sequence)
                 }
-                // Archived long ago: there is nothing to compare it with.
-                if record.sequence < begins?.sequence ?? 0 { return }
-                contradiction = Self.contradiction("record \(record.sequence)", record.sequence)
             }
         }
-        guard let contradiction else { return }
-        state.position = stored
+        guard let contradiction else {
+            if let last { state.position.record = last }
+            if let checkpoint {
+                state.position.checkpoint = checkpoint
+            } else if let least, last != nil {
+                // Those of records before it went into the file before it did.
+                let before = try Int64.fetchOne(
+                    db, sql: "SELECT max(number) FROM audit_checkpoints WHERE sequence < ?", arguments: [least])
+                state.position.checkpoint = max(0, min(stored.checkpoint, before ?? 0))
+            }
+            return
+        }
+        if try isRestored(since: generation ?? 1, db) { return log(contradiction) }
+        contradict(&state, contradiction)
+    }
+
+    private func contradict(_ state: inout State, _ finding: AuditFinding) {
+        log(finding)
+        state.contradiction = finding
+    }
+
+    private func log(_ finding: AuditFinding) {
         logger.error(
             "the audit file ends with what the store does not have: `daypass audit verify --against` it",
-            metadata: ["file": "\(path)", "finding": "\(contradiction.message)"])
-        guard try StoreGeneration(db).number <= generation ?? 1 else { return }
-        state.contradiction = contradiction
+            metadata: ["file": "\(path)", "finding": "\(finding.message)"])
+    }
+
+    /// Whether the store is of a later generation, and a record behind all checkpoints of earlier ones says that it was
+    /// restored to that.
+    private func isRestored(since generation: Int, _ db: Database) throws -> Bool {
+        let current = try StoreGeneration(db).number
+        guard current > generation else { return false }
+        var isRecorded = false
+        let statement = try db.makeStatement(
+            sql: """
+                SELECT details FROM audit WHERE kind = ? AND sequence > \
+                (SELECT coalesce(max(sequence), 0) FROM audit_checkpoints WHERE generation < ?) ORDER BY sequence
+                """)
+        let bind = { (binder: inout Binder) in
+            binder.text(AuditEvent.Kind.storeRestored.rawValue)
+            binder.integer(Int64(current))
+        }
+        try statement.rows(binding: bind) { row in
+            let details = row.bytes(0).flatMap { try? JSONReader.readObject($0, depth: AuditLine.detailsDepth) }
+            isRecorded = details?["to_generation"]?.number == Double(current)
+            return !isRecorded
+        }
+        return isRecorded
     }
 
     private func has(_ checkpoint: Checkpoint, _ db: Database) throws -> Bool {
@@ -326,50 +380,11 @@ final class AuditSink: Sendable {
                 + "somebody has looked and moved the file away")
     }
 
-    private static func storedPosition(_ db: Database) throws -> Position {
-        let rows = try Row.fetchAll(db, sql: "SELECT sequence, checkpoint FROM audit_sink")
-        return rows.first.map { Position(record: $0[0], checkpoint: $0[1]) } ?? Position(record: 0, checkpoint: 0)
-    }
-
-    /// Notes in the store how far the file has come, so that an empty one does not get everything again.
-    static func note(_ position: Position, _ db: Database) throws {
-        try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO audit_sink (id, sequence, checkpoint) VALUES (1, ?, ?)"
-        ).run {
-            $0.integer(position.record)
-            $0.integer(position.checkpoint)
-        }
-    }
-}
-
-extension AuditLine {
-    /// Appends the line of a row of `AuditReading.selection`, with the line break: the same as `encode`, from the columns as
-    /// they are stored.
-    static func append(_ row: RawRow, to output: inout [UInt8]) {
-        func text(_ bytes: StaticString) {
-            bytes.withUTF8Buffer { output.append(contentsOf: $0) }
-        }
-        text("{\"sequence\":")
-        output.append(contentsOf: String(row.integer(0)).utf8)
-        text(",\"time\":\"")
-        RecordedTime(Date(milliseconds: row.integer(1))).append(to: &output)
-        text("\"")
-        let names: [StaticString] = [
-            ",\"trace\":", ",\"kind\":", ",\"issuer\":", ",\"subject\":", ",\"rule\":", ",\"session\":", ",\"token\":",
-            ",\"reason\":",
-        ]
-        for (index, name) in names.enumerated() {
-            guard let bytes = row.bytes(CInt(2 + index)) else { continue }
-            text(name)
-            JSONValue.encode(String(decoding: bytes, as: UTF8.self), into: &output)
-        }
-        text(",\"details\":")
-        output.append(contentsOf: row.bytes(10) ?? Array("null".utf8))
-        if let hash = row.bytes(AuditReading.hashColumn) {
-            text(",\"hash\":\"")
-            Base64URL.encode(hash, into: &output)
-            text("\"")
-        }
-        text("}\n")
+    private static func contradiction(ofNoted position: Position) -> AuditFinding {
+        AuditFinding(
+            .forked, 0,
+            "the store says that audit.file has record \(position.record) and checkpoint \(position.checkpoint), which "
+                + "there never were: the store was set back or altered, and nothing is granted until somebody has looked "
+                + "and moved the file away")
     }
 }

@@ -2,6 +2,7 @@ import Broker
 import GRDB
 import GRDBSQLite
 import JOSE
+import Logging
 import Synchronization
 
 /// The end of the chain of audit records.
@@ -15,7 +16,21 @@ struct AuditTail: Sendable {
     /// How many records stand behind the last checkpoint.
     fileprivate(set) var unsealed: Int64
 
+    /// Whether the last record had a hash when it was found, or this process made it.
+    fileprivate(set) var hasHash = true
+
     var mark: AuditMark { AuditMark(sequence: sequence, hash: hash) }
+    /// What the file of `audit.file` has when it has everything.
+    var position: AuditSink.Position { .init(record: sequence, checkpoint: lastCheckpoint?.number ?? 0) }
+
+    /// Why no record can be made any more; nil where one can. No broker gets there: somebody put in a record that has the
+    /// last number that there is, or one just below it.
+    var refusal: StoreFailure? {
+        guard highest >= AuditMark.numbers.upperBound else { return nil }
+        return StoreFailure(
+            .unreadable, "record",
+            cause: "the audit trail ends with a record that no broker made: `daypass audit verify`")
+    }
 
     /// As the store has it.
     init(_ db: Database) throws {
@@ -25,6 +40,7 @@ struct AuditTail: Sendable {
         if let found = try Self.lastRecord(db) {
             // What is no hash, no broker made: the chain shows it.
             let isHash = found.hash?.count == AuditChain.start.count
+            hasHash = isHash
             (sequence, hash) = (found.sequence, isHash ? found.hash ?? AuditChain.start : AuditChain.start)
         } else {
             (sequence, hash) = (last?.sequence ?? 0, last?.hash ?? AuditChain.start)
@@ -37,13 +53,15 @@ struct AuditTail: Sendable {
             ?? 0
     }
 
-    /// The highest number that was ever given to a record; nil before the first.
+    /// The highest number that was ever given to a record; nil before the first, and where the store has no number there.
     static func given(_ db: Database) throws -> Int64? {
-        try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
+        let values = try DatabaseValue.fetchAll(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
+        let numbers = values.compactMap { value in if case .int64(let number) = value.storage { number } else { nil } }
+        return numbers.count == values.count ? numbers.max() : nil
     }
 
     /// Of those with a number that a broker gives: one that somebody put in beyond must not keep ours from being made.
-    fileprivate static func lastRecord(_ db: Database) throws -> (sequence: Int64, hash: [UInt8]?)? {
+    static func lastRecord(_ db: Database) throws -> (sequence: Int64, hash: [UInt8]?)? {
         let statement = try db.cachedStatement(
             sql: "SELECT sequence, hash FROM audit WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1")
         var found: (Int64, [UInt8]?)?
@@ -63,19 +81,36 @@ final class AuditTrail: Sendable {
         var keys: CheckpointKeys?
         var sink: AuditSink?
         var finding: AuditFinding?
+        /// The finding is that nobody could look.
+        var isUnseen = false
+        /// The last record that the process found in the store when it began.
+        var began: Int64 = 0
+        /// Up to there the file gets what the store has; what this process made since, it gets from `unwritten`.
+        var found = AuditSink.Position.none
+        /// What this process made and the file has not yet, in the order of making.
+        var unwritten: [AuditSink.Entry] = []
+        /// The record of somebody else that was told of last.
+        var foreign: AuditMark?
     }
+
+    /// So much is remembered of what the file has not yet: while it cannot be written only revocations are recorded.
+    private static let unwrittenBound = 10_000
 
     private let state = Mutex(State())
     private let clock: any BrokerClock
     private let longest: Int64
+    /// Called with how many changes were stored without a record.
+    private let onOmission: @Sendable (Int) -> Void
     /// Called where the file's last record is not what was recorded last.
     private let onForeignRecord: @Sendable (_ ours: Int64, _ found: Int64) -> Void
 
     /// - Parameter longest: so many records that were there before there were checkpoints get one of their own.
     init(
         clock: any BrokerClock, longest: Int64 = 100_000,
+        onOmission: @escaping @Sendable (Int) -> Void = { _ in },
         onForeignRecord: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }
     ) {
+        self.onOmission = onOmission
         self.clock = clock
         self.longest = longest
         self.onForeignRecord = onForeignRecord
@@ -87,10 +122,14 @@ final class AuditTrail: Sendable {
 
     var keys: CheckpointKeys? { state.withLock { $0.keys } }
 
-    /// Has nothing signed any more: a checkpoint over what was altered would make it good.
-    func note(_ finding: AuditFinding) {
-        state.withLock { $0.finding = finding }
+    /// What looking at the store came to. Where there is a finding nothing is signed any more: a checkpoint over what was
+    /// altered would make it good.
+    func note(_ finding: AuditFinding?, isUnseen: Bool = false) {
+        state.withLock { ($0.finding, $0.isUnseen) = (finding, isUnseen) }
     }
+
+    /// Whether nobody could look at the store yet, and it is to be tried again.
+    var isUnseen: Bool { state.withLock { $0.isUnseen } }
 
     /// What was found at the start, or the file of `audit.file` contradicts; nil where all was well.
     var finding: AuditFinding? {
@@ -103,16 +142,40 @@ final class AuditTrail: Sendable {
     /// The last record that this process made, or found at its start; nil before its first transaction.
     var mark: AuditMark? { state.withLock { $0.tail?.mark } }
 
-    /// Has every record written to `sink` from now on.
-    func write(to sink: AuditSink) {
-        state.withLock { $0.sink = sink }
+    /// The end of the chain: as the process remembers it, and before its first transaction as the store has it.
+    @discardableResult
+    func prime(_ db: Database) throws -> AuditTail {
+        if let tail { return tail }
+        let tail = try AuditTail(db)
+        state.withLock { ($0.tail, $0.began) = (tail, tail.sequence) }
+        return tail
+    }
+
+    /// How many records this process may have made.
+    var own: Int64 { state.withLock { state in state.tail.map { $0.sequence - state.began } ?? 0 } }
+
+    /// Has every record written to that file from now on, after those that the store has and the file has not.
+    func write(to path: String, _ db: Database, logger: Logger, calls: AuditSink.Calls = .init()) throws {
+        let end = try prime(db).position
+        let sink = try AuditSink(path: path, db, to: end, logger: logger, calls: calls)
+        state.withLock { ($0.sink, $0.found, $0.unwritten) = (sink, end, []) }
     }
 
     /// Brings the file of `audit.file` up to what is committed; nothing where there is none.
     func mirror(_ db: Database, reopening: Bool = false) throws(StoreFailure) {
-        let (sink, tail) = state.withLock { ($0.sink, $0.tail) }
+        let (sink, known) = state.withLock { state in
+            let end = state.tail?.position ?? state.found
+            return (state.sink, AuditSink.Known(found: state.found, end: end, entries: state.unwritten))
+        }
         guard let sink else { return }
-        if reopening { try sink.reopen(db, to: tail) } else { try sink.catchUp(db, to: tail) }
+        defer {
+            let position = sink.position
+            state.withLock { state in
+                state.unwritten.removeSubrange(
+                    ..<(state.unwritten.firstIndex { !position.has($0) } ?? state.unwritten.count))
+            }
+        }
+        if reopening { try sink.reopen(db, to: known) } else { try sink.catchUp(db, to: known) }
     }
 
     /// How far the file has come; nil where there is none.
@@ -121,12 +184,16 @@ final class AuditTrail: Sendable {
     /// For one transaction, which has begun.
     func appender(_ db: Database) throws -> AuditAppender {
         let isSound = finding == nil
-        let (known, keys, sink) = state.withLock { ($0.tail, isSound ? $0.keys : nil, $0.sink) }
-        guard var tail = known else {
-            return try AuditAppender(db, after: AuditTail(db), keys: keys, sink: sink, clock: clock, longest: longest)
-        }
+        let (keys, sink) = state.withLock { (isSound ? $0.keys : nil, $0.sink) }
+        var tail = try prime(db)
         if let found = try AuditTail.lastRecord(db), found.sequence != tail.sequence || found.hash != tail.hash {
-            onForeignRecord(tail.sequence, found.sequence)
+            // Once, also where nothing can be recorded behind it.
+            let mark = AuditMark(sequence: found.sequence, hash: found.hash ?? [])
+            let isNew = state.withLock { state in
+                defer { state.foreign = mark }
+                return state.foreign != mark
+            }
+            if isNew { onForeignRecord(tail.sequence, found.sequence) }
             // A number that somebody took is not given again; the hash stays that of our last record, so that the chain
             // shows where theirs begins.
             tail.highest = max(tail.highest, found.sequence)
@@ -136,8 +203,17 @@ final class AuditTrail: Sendable {
 
     /// Its transaction was committed.
     func committed(_ appender: AuditAppender) {
-        let tail = appender.tail
-        state.withLock { $0.tail = tail }
+        let (tail, made) = (appender.tail, appender.made)
+        state.withLock { state in
+            state.tail = tail
+            guard state.unwritten.count + made.count <= Self.unwrittenBound else {
+                // As after a restart: from the store.
+                (state.found, state.unwritten) = (tail.position, [])
+                return
+            }
+            state.unwritten += made
+        }
+        if appender.omitted > 0 { onOmission(appender.omitted) }
     }
 
     /// What `body` returns, run in a transaction of its own.
@@ -169,6 +245,10 @@ final class AuditAppender {
     private let clock: any BrokerClock
     private let longest: Int64
     private(set) var tail: AuditTail
+    /// What it made, for the file of `audit.file`; nothing where there is none.
+    private(set) var made: [AuditSink.Entry] = []
+    /// How many records `appendIfPossible` left out.
+    private(set) var omitted = 0
 
     init(
         _ db: Database, after tail: AuditTail, keys: CheckpointKeys?, sink: AuditSink?, clock: any BrokerClock,
@@ -188,12 +268,17 @@ final class AuditAppender {
                 """)
     }
 
-    func append(_ row: AuditRow) throws {
-        guard tail.highest < AuditMark.numbers.upperBound, tail.hash.count == AuditChain.start.count else {
-            throw StoreFailure(
-                .unreadable, "record",
-                cause: "the audit trail ends with a record that no broker made: `daypass audit verify`")
+    /// For what takes something away from somebody, and has to happen all the same where no record can be made any more.
+    func appendIfPossible(_ row: AuditRow) throws {
+        guard tail.refusal == nil else {
+            omitted += 1
+            return
         }
+        try append(row)
+    }
+
+    func append(_ row: AuditRow) throws {
+        if let refusal = tail.refusal { throw refusal }
         let sequence = tail.highest + 1
         let hash = chain.hash(after: tail.hash, sequence: sequence, row.columns.bytes)
         try insert.run { binder in
@@ -204,12 +289,15 @@ final class AuditAppender {
         tail.sequence = sequence
         tail.highest = sequence
         tail.hash = hash
+        tail.hasHash = true
         tail.unsealed += 1
+        if sink != nil { made.append(.record(tail.mark, row.columns)) }
     }
 
     /// Goes back to a tail that it had, where the records behind that were taken back.
     func reset(to tail: AuditTail) {
         self.tail = tail
+        while case .record(let mark, _) = made.last, mark.sequence > tail.sequence { made.removeLast() }
     }
 
     /// Makes a checkpoint where the rhythm wants one, or, with `atOnce`, where there is anything behind the last one.
@@ -254,7 +342,11 @@ final class AuditAppender {
             throw StoreFailure(.unavailable, "make a checkpoint", cause: "\(error)")
         }
         try checkpoint.insert(db)
-        if let sink { try AuditSink.note(sink.position, db) }
+        try LastCheckpoint.note(checkpoint, signedWith: keys, db)
+        if let sink {
+            try AuditSink.note(sink.position, db)
+            made.append(.checkpoint(checkpoint))
+        }
         tail.lastCheckpoint = checkpoint
         tail.unsealed -= count
     }

@@ -23,6 +23,7 @@ extension SQLiteStore: AuditChainStore {
 
     @discardableResult
     package func makeCheckpoint() async throws(StoreFailure) -> Checkpoint? {
+        if commits.trail.isUnseen, let keys = commits.trail.keys { _ = await verifyAuditAtStart(with: keys) }
         return try await perform("make a checkpoint") { [commits] db in
             // Without anything new no transaction begins, and nothing is synced.
             let last = commits.trail.mark?.sequence
@@ -43,7 +44,7 @@ extension SQLiteStore: AuditChainStore {
     }
 
     package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
-        try await AuditReading.perform(path, "read checkpoints") { db in
+        try await reading.performAlone("read checkpoints") { db in
             try Checkpoint.fetch(
                 db,
                 "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE sequence BETWEEN ? AND ? ORDER BY number",
@@ -61,21 +62,33 @@ extension SQLiteStore: AuditChainStore {
         defer { isVerifying.store(false, ordering: .releasing) }
         // Before the moment that is read: what it has, that moment has.
         let (keys, tail, finding) = (commits.trail.keys, commits.trail.tail, commits.trail.finding)
-        let report = try await AuditReading.perform(path, "verify the audit trail") { db in
+        let report = try await reading.performAlone("verify the audit trail") { db in
             try AuditReading.verify(db, after: checkpoint, records: records, keys: keys, remembering: tail)
         }
         return report.with(finding)
     }
 
-    /// Verifies the end of the chain before anything is signed, and where something is wrong has nothing signed by this
-    /// process: a checkpoint over what was altered would make it good. `verifyAudit` tells of it from then on.
-    package func verifyAuditAtStart() async throws(StoreFailure) -> AuditReport {
+    /// Has checkpoints signed from now on, once the end of the chain was verified with `keys`. Where something is wrong this
+    /// process signs nothing: a checkpoint over what was altered would make it good. `verifyAudit` tells of it from then on.
+    /// Where it cannot be read nothing is signed either, until it could be looked at: `makeCheckpoint` tries again.
+    /// - Returns: also that it could not be read, as a finding.
+    package func verifyAuditAtStart(with keys: CheckpointKeys) async -> AuditReport {
         let trail = commits.trail
-        let keys = trail.keys
-        let report = try await AuditReading.perform(path, "verify the end of the audit trail") { db in
-            try AuditReading.verifyAtStart(db, keys: keys)
+        let report: AuditReport
+        do {
+            let (tail, own) = try await perform("find the end of the audit trail") { db in
+                (try trail.prime(db), trail.own)
+            }
+            report = try await reading.performAlone("verify the end of the audit trail") { db in
+                try AuditReading.verifyAtStart(db, keys: keys, remembering: tail, own: own)
+            }
+            trail.note(report.finding)
+        } catch {
+            report = AuditReport(
+                AuditFinding(.checkpoint, 0, "the end of the audit trail could not be looked at: \(error)"))
+            trail.note(report.finding, isUnseen: true)
         }
-        if let finding = report.finding { trail.note(finding) }
+        trail.sign(with: keys)
         return report.with(trail.finding)
     }
 
@@ -84,7 +97,7 @@ extension SQLiteStore: AuditChainStore {
     package func writeAuditFile(_ path: String) async throws(StoreFailure) {
         let logger = commits.logger
         try await perform("open the audit file") { [trail = commits.trail] db in
-            trail.write(to: try AuditSink(path: path, db, logger: logger))
+            try trail.write(to: path, db, logger: logger)
             do {
                 try trail.mirror(db)
             } catch {
@@ -101,7 +114,7 @@ extension SQLiteStore: AuditChainStore {
     }
 
     package func auditMarks(after sequence: Int64, limit: Int) async throws(StoreFailure) -> [AuditMark] {
-        try await AuditReading.perform(path, "read hashes of the audit trail") { db in
+        try await reading.performAlone("read hashes of the audit trail") { db in
             try AuditReading.marks(db, after: sequence, limit: limit)
         }
     }

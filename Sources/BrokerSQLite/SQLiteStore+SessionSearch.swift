@@ -8,33 +8,6 @@ extension SQLiteStore: SessionSearch {
     private static let searchStep: Int64 = 20_000
 
     package func sessions(
-        where condition: ClaimCondition, at now: Date, limit: Int
-    ) async throws(StoreFailure) -> [SessionRecord] {
-        let last = try await perform("look for sessions") { db in
-            try Int64.fetchOne(db, sql: "SELECT max(rowid) FROM sessions") ?? 0
-        }
-        let needle = Data(condition.needle)
-        var found: [SessionRecord] = []
-        var position: Int64 = 0
-        while position < last, found.count < limit {
-            let (start, room) = (position, limit - found.count)
-            found += try await perform("look for sessions") { db in
-                let rows = try Row.fetchCursor(
-                    db.cachedStatement(sql: SessionRow.search),
-                    arguments: [start, start + Self.searchStep, now.milliseconds, needle])
-                var sessions: [SessionRecord] = []
-                while sessions.count < room, let row = try rows.next() {
-                    let session = try SessionRecord(row)
-                    if condition.matches(session.claims) { sessions.append(session) }
-                }
-                return sessions
-            }
-            position += Self.searchStep
-        }
-        return found
-    }
-
-    package func sessions(
         _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
     ) async throws(StoreFailure) -> SessionPart {
         let last = try await perform("look for sessions") { db in

@@ -14,11 +14,6 @@ extension SessionRow {
     static let columns =
         #"id, issuer, subject, rule, start, "end", claims, lineage, actor, binding, rev"#
     static let selection = "SELECT \(columns) FROM sessions WHERE id = ?"
-    /// Those of a range of rows that end after a moment and have some bytes in their claims.
-    static let search = """
-        SELECT \(columns) FROM sessions \
-        WHERE rowid > ? AND rowid <= ? AND "end" > ? AND instr(CAST(claims AS BLOB), ?) > 0 ORDER BY rowid
-        """
 
     /// The session of that id, read on the connection's queue.
     static func fetch(_ id: ExactString, _ db: Database) throws -> SessionRecord? {

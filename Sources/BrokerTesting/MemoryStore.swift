@@ -11,6 +11,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
 {
     struct State {
         var sessions = Rows<SessionRecord>()
+        /// Of the sessions, so that thousands are recorded soon.
+        var sessionIDs: Set<ExactString> = []
         var events = Rows<AuditEvent>()
         var uses: [[UInt8]: [Use]] = [:]
         var keys: [SigningKeyRecord] = []
@@ -87,7 +89,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     package func record(_ session: SessionRecord, _ event: AuditEvent) async throws(StoreFailure) -> UseOutcome {
         try whileReachable { state throws(StoreFailure) in
             guard state.asked().kills(session) == nil else { return .revoked }
-            guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
+            guard state.sessionIDs.insert(session.id).inserted else { throw Self.taken }
             state.sessions.append(session)
             state.append(event)
             state.highestRevocation = max(state.highestRevocation, session.revision)
@@ -141,14 +143,6 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
     }
 
     package func sessions(
-        where condition: ClaimCondition, at now: Date, limit: Int
-    ) async throws(StoreFailure) -> [SessionRecord] {
-        try whileReachable { state in
-            Array(state.sessions.rows.filter { $0.end > now && condition.matches($0.claims) }.prefix(limit))
-        }
-    }
-
-    package func sessions(
         _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
     ) async throws(StoreFailure) -> SessionPart {
         try whileReachable { state in
@@ -174,7 +168,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 }
                 uses[index].count += 1
             } else {
-                guard !state.sessions.rows.contains(where: { $0.id == session.id }) else { throw Self.taken }
+                guard state.sessionIDs.insert(session.id).inserted else { throw Self.taken }
                 uses.append(Use(expires: use.expires, joining: use.joining(session), session: session.id))
                 state.sessions.append(session)
             }
@@ -228,7 +222,9 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 if isOld { old.insert(row.number) }
             }
             switch batch.table {
-            case .sessions: state.sessions.remove(old)
+            case .sessions:
+                state.sessions.remove(old)
+                state.sessionIDs = Set(state.sessions.rows.map(\.id))
             }
             if let event = choice.event { state.append(event) }
             return choice.result

@@ -55,7 +55,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case revocationsOnce = "a number that is recorded already is left as it is, without a second audit record"
     case blocksAreLifted = "a block is lifted with its audit record, and the revocation stays"
     case revocationNumbers = "the highest number is that of any revocation or session, deleted ones included"
-    case sessionsByClaim = "sessions are found by what is kept of them, oldest first, those that live alone"
+    case sessionsByClaim = "sessions are found by what is kept of them, the last one first, those that live alone"
     case sessionsByCondition = "sessions are listed by what they are, the last one first, part by part"
     case recordsAreChained = "records are chained whoever makes them, and the chain verifies"
     case checkpointsAreMade =

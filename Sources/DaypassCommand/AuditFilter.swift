@@ -21,10 +21,11 @@ struct AuditFilter: ParsableArguments {
     @Option(help: "Of the request with this trace id.")
     var trace: TraceArgument?
 
-    @Option(help: "Of this session.")
+    @Option(parsing: .unconditional, help: "Of this session.")
     var session: Identifier?
 
-    @Option(help: ArgumentHelp("About the gateway token with this jti.", valueName: "jti"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("About the gateway token with this jti.", valueName: "jti"))
     var token: Identifier?
 
     func query() throws -> [(String, String)] {

@@ -9,7 +9,9 @@ struct AuditVerify: AsyncParsableCommand {
         discussion: """
             The broker reads every record and checks that each holds the hash of the one before and that they lead to the \
             signed checkpoints. The first record that is wrong is named, and the command ends with 1. Records behind the last \
-            checkpoint, at most a thousand or those of a minute, are only as safe as the running broker's memory.
+            checkpoint, at most a thousand or those of a minute, are only as safe as the running broker's memory. Those that \
+            a checkpoint was made behind more than five minutes later, since no broker ran or none could be made, are counted \
+            as "signed late".
 
             With --against the records are compared with a file that somebody keeps elsewhere, a copy of audit.file or an \
             export: so it shows, too, where the whole store was set back, or goes on otherwise than the file does.
@@ -56,16 +58,23 @@ struct AuditVerify: AsyncParsableCommand {
     /// Stretch by stretch to the end; what was found in all of them together.
     private static func verifyOnce(_ client: AdministrationClient) async throws -> JSON {
         var (records, checkpoints, first, after): (Int, Int, JSON?, Int?) = (0, 0, nil, nil)
+        var (late, firstLate): (Int, JSON?) = (0, nil)
         while true {
             let query = after.map { [("after", String($0))] } ?? []
             let stretch = try await client.get("audit/verify", query)
             records += stretch["records"]?.count ?? 0
             checkpoints += stretch["checkpoints"]?.count ?? 0
             first = first ?? stretch["first"]
+            late += stretch["late"]?["records"]?.count ?? 0
+            firstLate = firstLate ?? stretch["late"]?["checkpoint"]
             guard let next = stretch["next"]?.count else {
                 var whole = stretch.with("records", .integer(Int64(records)))
                     .with("checkpoints", .integer(Int64(checkpoints)))
                 if let first { whole = whole.with("first", first) }
+                if let firstLate {
+                    whole = whole.with(
+                        "late", .object(["records": .integer(Int64(late)), "checkpoint": firstLate]))
+                }
                 return whole
             }
             guard next > after ?? 0 else { throw ClientFailure.unreadable("the broker's stretches do not end") }
@@ -83,6 +92,11 @@ struct AuditVerify: AsyncParsableCommand {
         Terminal.print(
             "intact: \(Self.counted(chain["records"]?.count ?? 0, "record")), "
                 + "\(Self.counted(chain["checkpoints"]?.count ?? 0, "checkpoint")), \(unsealed) behind the last one")
+        if let late = chain["late"], let records = late["records"]?.count, let number = late["checkpoint"]?.count {
+            Terminal.print(
+                "signed late: \(Self.counted(records, "record")), the first by checkpoint \(number); what was done to them "
+                    + "before that, only a copy of audit.file shows")
+        }
         if let comparison { Terminal.print(comparison.summary) }
     }
 

@@ -28,17 +28,7 @@ struct CredentialsAdd: AsyncParsableCommand {
 
     @OptionGroup var broker: BrokerOptions
 
-    /// Whatever else is there. Left to the parser, it would be repeated in an error.
-    @Argument(parsing: .allUnrecognized, help: .hidden)
-    var rest: [String] = []
-
     func validate() throws {
-        guard rest.isEmpty else {
-            throw ValidationError(
-                "There is more than PROVIDER and options that are known. A secret is not given as an argument: `ps` and the "
-                    + "shell's history show it. Hand it over on standard input, or with --file; one that was on a command "
-                    + "line is best replaced at the provider.")
-        }
         try Provider.check(provider)
         guard (1...3600).contains(timeout) else { throw ValidationError("--timeout is 1 to 3600 seconds.") }
     }
@@ -81,7 +71,9 @@ struct CredentialsAdd: AsyncParsableCommand {
             case .tooLong: throw Self.tooLong
             case .tooSlow: throw CommandFailure(.refused, "the secret did not come to its end within \(timeout) s")
             case .unreadable(let words):
-                throw CommandFailure(.usage, "\(file ?? "standard input") cannot be read: \(words)")
+                // Not by its name: who mistakes what --file is for gives the secret.
+                let source = file == nil ? "standard input" : "the file that --file names"
+                throw CommandFailure(.usage, "\(source) cannot be read: \(words)")
             }
         }
     }
@@ -101,15 +93,8 @@ struct CredentialsAdd: AsyncParsableCommand {
     /// A line from the terminal, which does not show it.
     private static func ask(within time: Duration) throws(SecretInputFailure) -> SecretInput {
         Terminal.note("The secret, which is not shown, and Enter (Enter alone gives up; Ctrl-C does not):")
-        var settings = termios()
-        guard tcgetattr(STDIN_FILENO, &settings) == 0 else { throw .unreadable(String(cString: strerror(errno))) }
-        var hidden = settings
-        // Without signals too, as getpass(3) has it: whoever ended the command would be left with a terminal that hides.
-        hidden.c_lflag &= ~tcflag_t(ECHO | ISIG)
-        guard tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) == 0 else {
-            throw .unreadable(String(cString: strerror(errno)))
-        }
-        defer { tcsetattr(STDIN_FILENO, TCSAFLUSH, &settings) }
+        guard daypass_hide_typing(STDIN_FILENO) == 0 else { throw .unreadable(String(cString: strerror(errno))) }
+        defer { daypass_show_typing() }
         let secret = try SecretInput(reading: STDIN_FILENO, .line, atMost: maximumLength, within: time)
         secret.dropLineEnd()
         // A terminal hands over no more of a line, and says nothing of the rest.

@@ -65,9 +65,10 @@ enum Main {
         // One connection at a time.
         NIOSingletons.groupLoopCountSuggestion = 1
         let arguments = Array(CommandLine.arguments.dropFirst())
+        let ordered = Identifier.behindOptions(arguments)
         do {
             try PastedToken.check(arguments)
-            var command = try Daypass.parseAsRoot(Identifier.behindOptions(arguments))
+            var command = try Daypass.parseAsRoot(ordered)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -79,7 +80,7 @@ enum Main {
             exit(failure.code.rawValue)
         } catch {
             let code = Daypass.exitCode(for: error)
-            let text = PastedToken.hidden(Daypass.fullMessage(for: error), arguments)
+            let text = PastedToken.hidden(UnshownArguments.words(for: error, ordered), arguments)
             if code == .success {
                 Terminal.print(text)
                 do throws(CommandFailure) {

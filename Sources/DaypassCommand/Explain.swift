@@ -68,9 +68,18 @@ struct Explain: AsyncParsableCommand {
 
     /// Where no rules say what the token had.
     private static func claims(_ decision: JSON) {
-        let claims = pairs(decision["claims"])
+        let (claims, source) = (pairs(decision["claims"]), decision["claims_from"]?.text)
+        if source == "nowhere" {
+            Terminal.print("")
+            Terminal.print("the claims stay with the session, which is not kept any more, or cannot be read")
+        }
         guard !claims.isEmpty else { return }
         Terminal.print("")
+        if source == "session" {
+            let first = ReadableText.escaped(decision["first_session"]?.text ?? "")
+            Terminal.print("Out of its session; on the record they are with the grant that opened it:")
+            Terminal.print("  daypass audit search --kind exchange.granted --session \(first)")
+        }
         Terminal.print(Table(["CLAIM", "VALUE"], claims.map { [$0, $1] }))
     }
 

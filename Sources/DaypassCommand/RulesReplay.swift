@@ -129,7 +129,7 @@ struct CollectedReplay {
         var text =
             "\(count("examined")) exchanges: \(count("loses")) lose, \(count("gains")) gain, "
             + "\(count("changes")) change, \(count("unknown")) cannot be told, \(count("unchanged")) stay as they were "
-            + "(lifetimes, models and bind compared with the rules in force), "
+            + "(max_session, models and bind compared with the rules in force), "
             + "\(count("decided_otherwise")) were not decided by rules"
         if byKey.count > limit { text += "\nthere are more groups: --limit shows them" }
         if count("ungrouped") > 0 { text += "\n\(count("ungrouped")) of them are in no group: there are too many" }

@@ -52,20 +52,27 @@ enum AuditStart {
         _ store: SQLiteStore, _ configuration: AuditConfiguration, _ masterKey: MasterKey, clock: any BrokerClock,
         _ logger: Logger
     ) async throws {
-        store.sign(with: try await CheckpointKeys.open(in: store, with: masterKey, at: clock.now))
+        let keys = try await CheckpointKeys.open(in: store, with: masterKey, at: clock.now)
         if let file = configuration.file { try await store.writeAuditFile(file) }
-        do {
-            let report = try await store.verifyAuditAtStart()
-            guard let finding = report.finding else {
-                try await store.makeCheckpoint()
-                return
-            }
+        let report = await store.verifyAuditAtStart(with: keys)
+        guard report.finding == nil else {
             logger.error(
                 "the audit trail is not what was recorded, nothing of it is signed: `daypass audit verify`",
-                metadata: ["finding": "\(finding.message)", "record": "\(finding.sequence)"])
+                metadata: [
+                    "finding": "\(report.finding?.message ?? "")", "record": "\(report.finding?.sequence ?? 0)",
+                ])
+            return
+        }
+        if let waiting = report.waiting, AuditVerification.isLate(clock.now.auditMilliseconds, behind: waiting) {
+            logger.warning(
+                "the last audit records of before this start are signed only now: the broker did not stop by itself",
+                metadata: ["records": "\(report.unsealed)"])
+        }
+        do {
+            try await store.makeCheckpoint()
         } catch {
             // On a disk that is full the broker serves what needs no record.
-            logger.error("the end of the audit trail cannot be looked at", metadata: ["failure": "\(error)"])
+            logger.error("no checkpoint could be made", metadata: ["failure": "\(error)"])
         }
     }
 }

@@ -176,7 +176,9 @@ struct Daemon: Sendable {
         }
         let administration = try await administrationServices(
             verifier,
-            administration(issuers, inForce, reloader, OutstandingTokens(latestExpiry, store, clock: clock)))
+            administration(
+                issuers, inForce, reloader,
+                OutstandingTokens(latestExpiry, store, restored: generation.restored, clock: clock)))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
             [

@@ -74,7 +74,6 @@ struct RewrapCommand: AsyncParsableCommand {
         guard let keys = masterKeys.lazy.compactMap({ try? CheckpointKeys(opening: records, with: $0) }).first else {
             return
         }
-        store.sign(with: keys)
-        _ = try await store.verifyAuditAtStart()
+        _ = await store.verifyAuditAtStart(with: keys)
     }
 }

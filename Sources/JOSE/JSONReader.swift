@@ -13,6 +13,8 @@ package struct JSONReader {
     private var position = 0
     private var depthLeft: Int
     private let largeIntegers: LargeIntegers
+    /// The members of the next object; nil where it may have any.
+    private var known: [ExactString]?
 
     /// What becomes of an integer beyond ±2⁵³, which a `Double` does not hold exactly.
     package enum LargeIntegers: Sendable {
@@ -32,6 +34,21 @@ package struct JSONReader {
         return value
     }
 
+    /// The object that `bytes` hold, and nothing else, with none but the `known` members. Where it has another one, what
+    /// that holds is not read: it may be a secret that was meant for somebody else.
+    /// - Throws: also `unknownMember`.
+    package static func readObject(
+        _ bytes: [UInt8], depth: Int = defaultDepth, known: [ExactString]
+    ) throws(JSONFailure) -> JSONObject {
+        var reader = JSONReader(bytes: bytes, depthLeft: depth, largeIntegers: .refused, known: known)
+        reader.skipWhitespace()
+        guard reader.peek == UInt8(ascii: "{") else { throw reader.failure(.notAnObject) }
+        let object = try reader.object()
+        reader.skipWhitespace()
+        guard reader.position == bytes.count else { throw reader.failure(.trailing) }
+        return object
+    }
+
     /// The object that `bytes` hold, and nothing else.
     package static func readObject(
         _ bytes: [UInt8], depth: Int = defaultDepth, largeIntegers: LargeIntegers = .refused
@@ -42,10 +59,11 @@ package struct JSONReader {
         return object
     }
 
-    private init(bytes: [UInt8], depthLeft: Int, largeIntegers: LargeIntegers) {
+    private init(bytes: [UInt8], depthLeft: Int, largeIntegers: LargeIntegers, known: [ExactString]? = nil) {
         self.bytes = bytes
         self.depthLeft = depthLeft
         self.largeIntegers = largeIntegers
+        self.known = known
     }
 
     private mutating func value() throws(JSONFailure) -> JSONValue {
@@ -67,11 +85,14 @@ package struct JSONReader {
         try enter()
         defer { depthLeft += 1 }
         var object = JSONObject()
+        let known = known
+        self.known = nil
         if accept("}") { return object }
         repeat {
             skipWhitespace()
             let start = position
             let name = try string()
+            if let known, !known.contains(name) { throw JSONFailure(reason: .unknownMember, offset: start) }
             guard accept(":") else { throw failure(.unexpected) }
             guard object.append(name, try value()) else { throw JSONFailure(reason: .duplicateMember, offset: start) }
         } while accept(",")
@@ -252,6 +273,7 @@ package struct JSONFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case notAnObject = "it is not an object"
         case depth = "it is nested too deep"
         case duplicateMember = "a member stands twice"
+        case unknownMember = "a member is not known"
         case number = "a number is malformed or beyond ±2^53"
         case notUTF8 = "a string is not UTF-8"
         case controlCharacter = "a control character stands in a string"

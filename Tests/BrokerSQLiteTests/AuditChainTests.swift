@@ -251,15 +251,7 @@ import Testing
 
     @Test func `a commit that fails leaves the chain where it was`() async throws {
         let store = try folder.open()
-        try await store.perform("make commits fail") { db in
-            try db.execute(
-                sql: """
-                    CREATE TABLE parents (id INTEGER PRIMARY KEY);
-                    CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
-                    CREATE TRIGGER orphan AFTER INSERT ON audit WHEN new.session = 'bad'
-                    BEGIN INSERT INTO children VALUES (1); END
-                    """)
-        }
+        try await store.failCommitsOfBadSessions()
         #expect(await store.recordGroup(["a", "b"].map { Sample.session($0) }).isEmpty)
         #expect(await store.recordGroup(["c", "bad"].map { Sample.session($0) }).count == 2)
         #expect(await store.recordGroup(["d"].map { Sample.session($0) }).isEmpty)
@@ -344,7 +336,13 @@ import Testing
                     DELETE FROM audit WHERE sequence <= 10 OR sequence IN (100, 1500, 2500);
                     """)
         }
-        let store = try folder.open(.existing)
+        let log = LogRecorder()
+        let store = try folder.open(.existing, logger: log.logger)
+        #expect(
+            log.lines == [
+                "notice the store is brought up to date: its audit records are chained, once records=2487",
+                "notice the audit records are chained records=2487",
+            ])
         #expect(try folder.number("SELECT count(*) FROM audit WHERE length(hash) = 32") == 2487)
         _ = try await StoreConformance.signing(store)
         try await store.makeCheckpoint()

@@ -152,7 +152,7 @@ import Testing
             return write(descriptor, bytes.baseAddress, count)
         }
         try await store.perform("open the audit file") { [path, calls, trail = store.commits.trail] db in
-            trail.write(to: try AuditSink(path: path, db, logger: .silent, calls: calls))
+            try trail.write(to: path, db, logger: .silent, calls: calls)
         }
         try await store.record(Sample.refusal())
         let length = try text().utf8.count
@@ -233,8 +233,10 @@ import Testing
 
         let restore = try StoreRestore(
             from: folder.path + "/backup.db", to: folder.file, replacing: true, logger: .silent)
-        try await restore.store.begin(
-            StoreGeneration(number: 2), with: [Sample.key("k9", .active)], Sample.keyEvent(.storeRestored))
+        let restored = AuditEvent(
+            time: Sample.time, trace: TraceID(), kind: .storeRestored, issuer: nil, subject: nil,
+            details: ["to_generation": 2])
+        try await restore.store.begin(StoreGeneration(number: 2), with: [Sample.key("k9", .active)], restored)
         _ = try await restore.commit(at: Sample.time)
         store = try await open(.existing)
         store.sign(with: try #require(keys))

@@ -108,16 +108,7 @@ import Testing
 
     @Test func `a group whose commit fails is not recorded`() async throws {
         let store = try folder.open()
-        try await store.perform("make commits fail") { db in
-            // A deferred constraint is looked at when the transaction is committed.
-            try db.execute(
-                sql: """
-                    CREATE TABLE parents (id INTEGER PRIMARY KEY);
-                    CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
-                    CREATE TRIGGER orphan AFTER INSERT ON audit WHEN new.session = 'bad'
-                    BEGIN INSERT INTO children VALUES (1); END
-                    """)
-        }
+        try await store.failCommitsOfBadSessions()
         let failures = await store.recordGroup(["a", "bad", "b"].map { Sample.session($0) })
         #expect(failures.mapValues(\.code) == ["a": .unavailable, "bad": .unavailable, "b": .unavailable])
         #expect(try folder.number("SELECT count(*) FROM sessions") == 0)

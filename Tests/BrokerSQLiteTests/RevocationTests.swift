@@ -145,9 +145,13 @@ import Testing
                     """)
         }
         let condition = try #require(ClaimCondition(parsing: "n=x"))
-        let found = try await store.sessions(where: condition, at: Sample.time, limit: 100).map(\.id.string)
-        #expect(found == ["s10000", "s20000", "s30000", "s40000", "s50000"])
-        #expect(try await store.sessions(where: condition, at: Sample.time, limit: 3).count == 3)
+        let all = SessionCondition(claim: condition)
+        let found = try await store.sessions(all, at: Sample.time, before: nil, limit: 100)
+        #expect(found.sessions.map(\.id.string) == ["s50000", "s40000", "s30000", "s20000", "s10000"])
+        #expect(found.next == nil)
+        let part = try await store.sessions(all, at: Sample.time, before: nil, limit: 3)
+        let rest = try await store.sessions(all, at: Sample.time, before: part.next, limit: 3)
+        #expect(part.sessions + rest.sessions == found.sessions && part.sessions.count == 3 && rest.next == nil)
         await store.close()
     }
 

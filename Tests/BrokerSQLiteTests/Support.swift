@@ -43,6 +43,22 @@ extension TemporaryFolder {
     }
 }
 
+extension SQLiteStore {
+    /// Makes each commit fail that has a record of the session `bad`.
+    func failCommitsOfBadSessions() async throws {
+        try await perform("make commits fail") { db in
+            // A deferred constraint is looked at when the transaction is committed.
+            try db.execute(
+                sql: """
+                    CREATE TABLE parents (id INTEGER PRIMARY KEY);
+                    CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+                    CREATE TRIGGER orphan AFTER INSERT ON audit WHEN new.session = 'bad'
+                    BEGIN INSERT INTO children VALUES (1); END
+                    """)
+        }
+    }
+}
+
 extension Logger {
     static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }

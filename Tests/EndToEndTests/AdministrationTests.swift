@@ -8,12 +8,7 @@ import Testing
         let workspace = try Workspace()
         let made = try await RunningProcess(Programs.daypassd, ["init"], in: workspace.folder).outcome()
         try #require(made.status == 0, "\(made.error)")
-        let file = workspace.path("config/daypass.yaml")
-        let shipped = try String(contentsOfFile: file, encoding: .utf8)
-        let ports = try (Workspace.freePort(), Workspace.freePort())
-        try workspace.write(
-            "config/daypass.yaml",
-            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        try workspace.moveListeners()
         let broker = try RunningProcess(Programs.daypassd, ["serve"], in: workspace.folder)
         try await waitUntil("daypassd is administered") {
             try #require(broker.isRunning, "\(broker.error)")
@@ -39,6 +34,7 @@ import Testing
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
         let rules = try RunningBroker.fileIssuer(issuer, in: workspace)
         let broker = try await RunningBroker(workspace, issuersAndRules: rules, admin: "{socket: run/admin.sock}")
+        try await waitUntil("daypassd is administered") { broker.process.error.contains(#""listener":"admin""#) }
         broker.process.signal(SIGKILL)
         _ = try await broker.process.outcome()
         #expect(FileManager.default.fileExists(atPath: workspace.path("run/admin.sock")))

@@ -225,11 +225,13 @@ import Testing
         let page = try String(
             contentsOf: Programs.repository.appending(path: "Sources/Broker/Broker.docc/Operations.md"), encoding: .utf8
         )
-        let commands = page.split(separator: "\n").map(String.init).filter {
-            $0.hasPrefix("daypass audit ") || $0.hasPrefix("daypass explain ")
+        // Some of them stand in lists.
+        let lines = page.split(separator: "\n").map { String($0.drop { $0 == " " }) }
+        let commands = ["audit", "explain", "rules list", "rules who"].flatMap { name in
+            lines.filter { $0.hasPrefix("daypass \(name) ") || $0 == "daypass \(name)" }
         }
-        #expect(commands.count >= 10)
-        for command in commands where !command.contains("--follow") && !command.contains("verify") {
+        #expect(commands.count >= 20)
+        for command in commands where !command.contains("--follow") && !command.contains("--against") {
             let line = command.replacing("TRACE-ID", with: trace).replacing("JTI", with: id)
                 .replacing("SESSION", with: session).replacing("daypass ", with: "\"$0\" ", maxReplacements: 1)
             let outcome = try await RunningProcess(

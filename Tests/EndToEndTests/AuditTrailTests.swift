@@ -90,6 +90,44 @@ import Testing
         try await stop(again)
     }
 
+    @Test func `where somebody put in a record with the last number nothing is granted, and every revocation holds`()
+        async throws
+    {
+        let workspace = try Workspace()
+        try workspace.write("log/.keep", "")
+        var (broker, issuer) = try await start(workspace)
+        var tokens: [String] = []
+        for subject in ["one", "two"] {
+            let claims = issuer.claims(subject: subject, at: Date())
+            let proof = try issuer.token(claims.merging(["repository_id": "123456", "ref": "refs/heads/main"]))
+            tokens.append(try #require(try await broker.exchange(proof).text("access_token")))
+        }
+        let sequence = AuditMark.numbers.upperBound
+        try await sql(
+            workspace,
+            "INSERT INTO audit (sequence, time, trace, kind, details) VALUES (\(sequence), 1, 'a', 'key.staged', '{}')")
+        #expect(try await exchange(broker, issuer) == 503)
+        for (index, subject) in ["one", "two"].enumerated() {
+            let readiness = try await broker.send(.GET, broker.telemetry + "/readyz")
+            #expect(
+                readiness.status == 503 && readiness.body.contains("a record that no broker made"), "\(readiness.body)")
+            let revoked = try await AdministeredBroker.daypass(
+                ["revoke", "subject", "github:\(subject)", "--yes"],
+                ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            #expect(revoked.status == 0, "\(revoked.error)")
+            let found = try await verify(workspace)
+            #expect(found.status == 1 && found.error.contains("is missing"), "\(found)")
+            broker.process.signal(SIGKILL)
+            _ = try await broker.process.outcome()
+            broker = try await restarted(broker)
+            #expect(try await exchange(broker, issuer) == 503)
+            for (number, token) in tokens.enumerated() {
+                #expect(try await broker.verify(token).status == (number <= index ? 401 : 200))
+            }
+        }
+        try await stop(broker)
+    }
+
     @Test func `a store that was set back grants nothing until its file was moved away, and the copy shows it`()
         async throws
     {
@@ -146,15 +184,80 @@ import Testing
         try await stop(broker)
     }
 
-    @Test(.enabled("a file system has to be mounted") { try await LogDisk.isPossible() })
+    /// What `daypass credentials` does with one version active and the other staged, each to be refused.
+    private func expectRefused(_ workspace: Workspace, _ words: String) async throws {
+        try workspace.write("third", "sk-third")
+        let socket = ["DAYPASS_SOCKET": workspace.path("run/admin.sock")]
+        let before = try await AdministeredBroker.daypass(["credentials", "list", "--json"], socket)
+        #expect(before.status == 0, "what is there is still shown: \(before.error)")
+        for arguments in [
+            ["add", "anthropic", "--file", workspace.path("third")], ["promote", "anthropic", "2"],
+            ["retire", "anthropic", "2", "--yes"],
+        ] {
+            let refused = try await AdministeredBroker.daypass(["credentials"] + arguments, socket)
+            #expect(refused.status == 1 && refused.output == "", "\(arguments): \(refused)")
+            #expect(refused.error.contains("audit.file"), "\(arguments): \(refused.error)")
+            #expect(refused.error.contains(words), "\(arguments): \(refused.error)")
+        }
+        let after = try await AdministeredBroker.daypass(["credentials", "list", "--json"], socket)
+        #expect(after.output == before.output)
+    }
+
+    /// Has version 1 of anthropic's credential active, and version 2 staged.
+    private func addCredentials(_ workspace: Workspace) async throws {
+        for (number, arguments) in [
+            ["add", "anthropic", "--file", workspace.path("key1")], ["promote", "anthropic", "1"],
+            ["add", "anthropic", "--file", workspace.path("key2")],
+        ].enumerated() {
+            try workspace.write("key\(number == 0 ? 1 : 2)", "sk-\(number)")
+            let done = try await AdministeredBroker.daypass(
+                ["credentials"] + arguments, ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            try #require(done.status == 0, "\(done.error)")
+        }
+    }
+
+    @Test func `while the file is something else no credential is changed, and it is said; then all goes on`()
+        async throws
+    {
+        let workspace = try Workspace()
+        try workspace.write("log/.keep", "")
+        let (broker, _) = try await start(workspace)
+        try await addCredentials(workspace)
+        let file = workspace.path("log/audit.jsonl")
+        // A folder in its place, a device, and a link to where it is.
+        try FileManager.default.moveItem(atPath: file, toPath: file + ".1")
+        try FileManager.default.createDirectory(atPath: file, withIntermediateDirectories: false)
+        try await expectRefused(workspace, "Is a directory")
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: "/dev/null")
+        try await expectRefused(workspace, "symbolic links")
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.moveItem(atPath: file + ".1", toPath: file)
+        for arguments in [["promote", "anthropic", "2"], ["retire", "anthropic", "1", "--yes"]] {
+            let done = try await AdministeredBroker.daypass(
+                ["credentials"] + arguments, ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            #expect(done.status == 0, "\(done.error)")
+        }
+        let verified = try await verify(workspace, "--against", file)
+        #expect(verified.status == 0, "\(verified)")
+        try await stop(broker)
+    }
+
+    @Test(.enabled("a file system has to be mounted") { try await SmallDisk.isPossible() })
     func `while the file's disk is full nothing is granted and readiness says so, until there is room again`()
         async throws
     {
         let workspace = try Workspace()
         try workspace.write("log/.keep", "")
-        let disk = LogDisk(workspace)
+        let disk = SmallDisk(
+            workspace: workspace,
+            steps: [
+                ("filled", "cat /dev/zero > log/filling"), ("freed", "rm log/filling"),
+                ("copied", "cp log/audit.jsonl copy.jsonl"),
+            ], folder: "log", size: "1m")
         let (broker, issuer) = try await start(workspace, through: disk.wrapper)
         #expect(try await exchange(broker, issuer) == 200)
+        try await addCredentials(workspace)
         try await disk.reach("filled")
         var granted = 0
         while try await exchange(broker, issuer) == 200 {
@@ -167,6 +270,7 @@ import Testing
         let revoked = try await AdministeredBroker.daypass(
             ["revoke", "subject", "github:nobody", "--yes"], ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
         #expect(revoked.status == 0, "\(revoked.error)")
+        try await expectRefused(workspace, "No space left on device")
         try await disk.reach("freed")
         try await waitUntil("it is ready") {
             try await broker.send(.GET, broker.telemetry + "/readyz").status == 200
@@ -176,40 +280,5 @@ import Testing
         let done = try await verify(workspace, "--against", workspace.path("copy.jsonl"))
         #expect(done.status == 0, "\(done)")
         try await stop(broker)
-    }
-}
-
-/// A file system in memory in place of a workspace's folder `log`, for one program and what fills it.
-private struct LogDisk {
-    private let workspace: Workspace
-
-    init(_ workspace: Workspace) {
-        self.workspace = workspace
-    }
-
-    static func isPossible() async throws -> Bool {
-        let mount = ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"]
-        return try await RunningProcess("/usr/bin/env", mount).outcome().status == 0
-    }
-
-    /// Each step waits for a file with its name, and leaves one with `.done`.
-    var wrapper: [String] {
-        let script = """
-            cd "$0" && mount -t tmpfs -o size=1m none log || exit 1
-            await() { n=0; while [ ! -e $1 ]; do n=$((n + 1)); [ $n -lt 2400 ] || exit 1; sleep 0.05; done; }
-            (await filled; cat /dev/zero > log/filling; touch filled.done
-            await freed; rm log/filling; touch freed.done
-            await copied; cp log/audit.jsonl copy.jsonl; touch copied.done
-            ) > /dev/null 2>&1 &
-            exec "$@"
-            """
-        return ["/usr/bin/env", "unshare", "-Urm", "/bin/sh", "-c", script, workspace.path("")]
-    }
-
-    func reach(_ step: String) async throws {
-        try workspace.write(step, "")
-        try await waitUntil("the disk is \(step)") {
-            FileManager.default.fileExists(atPath: workspace.path(step + ".done"))
-        }
     }
 }

@@ -68,6 +68,36 @@ import Testing
         }
     }
 
+    @Test func `says how many records were signed late, in all stretches together`() async throws {
+        let (masterKey, _) = try MasterKey.generate()
+        let record = try CheckpointKey.generate(sealedWith: masterKey, at: Sample.time)
+        let keys = try #require(try CheckpointKeys(opening: [record], with: masterKey))
+        let columns = AuditColumns(time: 0)
+        let hash = AuditChain().hash(after: AuditChain.start, sequence: 1, columns.bytes)
+        var stretch = AuditVerification(after: nil, keys: keys, remembering: nil)
+        #expect(stretch.check(1, hash: hash.span, columns.bytes) == nil)
+        let late = try Checkpoint(
+            Checkpoint.Place(sequence: 1, hash: hash, count: 1), after: nil, generation: 1, signedWith: keys.signing,
+            at: Date(timeIntervalSince1970: 301))
+        #expect(stretch.check(late) == nil)
+        let reports = [stretch.report(nil, next: 3), AuditReport()]
+        try await AdministeredBroker.run { broker in
+            broker.fake.setChain(reports + reports)
+            let done = try await broker.daypass("audit", "verify")
+            #expect(done.status == 0)
+            #expect(
+                done.output == """
+                    intact: 1 record, 1 checkpoint, 0 behind the last one
+                    signed late: 1 record, the first by checkpoint 1; what was done to them before that, only a copy of \
+                    audit.file shows
+
+                    """)
+            let json = try await broker.daypass("audit", "verify", "--json")
+            let object = try JSONReader.readObject(Array(json.output.utf8))
+            #expect(object["late"]?.object == ["records": 1, "checkpoint": 1], "\(json.output)")
+        }
+    }
+
     @Test func `against a file that the store agrees with`() async throws {
         try await AdministeredBroker.run { broker in
             broker.fake.setChain([], Self.marks, Self.checkpoints, records: Self.records)

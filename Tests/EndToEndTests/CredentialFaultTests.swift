@@ -41,6 +41,116 @@ import Testing
         }
     }
 
+    /// Adds a version, promotes it and retires the one before, again and again, until nobody answers.
+    private final class Rotating: Sendable {
+        struct Progress {
+            /// What the broker has said.
+            var states: [Int: CredentialVersion.State]
+            /// What they are where the last step was made without its answer.
+            var next: [Int: CredentialVersion.State]
+            var steps = 0
+        }
+
+        private let url: String
+        private let progress: Mutex<Progress>
+
+        var current: Progress { progress.withLock(\.self) }
+
+        init(_ socket: String, from states: [Int: CredentialVersion.State]) {
+            url = "http+unix://\(socket.split(separator: "/").reduce("") { "\($0)%2F\($1)" })/admin/v1/credentials/"
+            progress = Mutex(Progress(states: states, next: states))
+        }
+
+        static func secret(_ number: Int) -> String { "secret \(number) " + String(repeating: "x", count: 30_000) }
+
+        func run() async {
+            while true {
+                var states = current.states
+                var path = "anthropic/versions"
+                var request = HTTPClientRequest(url: "")
+                request.method = .POST
+                request.headers.add(name: "Connection", value: "close")
+                if let staged = states.first(where: { $0.value == .staged })?.key {
+                    path += "/\(staged)/promote"
+                    for (number, state) in states where state == .active { states[number] = .draining }
+                    states[staged] = .active
+                } else if let draining = states.first(where: { $0.value == .draining })?.key {
+                    path += "/\(draining)/retire"
+                    states[draining] = .retired
+                } else {
+                    let number = (states.keys.max() ?? 0) + 1
+                    request.headers.add(name: "Content-Type", value: "application/octet-stream")
+                    request.body = .bytes(ByteBuffer(string: Self.secret(number)))
+                    states[number] = .staged
+                }
+                request.url = url + path
+                progress.withLock { [states] in $0.next = states }
+                guard let answer = try? await HTTPClient.shared.execute(request, timeout: .seconds(20)),
+                    (200...201).contains(answer.status.code), (try? await answer.body.collect(upTo: 65_536)) != nil
+                else { return }
+                progress.withLock { [states] in ($0.states, $0.steps) = (states, $0.steps + 1) }
+            }
+        }
+    }
+
+    @Test
+    func `a kill in the middle of adding, promoting and retiring leaves each made or not, and one usable version`()
+        async throws
+    {
+        let stage = try await AdministeredGrants()
+        let workspace = stage.broker.workspace
+        stage.broker.process.signal(SIGTERM)
+        _ = try await stage.broker.process.outcome()
+        try await StoredCredentials.open(workspace) { stored in
+            _ = try await stored.add(Array(Rotating.secret(1).utf8))
+            _ = try await stored.credentials.promote(1, of: stored.provider, by: .daemon, under: TraceID())
+        }
+        var states: [Int: CredentialVersion.State] = [1: .active]
+        for kill in 1...Self.kills * 3 {
+            let broker = try await RunningBroker(restarting: stage.broker)
+            try await waitUntil("daypassd is administered") {
+                broker.process.error.contains(#""listener":"admin""#)
+            }
+            #expect(!broker.process.error.contains("does not open"))
+            let listed = try await stage.done("credentials", "list", "anthropic")
+            #expect(listed.split(separator: "\n").count { $0.contains(" active ") } == 1, "\(listed)")
+            let rotating = Rotating(workspace.path("run/admin.sock"), from: states)
+            async let running: Void = rotating.run()
+            // Any of the three may be the one that is under way.
+            let wanted = Int.random(in: 1...9)
+            try await waitUntil("some steps are made", within: 60) { rotating.current.steps >= wanted }
+            for _ in 0..<Int.random(in: 0...3000) { await Task.yield() }
+            broker.process.signal(SIGKILL)
+            _ = try await broker.process.outcome()
+            await running
+            let progress = rotating.current
+            let comment: Comment = "kill \(kill) between \(progress.states) and \(progress.next)"
+
+            let (found, opened) = try await StoredCredentials.open(workspace) {
+                (try await $0.states(), String(decoding: try await $0.opened(), as: UTF8.self))
+            }
+            #expect(found == progress.states || found == progress.next, comment)
+            let active = found.filter { $0.value == .active }.map(\.key)
+            #expect(active.count == 1, comment)
+            #expect(opened == Rotating.secret(active.first ?? 0), comment)
+            #expect(try await Self.told(stage).states == found.mapValues(\.rawValue), comment)
+            #expect(try await Self.sealed(stage) == found.count { $0.value != .retired }, comment)
+            states = found
+        }
+        #expect(states.count > 3, "all three were made: \(states)")
+    }
+
+    /// How many versions have a secret in the store.
+    private static func sealed(_ stage: AdministeredGrants) async throws -> Int {
+        let script =
+            "import sqlite3,sys\nprint(sqlite3.connect(sys.argv[1]).execute("
+            + "'SELECT count(*) FROM provider_credentials WHERE length(sealed) > 0').fetchone()[0])"
+        let read = try await RunningProcess(
+            try #require(Programs.python), ["-c", script, stage.broker.workspace.path("data/daypass.db")]
+        ).outcome()
+        return try #require(Int(read.output.split(separator: "\n").first ?? ""), "\(read.error)")
+    }
+
     /// The versions' states as the audit records tell them, and how many promotions there are.
     private static func told(_ stage: AdministeredGrants) async throws -> (states: [Int: String], count: Int) {
         var states: [Int: String] = [:]
@@ -250,11 +360,7 @@ import Testing
             .outcome()
         try #require(made.status == 0, "\(made.error)")
         let file = workspace.path("config/daypass.yaml")
-        let shipped = try String(contentsOfFile: file, encoding: .utf8)
-        let ports = try (Workspace.freePort(), Workspace.freePort())
-        try workspace.write(
-            "config/daypass.yaml",
-            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        try workspace.moveListeners()
         try manager.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file)
         let serving = try run([Programs.daypassd, "serve", "--config", file])
         try await waitUntil("daypassd listens") {

@@ -130,46 +130,68 @@ import Testing
         #expect(opened == Array(secret.utf8))
     }
 
-    /// Counts how often texts, in hexadecimal digits, stand in the memory of a process.
-    private static let searching = """
-        import sys
-        pid, needles = sys.argv[1], [bytes.fromhex(n) for n in sys.argv[2:]]
-        found = [0] * len(needles)
-        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-            for line in maps:
-                span, rights = line.split()[:2]
-                if "r" not in rights or "[v" in line: continue
-                start, end = (int(x, 16) for x in span.split("-"))
-                try:
-                    memory.seek(start)
-                    data = memory.read(end - start)
-                except OSError:
-                    continue
-                for index, needle in enumerate(needles): found[index] += data.count(needle)
-        print(*found)
-        """
-
-    /// How often the secret stands in the memory of the broker, all but its beginning, which many have.
-    private static func count(_ secret: String, in broker: RunningBroker) async throws -> Int {
-        let known = Array("exchanges_per_second_per_address".utf8)
-        let found = try await RunningProcess(
-            try #require(Programs.python),
-            ["-c", searching, "\(broker.process.id)"]
-                + [Array(secret.utf8.dropFirst(13)), known].map { $0.map { String(format: "%02x", $0) }.joined() }
-        ).outcome()
-        let counts = found.output.split(separator: "\n").last?.split(separator: " ").compactMap { Int($0) } ?? []
-        try #require(counts.count == 2 && counts[1] > 0, "the search found nothing at all: \(found.error)")
-        return counts[0]
-    }
-
     @Test(.enabled(if: geteuid() == 0 && Programs.python != nil))
     func `nothing of a secret stays in the broker's memory when the command returns`() async throws {
         let stage = try await AdministeredGrants()
         let secret = Self.secret()
         _ = try await Self.add(secret, stage)
-        #expect(try await Self.count(secret, in: stage.broker) == 0)
+        #expect(try await ProcessMemory.count(secret, in: stage.broker) == 0)
         try await stage.done("credentials", "promote", "anthropic", "1")
-        #expect(try await Self.count(secret, in: stage.broker) == 0)
+        #expect(try await ProcessMemory.count(secret, in: stage.broker) == 0)
+    }
+
+    @Test func `every byte of a hard secret comes back out, and none of an empty or a longer one is kept`() async throws
+    {
+        let stage = try await AdministeredGrants()
+        let workspace = stage.broker.workspace
+        let hard: [(String, [UInt8])] = [
+            ("lines", Array("a\nb\r\n\n\nc".utf8)), ("nuls", [0, 1, 0, 0]), ("line-end", [10]),
+            ("all", (0...255).map { $0 }), ("long", (0..<65_536).map { UInt8(truncatingIfNeeded: $0 &* 167) }),
+        ]
+        func add(_ provider: String, _ secret: [UInt8]) async throws -> RunningProcess.Outcome {
+            try workspace.write("input", secret)
+            return try await AdministeredBroker.daypass(
+                ["credentials", "add", provider, "--exact"],
+                ["DAYPASS_SOCKET": workspace.path("run/admin.sock"), "INPUT": workspace.path("input")],
+                through: ["/bin/sh", "-c", #"cat "$INPUT" | "$0" "$@""#])
+        }
+        for (provider, secret) in hard {
+            let added = try await add(provider, secret)
+            #expect(added.status == 0, "\(provider): \(added.error)")
+            let again = try await add(provider, secret)
+            #expect(again.status == 1 && again.error.contains("this secret is there already: version 1"))
+            try await stage.done("credentials", "promote", provider)
+        }
+        for (secret, words) in [([], "empty"), ([UInt8](repeating: 7, count: 65_537), "more than 65536 bytes")] {
+            let refused = try await add("refused", secret)
+            #expect(refused.status == 2 && refused.error.contains(words), "\(refused.error)")
+        }
+        #expect(try await !stage.done("credentials", "list").contains("refused"))
+        stage.broker.process.signal(SIGTERM)
+        _ = try await stage.broker.process.outcome()
+        for (provider, secret) in hard {
+            let name = try #require(ProviderName(parsing: provider))
+            let opened = try await StoredCredentials.open(workspace) { try await $0.opened(name) }
+            #expect(opened == secret, "\(provider)")
+        }
+    }
+
+    @Test func `no example puts a secret on a command line, where the shell's history would have it`() async throws {
+        let help = try await AdministeredBroker.daypass(["credentials", "add", "--help"], [:]).output
+        var texts = [help]
+        for file in Self.files(below: Programs.repository.appending(path: "Sources").path(percentEncoded: false))
+        where file.hasSuffix(".md") {
+            texts.append(try String(contentsOfFile: file, encoding: .utf8))
+        }
+        texts.append(
+            try String(contentsOf: Programs.repository.appending(path: "README.md"), encoding: .utf8))
+        let examples = texts.flatMap { $0.split(separator: "\n") }
+            .filter { $0.contains(#/daypass credentials add [A-Za-z]/#) }
+        #expect(examples.count >= 4, "\(examples)")
+        for example in examples {
+            #expect(example.contains(#/add (anthropic|PROVIDER) < /#), "\(example)")
+            for printing in ["echo", "printf", "<<", "sk-"] { #expect(!example.contains(printing), "\(example)") }
+        }
     }
 
     @Test func `a token with daypass:credentials adds one over TLS, and a token without it ends with 77`() async throws
@@ -211,7 +233,9 @@ import Testing
             #expect(outcome.status == status, "\(scope): \(outcome.error)")
             if geteuid() == 0 {
                 // The connection, which has it, ends after the answer.
-                try await waitUntil("it is in memory no more") { try await Self.count(secret, in: broker) == 0 }
+                try await waitUntil("it is in memory no more", within: 60) {
+                    try await ProcessMemory.count(secret, in: broker) == 0
+                }
             }
         }
         broker.process.signal(SIGTERM)

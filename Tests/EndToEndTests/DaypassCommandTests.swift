@@ -325,7 +325,7 @@ import Testing
                 let outcome = try await AdministeredBroker.daypass(
                     ["revoke", "session", "--where", "email=ada@example.com"],
                     ["DAYPASS_SOCKET": broker.socket, "ANSWER": answer, "TERM": "dumb"],
-                    through: [python, "-c", Self.onTerminal])
+                    through: [python, "-c", OnTerminal.script])
                 #expect(outcome.status == status, "\(outcome.output)")
                 #expect(outcome.output.contains("Revoke sessions with email=ada@example.com: 2 live sessions."))
                 #expect(outcome.output.contains("s2       ci:ada"), "\(outcome.output)")
@@ -338,33 +338,12 @@ import Testing
         try await run { broker in
             let outcome = try await AdministeredBroker.daypass(
                 ["sessions", "list"], ["DAYPASS_SOCKET": broker.socket, "ANSWER": "", "COLUMNS": "80"],
-                through: [try #require(Programs.python), "-c", Self.onTerminal])
+                through: [try #require(Programs.python), "-c", OnTerminal.script])
             let lines = outcome.output.replacing("\r\n", with: "\n").split(separator: "\n")
             #expect(lines.count >= 4 && lines.allSatisfy { $0.count <= 80 }, "\(outcome.output)")
             #expect(lines.contains { $0.contains("…") })
         }
     }
-
-    /// Runs a program on a terminal of its own, of 80 columns, answers with $ANSWER, and prints what it prints.
-    private static let onTerminal = """
-        import os, pty, sys, fcntl, termios, struct
-        pid, terminal = pty.fork()
-        if pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-            os.execv(sys.argv[1], sys.argv[1:])
-        os.write(terminal, (os.environ["ANSWER"] + "\\n").encode())
-        output = b""
-        while True:
-            try:
-                read = os.read(terminal, 65536)
-            except OSError:
-                break
-            if not read:
-                break
-            output += read
-        os.write(1, output)
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-        """
 
     @Test func `waits with --wait until it is recorded, and says without it that it is not`() async throws {
         try await run { broker in

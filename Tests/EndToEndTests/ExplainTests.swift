@@ -109,10 +109,19 @@ import Testing
             #expect(scopes?.joined(separator: " ") == scope)
             #expect(try await grants.done("explain", Self.trace(answer)).contains("granted expires  "))
         }
-        let claims = try await grants.done("explain", Self.trace(granted))
-        let rows = claims.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
-        #expect(rows.contains("CLAIM VALUE") && rows.contains(#"repository_id "123456""#), "\(claims)")
-        #expect(rows.contains("ref refs/heads/main"), "\(claims)")
+        let session = try #require(granted.text("session_id"))
+        let source = "daypass audit search --kind exchange.granted --session \(session)"
+        for (answer, isFurther) in [(granted, false), (renewed, true), (narrowed, true)] {
+            let claims = try await grants.done("explain", Self.trace(answer))
+            let rows = claims.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+            #expect(rows.contains("CLAIM VALUE") && rows.contains(#"repository_id "123456""#), "\(claims)")
+            #expect(rows.contains("ref refs/heads/main"), "\(claims)")
+            #expect(rows.contains(source) == isFurther, "\(claims)")
+        }
+        // What it names is the record that has them.
+        let words = source.split(separator: " ").dropFirst().map(String.init)
+        let found = try await grants.daypass(words + ["--json"])
+        #expect(found.status == 0 && found.output.contains(#""claims""#), "\(found)")
     }
 
     @Test
@@ -217,6 +226,64 @@ import Testing
         }
         let text = try await grants.done("explain", trace)
         #expect(text.contains(#"\u{1B}[2J\u{1B}]0;owned\u{7}\u{D}\u{A}\u{202E}nimda\u{200B}\u{9B}31m"#), "\(text)")
+    }
+
+    /// 10,000 are more than a token may be long; of short ones it can have some 900.
+    @Test func `10,000 hostile claims are refused, and as many as fit are explained without harm`() async throws {
+        let grants = try await AdministeredGrants()
+        func claims(_ count: Int) -> JSONObject {
+            var claims: JSONObject = [:]
+            for number in 0..<count { _ = claims.append(ExactString("\u{202E}\(number)"), 1) }
+            return claims
+        }
+        let refused = try await grants.exchange("job", claims(10_000))
+        #expect(refused.status == 400, "\(refused.body)")
+        let unknown = try await grants.daypass(["explain", Self.trace(refused)])
+        #expect(unknown.status == 1 && unknown.error.contains("refused for its form"), "\(unknown.error)")
+        for ref in ["refs/heads/main", "refs/heads/\u{1B}[2J"] as [ExactString] {
+            let answer = try await grants.exchange("job", ref: ref, claims(900))
+            #expect(answer.status == (ref == "refs/heads/main" ? 200 : 400), "\(answer.body)")
+            for arguments in [["explain", try Self.trace(answer)], ["explain", try Self.trace(answer), "--json"]] {
+                let explained = try await grants.daypass(arguments)
+                #expect(explained.status == 0, "\(explained.error)")
+                #expect(!explained.output.contains("\u{1B}") && !explained.output.contains("\u{202E}"))
+                #expect(explained.output.contains("refs/heads/"))
+            }
+        }
+    }
+
+    @Test(.enabled(if: Programs.python != nil))
+    func `on a terminal of 80 columns what has to be compared or copied is whole, and the rest gives way`() async throws
+    {
+        let grants = try await AdministeredGrants()
+        let socket = grants.broker.workspace.path("run/admin.sock")
+        let ref = ExactString("refs/heads/" + String(repeating: "feature-", count: 9) + "end")
+        let answer = try await grants.exchange(String(repeating: "subject-", count: 10), ref: ref)
+        let trace = try Self.trace(answer)
+        let rules = try await OnTerminal.daypass(["explain", trace], socket: socket).output
+        let lines = rules.split(separator: "\n", omittingEmptySubsequences: false)
+        let head = try #require(lines.firstIndex { $0.contains("CLAIM") && $0.contains("WANTED") }, "\(rules)")
+        let row = try #require(lines[head...].first { $0.contains(" ref ") }, "\(rules)")
+        #expect(row.contains("refs/heads/main") && row.contains(ref.string), "\(rules)")
+        #expect(row.hasPrefix("ci-main…") || row.hasPrefix("ci-main "), "\(row)")
+        #expect(lines[head...].contains { $0.contains(" repository_id ") })
+        #expect(row.count > 80 && row.hasSuffix("NO"), "\(row)")
+        // The same where no rule was asked: a list of audiences, and what the broker wants.
+        let audiences = (0..<4).map { JSONValue.string(ExactString("https://audience-\($0).example.com")) }
+        let other = try await grants.exchange("job", ["aud": .array(audiences)])
+        let facts = try await OnTerminal.daypass(["explain", Self.trace(other)], socket: socket).output
+        #expect(facts.contains("CHECKED") && facts.contains("https://daypass.example.com, by the configuration of now"))
+        for number in 0..<4 { #expect(facts.contains("https://audience-\(number).example.com"), "\(facts)") }
+        let search = try await OnTerminal.daypass(["audit", "search"], socket: socket).output
+        let found = try #require(search.split(separator: "\n").first { $0.contains(trace) }, "\(search)")
+        #expect(search.contains("TRACE") && found.contains("…"), "\(search)")
+        // A claim's name is copied as well; its value alone gives way.
+        let name = "https://claims.example.com/" + String(repeating: "n", count: 60)
+        let granted = try await grants.exchange("job", [ExactString(name): .string(ref)])
+        try #require(granted.status == 200, "\(granted.body)")
+        let claims = try await OnTerminal.daypass(["explain", Self.trace(granted)], socket: socket).output
+        let claim = try #require(claims.split(separator: "\n").first { $0.contains(name) }, "\(claims)")
+        #expect(!claim.contains(ref.string) && claim.hasSuffix("…"), "\(claim)")
     }
 
     @Test func `explain_to_caller tells the caller which of its claims did not match, and no value`() async throws {

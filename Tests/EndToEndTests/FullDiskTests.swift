@@ -27,7 +27,14 @@ struct `On a disk that is full` {
         let workspace = try Workspace()
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
         let rules = try RunningBroker.fileIssuer(issuer, in: workspace, replay: "off")
-        let disk = SmallDisk(workspace)
+        let disk = SmallDisk(
+            workspace: workspace,
+            steps: [
+                ("filled", "cat /dev/zero > data/filling"),
+                ("emptied", ": > data/daypass.db.reserve; cat /dev/zero >> data/filling"),
+                ("freed", "rm data/filling"),
+                ("copied", "rm -r kept; cp -r data kept; umount data; cp -r kept/. data"),
+            ], folder: "data", size: "80m")
         let broker = try await RunningBroker(workspace, issuersAndRules: rules, through: disk.wrapper)
         var tokens: [String] = []
         for _ in 0..<5 {
@@ -85,41 +92,5 @@ struct `On a disk that is full` {
         #expect(try await again.verify(tokens[4]).status == 200)
         again.process.signal(SIGTERM)
         #expect(try await again.process.outcome().status == 0)
-    }
-}
-
-/// A file system in memory in place of a workspace's folder `data`, for one program and what fills it.
-private struct SmallDisk {
-    private let workspace: Workspace
-
-    init(_ workspace: Workspace) {
-        self.workspace = workspace
-    }
-
-    static func isPossible() async throws -> Bool {
-        let mount = ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"]
-        return try await RunningProcess("/usr/bin/env", mount).outcome().status == 0
-    }
-
-    /// What `init` made moves to it. Each step waits for a file with its name, and leaves one with `.done`.
-    var wrapper: [String] {
-        let script = """
-            cd "$0" && cp -r data kept && mount -t tmpfs -o size=80m none data && cp -r kept/. data || exit 1
-            await() { n=0; while [ ! -e $1 ]; do n=$((n + 1)); [ $n -lt 2400 ] || exit 1; sleep 0.05; done; }
-            (await filled; cat /dev/zero > data/filling; touch filled.done
-            await emptied; : > data/daypass.db.reserve; cat /dev/zero >> data/filling; touch emptied.done
-            await freed; rm data/filling; touch freed.done
-            await copied; rm -r kept; cp -r data kept; umount data; cp -r kept/. data; touch copied.done
-            ) > /dev/null 2>&1 &
-            exec "$@"
-            """
-        return ["/usr/bin/env", "unshare", "-Urm", "/bin/sh", "-c", script, workspace.path("")]
-    }
-
-    func reach(_ step: String) async throws {
-        try workspace.write(step, "")
-        try await waitUntil("the disk is \(step)") {
-            FileManager.default.fileExists(atPath: workspace.path(step + ".done"))
-        }
     }
 }

@@ -166,7 +166,7 @@ import Testing
             #expect(
                 table.error == """
                     warning: w\\u{1B}
-                    5 exchanges: 5 lose, 0 gain, 0 change, 0 cannot be told, 0 stay as they were (lifetimes, models and bind compared with the rules in force), 0 were not decided by rules
+                    5 exchanges: 5 lose, 0 gain, 0 change, 0 cannot be told, 0 stay as they were (max_session, models and bind compared with the rules in force), 0 were not decided by rules
 
                     """)
             let orders = broker.fake.calls.replays

@@ -35,11 +35,7 @@ import Testing
         let workspace = try Workspace()
         let made = try await RunningProcess(Programs.daypassd, ["init"], in: workspace.folder).outcome()
         try #require(made.status == 0, "\(made.error)")
-        let shipped = try String(contentsOfFile: workspace.path("config/daypass.yaml"), encoding: .utf8)
-        let ports = try (Workspace.freePort(), Workspace.freePort())
-        try workspace.write(
-            "config/daypass.yaml",
-            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        try workspace.moveListeners()
         let broker = try RunningProcess(Programs.daypassd, ["serve"], in: workspace.folder)
         try await waitUntil("daypassd is administered") {
             try #require(broker.isRunning, "\(broker.error)")

@@ -26,6 +26,17 @@ final class Workspace: Sendable {
         try write(name, text.utf8)
     }
 
+    /// Has the configuration that `daypassd init` wrote listen at ports of its own.
+    /// - Returns: the public one and that of telemetry.
+    @discardableResult func moveListeners() throws -> (public: Int, telemetry: Int) {
+        let shipped = try String(contentsOfFile: path("config/daypass.yaml"), encoding: .utf8)
+        let ports = try (Self.freePort(), Self.freePort())
+        try write(
+            "config/daypass.yaml",
+            shipped.replacing(":8080", with: ":\(ports.0)").replacing(":9464", with: ":\(ports.1)"))
+        return ports
+    }
+
     /// A port of 127.0.0.1 that nothing listens on and that no other test is given. It is below those that the kernel
     /// hands out by itself, so that no connection takes it meanwhile.
     static func freePort() throws -> Int {

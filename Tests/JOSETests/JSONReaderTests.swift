@@ -38,6 +38,23 @@ import Testing
         #expect(try Self.read(text) == .number(value))
     }
 
+    @Test func `where only some members are known, another one is refused before its value is read`() throws {
+        func read(_ text: String) throws(JSONFailure) -> JSONObject {
+            try JSONReader.readObject(Array(text.utf8), depth: 3, known: ["a", "b"])
+        }
+        #expect(try read(#" {"a":{"c":1},"b":[{"d":1}]} "#) == ["a": ["c": 1], "b": [["d": 1]]])
+        #expect(try read("{}") == [:])
+        for (text, reason) in [
+            (#"{"c":1}"#, .unknownMember), (#"{"a":1,"c":"\x"}"#, .unknownMember), (#"{"c":"#, .unknownMember),
+            (#"{"c":secret"#, .unknownMember), (#"{"\u0063":secret"#, .unknownMember), (#""secret""#, .notAnObject),
+            ("", .notAnObject), (#"["a"]"#, .notAnObject), (#"{"a":1,"a":2}"#, .duplicateMember),
+            (#"{"a":1} x"#, .trailing), (#"{"a":[[[]]]}"#, .depth),
+        ] as [(String, JSONFailure.Reason)] {
+            let failure = #expect(throws: JSONFailure.self) { try read(text) }
+            #expect(failure?.reason == reason, "\(text)")
+        }
+    }
+
     @Test func `a large integer is its digits, where whoever reads can use them`() throws {
         func read(_ text: String) throws(JSONFailure) -> JSONValue {
             try JSONReader.read(Array(text.utf8), largeIntegers: .asText)

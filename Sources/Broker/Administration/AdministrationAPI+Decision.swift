@@ -10,24 +10,30 @@ extension AdministrationAPI {
         package let areAll: Bool
         /// Those that are in no record.
         package let refusals: [RecentRefusal]
+        /// Of further tokens, by their ids, as far as they are kept.
+        private let sessions: [ExactString: SessionRecord]
         /// Those that are configured now.
         private let limits: [ProofLimits]
 
         package init(
             trace: TraceID, records: [AuditRecord], areAll: Bool = true, refusals: [RecentRefusal] = [],
-            limits: [ProofLimits] = []
+            sessions: [ExactString: SessionRecord] = [:], limits: [ProofLimits] = []
         ) {
             self.trace = trace
             self.records = records
             self.areAll = areAll
             self.refusals = refusals
+            self.sessions = sessions
             self.limits = limits
         }
 
         /// `{"trace", "decisions": [{"source": "audit" | "memory", …}]}`; see <doc:Operations>.
         package var json: JSONObject {
             let decisions =
-                records.map { RecordedDecision($0, limits: limits).json } + refusals.map(\.json)
+                records.map { record in
+                    let session = record.event.sessionID.flatMap { sessions[$0] }
+                    return RecordedDecision(record, session: session, limits: limits).json
+                } + refusals.map(\.json)
             var json: JSONObject = [
                 "trace": .string(ExactString(trace.description)), "decisions": .array(decisions.map { .object($0) }),
             ]

@@ -13,21 +13,20 @@ extension AdministrationAPI {
         return flags
     }
 
-    fileprivate static func members(
-        of body: [UInt8], _ known: [ExactString]
+    /// The object that the body is, with none but these members; an empty body has none.
+    static func members(
+        of body: [UInt8], _ known: [ExactString], depth: Int = 3
     ) throws(AdministrationFailure) -> JSONObject {
         guard !body.isEmpty else { return [:] }
-        let members: JSONObject
         do {
-            members = try JSONReader.readObject(body, depth: 3)
+            return try JSONReader.readObject(body, depth: depth, known: known)
         } catch {
-            throw .invalid("the body is \(error.description)")
-        }
-        guard members.members.allSatisfy({ known.contains($0.name) }) else {
+            guard error.reason == .unknownMember else { throw .invalid("the body is \(error.description)") }
+            let names = known.map(\.string).joined(separator: ", ")
             throw .invalid(
-                "the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
+                known.isEmpty
+                    ? "the body may have no members" : "the members of the body may be \(names), nothing else")
         }
-        return members
     }
 }
 

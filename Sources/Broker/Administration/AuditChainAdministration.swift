@@ -94,6 +94,10 @@ extension AuditReport {
         if let first { _ = json.append("first", .number(Double(first))) }
         if let last { _ = json.append("last", .object(last.json)) }
         if let lastCheckpoint { _ = json.append("last_checkpoint", .object(lastCheckpoint.json)) }
+        if let firstLate {
+            _ = json.append(
+                "late", ["records": .number(Double(late)), "checkpoint": .number(Double(firstLate))])
+        }
         if let next { _ = json.append("next", .number(Double(next))) }
         if let finding {
             _ = json.append(

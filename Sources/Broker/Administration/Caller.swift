@@ -7,8 +7,9 @@ package enum Caller: Sendable, Hashable {
     case socket(uid: UInt32, loginUID: UInt32?, pid: Int32)
     /// The holder of a gateway token: who it is for, and which session and rule it comes from.
     case token(subject: ExactString, session: ExactString, rule: ExactString)
-    /// Whoever gave back a token of its own, which proves nothing but that: who it was for, of which session and rule.
-    case holder(subject: ExactString, session: ExactString, rule: ExactString)
+    /// Whoever gave back a token of its own, which proves nothing but that: who it was for, of which session and rule, and
+    /// from which session that one descends, or itself.
+    case holder(subject: ExactString, session: ExactString, root: ExactString, rule: ExactString)
     /// Whoever may run the broker's own program beside it, on the store: the user id, and the one that its session logged
     /// in with.
     case command(uid: UInt32, loginUID: UInt32?)
@@ -26,7 +27,7 @@ package enum Caller: Sendable, Hashable {
             ExactString("uid \(uid)\(Self.text(login)), process \(pid)")
         case .token(let subject, let session, let rule):
             ExactString("session \(session), rule \(rule), subject \(subject)")
-        case .holder(let subject, let session, let rule):
+        case .holder(let subject, let session, _, let rule):
             ExactString("the holder, session \(session), rule \(rule), subject \(subject)")
         case .command(let uid, let login): ExactString("the command line, uid \(uid)\(Self.text(login))")
         case .signal: "a signal"
@@ -46,8 +47,12 @@ package enum Caller: Sendable, Hashable {
             return json
         case .token(let subject, let session, let rule):
             return ["by": "token", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
-        case .holder(let subject, let session, let rule):
-            return ["by": "holder", "sub": .string(subject), "sid": .string(session), "rule": .string(rule)]
+        case .holder(let subject, let session, let root, let rule):
+            var json: JSONObject = [
+                "by": "holder", "sub": .string(subject), "sid": .string(session), "rule": .string(rule),
+            ]
+            if root != session { _ = json.append("root", .string(root)) }
+            return json
         case .command(let uid, let loginUID):
             var json: JSONObject = ["by": "command", "uid": .number(Double(uid))]
             if let loginUID { _ = json.append("login_uid", .number(Double(loginUID))) }
@@ -73,7 +78,7 @@ package enum Caller: Sendable, Hashable {
             self =
                 json["by"]?.string == "token"
                 ? .token(subject: subject, session: session, rule: rule)
-                : .holder(subject: subject, session: session, rule: rule)
+                : .holder(subject: subject, session: session, root: json["root"]?.string ?? session, rule: rule)
         case "command":
             guard let uid: UInt32 = integer("uid") else { return nil }
             self = .command(uid: uid, loginUID: integer("login_uid"))

@@ -13,7 +13,7 @@ package struct StoredDecisions: DecisionReader {
     /// Of one request there are few; of what was reloaded or revoked in one go there may be more.
     private static let maximumRecords = 100
 
-    private let store: any AuditSearch
+    private let store: any AuditSearch & ExchangeStore
     private let recent: RecentRefusals
     private let limits: @Sendable () -> [ProofLimits]
     private let retention: Duration
@@ -23,7 +23,7 @@ package struct StoredDecisions: DecisionReader {
     ///   - limits: what is wanted of proofs at the moment, of issuers and of trust domains.
     ///   - retention: how long records are kept.
     package init(
-        _ store: any AuditSearch, recent: RecentRefusals,
+        _ store: any AuditSearch & ExchangeStore, recent: RecentRefusals,
         limits: @escaping @Sendable () -> [ProofLimits], retention: Duration, clock: any BrokerClock
     ) {
         self.store = store
@@ -45,7 +45,18 @@ package struct StoredDecisions: DecisionReader {
         guard !part.records.isEmpty || !refusals.isEmpty else { throw .notFound(reasons(trace)) }
         return AdministrationAPI.Decision(
             trace: trace, records: part.records.reversed(), areAll: part.isLast, refusals: refusals,
-            limits: limits())
+            sessions: await sessions(of: part.records), limits: limits())
+    }
+
+    /// The sessions that further tokens are of, whose records have no claims. What cannot be read is left out: the record
+    /// says the rest.
+    private func sessions(of records: [AuditRecord]) async -> [ExactString: SessionRecord] {
+        var sessions: [ExactString: SessionRecord] = [:]
+        for record in records where record.event.isOfFurtherToken {
+            guard let id = record.event.sessionID, sessions[id] == nil else { continue }
+            sessions[id] = try? await store.session(id)
+        }
+        return sessions
     }
 
     /// Why nothing is known of a request: the id itself says when it was made.

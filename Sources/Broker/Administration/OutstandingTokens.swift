@@ -11,12 +11,17 @@ package final class OutstandingTokens: Sendable {
     private let clock: any BrokerClock
     /// When this process began to mint, by the wall clock.
     private let start: Date
+    private let restored: Date?
     /// Of tokens that were minted before that; nil before it was looked up.
     private let earlier = Mutex<Date?>(nil)
 
-    /// - Parameter minted: of the mint of this process.
-    package init(_ minted: LatestExpiry, _ store: any AuditReader, clock: any BrokerClock) {
+    /// - Parameters:
+    ///   - minted: of the mint of this process.
+    ///   - restored: when the store was restored from a backup, which lacks what was granted after it; nil where it never
+    ///     was.
+    package init(_ minted: LatestExpiry, _ store: any AuditReader, restored: Date? = nil, clock: any BrokerClock) {
         self.minted = minted
+        self.restored = restored
         self.store = store
         self.clock = clock
         start = clock.now
@@ -25,8 +30,13 @@ package final class OutstandingTokens: Sendable {
     /// When the last token that is out will have expired, or somewhat later; nil where none is out.
     package func latestExpiry() async -> Date? {
         let (now, ofOthers) = (clock.now, await latestBeforeStart())
-        let latest = max(minted.date, ofOthers)
+        let latest = max(minted.date, ofOthers, latestBeforeRestore)
         return latest > now ? latest : nil
+    }
+
+    /// What was granted after the backup no record says. Its key is gone, which only those know who fetched the keys since.
+    private var latestBeforeRestore: Date {
+        restored?.addingTimeInterval(GrantTerms.longestSession.seconds) ?? .distantPast
     }
 
     private func latestBeforeStart() async -> Date {

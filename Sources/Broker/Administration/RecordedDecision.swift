@@ -4,12 +4,16 @@ import JOSE
 /// An audit record as an explanation: what was decided, what was checked, and what would have to be otherwise.
 struct RecordedDecision {
     private let record: AuditRecord
+    private let session: SessionRecord?
     private let limits: ProofLimits?
     private var event: AuditEvent { record.event }
 
-    /// - Parameter limits: those that are configured now.
-    init(_ record: AuditRecord, limits: [ProofLimits]) {
+    /// - Parameters:
+    ///   - session: that of a further token, whose record has no claims; nil where it is not kept.
+    ///   - limits: those that are configured now.
+    init(_ record: AuditRecord, session: SessionRecord? = nil, limits: [ProofLimits]) {
         self.record = record
+        self.session = session
         self.limits = limits.first { $0.issuer == record.event.issuer }
     }
 
@@ -39,8 +43,21 @@ struct RecordedDecision {
         for name in ["asked", "blocked", "certificate", "actor", "claims"] as [ExactString] {
             if let value = event.details[name] { _ = json.append(name, value) }
         }
+        if event.isOfFurtherToken { appendClaims(of: session, to: &json) }
         if outcome == "recorded" { _ = json.append("details", .object(event.details)) }
         return json
+    }
+
+    /// The claims that stay with the session, and whose words they are. Nothing chains them to the record: that of the first
+    /// session has the same.
+    private func appendClaims(of session: SessionRecord?, to json: inout JSONObject) {
+        guard let session else {
+            _ = json.append("claims_from", "nowhere")
+            return
+        }
+        _ = json.append("claims_from", "session")
+        _ = json.append("first_session", .string(session.lineage[0]))
+        _ = json.append("claims", .object(session.claims))
     }
 
     private var outcome: ExactString {

@@ -18,9 +18,12 @@ package final class Revocations: Sendable {
     /// When so many tokens of a session were given back one by one, the next takes the session with it. In a day a client
     /// that renews every 5 minutes gives back 288.
     package static let maximumOfSession = 300
+    /// So many may be of all the sessions together that descend from one.
+    package static let maximumBelowSession = 1000
     /// So many sessions may be revoked by one condition.
     package static let maximumSessions = 10_000
     private static let retryBatch = 500
+    private static let searchBatch = 1000
 
     /// What numbers of other processes are told apart by: one that was lost with its process may be given out again.
     private let instance = TraceID().description
@@ -66,7 +69,8 @@ package final class Revocations: Sendable {
     func giveBack(
         _ claims: GatewayClaims, trace: TraceID
     ) async throws(RevocationRefusal) -> RevocationOutcome {
-        let holder = Caller.holder(subject: claims.subject, session: claims.sessionID, rule: claims.rule)
+        let holder = Caller.holder(
+            subject: claims.subject, session: claims.sessionID, root: claims.lineage[0], rule: claims.rule)
         return try await revoke([RevocationRequest(ofHolder: .token(claims.tokenID))], by: holder, trace: trace)
     }
 
@@ -125,11 +129,22 @@ package final class Revocations: Sendable {
         return LiftedBlock(block: block, sequences: sequences)
     }
 
-    /// The sessions that a condition names and that live, oldest first; of more than 10,000 the first 10,001.
+    /// The sessions that a condition names and that live, oldest first; of more than 10,000 the last 10,001.
     package func preview(where condition: ClaimCondition) async throws(StoreFailure) -> [SessionRecord] {
-        let found = try await store.sessions(where: condition, at: clock.now, limit: Self.maximumSessions + 1)
-        let revocations = published.current.revocations
-        return found.filter { revocations.kills($0) == nil }
+        let now = clock.now
+        var (found, position) = ([SessionRecord](), Int64?.none)
+        repeat {
+            let part = try await store.sessions(
+                SessionCondition(claim: condition), at: now, before: position, limit: Self.searchBatch)
+            // It ends early then, and what was found is not all.
+            guard !Task.isCancelled else {
+                throw StoreFailure(.unavailable, "look for sessions", cause: "nobody waits for the answer any more")
+            }
+            let revocations = published.current.revocations
+            found += part.sessions.filter { revocations.kills($0) == nil }
+            position = part.next
+        } while position != nil && found.count <= Self.maximumSessions
+        return found.prefix(Self.maximumSessions + 1).reversed()
     }
 
     /// Revokes each session that a condition names, in one go. One that is being opened meanwhile may escape it: only a
@@ -186,7 +201,7 @@ package final class Revocations: Sendable {
         state.withLock { state in
             RevocationSnapshot(
                 revocations: state.live, highest: published.current.revocations.highest, pruned: state.prunedCount,
-                edition: "\(instance).\(state.liftCount)")
+                edition: "\(instance).\(state.liftCount)", change: state.changeCount)
         }
     }
 
@@ -307,6 +322,8 @@ package struct RevocationSnapshot: Sendable {
     /// What numbers of events are told apart by: in another process, and after a block was lifted, what was sent before
     /// is no longer all there is to know.
     package let edition: String
+    /// How many changes of this process there were before: of two, the one with more is the later.
+    package let change: UInt64
 
     /// Another one for each other content.
     package var tag: String { "\(edition)-\(highest)-\(pruned)" }
@@ -339,6 +356,7 @@ extension Revocations {
         var underWay: Set<UInt64> = []
         private(set) var prunedCount = 0
         private(set) var liftCount = 0
+        private(set) var changeCount: UInt64 = 0
         private(set) var observers: [Int: AsyncStream<Void>.Continuation] = [:]
         private var lastObserver = 0
         /// The number up to which each was told.
@@ -371,9 +389,9 @@ extension Revocations {
             guard live.count + requests.count <= maximumLive, count + requests.count <= maximumWaiting else {
                 throw .full
             }
-            guard case .holder(let subject, let session, _) = caller else { return requests }
+            guard case .holder(let subject, let session, let root, _) = caller else { return requests }
             guard count < maximumWaiting / 2 else { throw .full }
-            switch ofHolders.place(of: subject, session) {
+            switch ofHolders.place(of: subject, session, below: root) {
             case .none: throw .full
             case .token: return requests
             case .session: return [RevocationRequest(ofHolder: .session(session))]
@@ -384,6 +402,11 @@ extension Revocations {
             live += revocations
             underWay.formUnion(revocations.map(\.sequence))
             for revocation in revocations { ofHolders.take(revocation) }
+            changed()
+        }
+
+        private mutating func changed() {
+            changeCount += 1
             for observer in observers.values { observer.yield() }
         }
 
@@ -441,14 +464,14 @@ extension Revocations {
                 live[index] = live[index].withoutBlock
             }
             liftCount += 1
-            for observer in observers.values { observer.yield() }
+            changed()
         }
 
         mutating func remove(_ old: Set<UInt64>) {
             live.removeAll { old.contains($0.sequence) }
             ofHolders = HolderPlaces(live)
             prunedCount += old.count
-            for observer in observers.values { observer.yield() }
+            changed()
         }
     }
 }

@@ -13,18 +13,8 @@ extension AdministrationAPI {
     fileprivate static func members(
         _ body: [UInt8], _ known: [ExactString]
     ) throws(AdministrationFailure) -> JSONObject {
-        let members: JSONObject
-        do {
-            // The claims are a member, nested as deep as those of a token.
-            members = try JSONReader.readObject(body, depth: JSONReader.defaultDepth + 1)
-        } catch {
-            throw .invalid("the body is \(error.description)")
-        }
-        guard members.members.allSatisfy({ known.contains($0.name) }) else {
-            throw .invalid(
-                "the members of the body may be \(known.map(\.string).joined(separator: ", ")), nothing else")
-        }
-        return members
+        // The claims are a member, nested as deep as those of a token.
+        try members(of: body, known, depth: JSONReader.defaultDepth + 1)
     }
 }
 

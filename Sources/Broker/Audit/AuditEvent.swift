@@ -51,6 +51,9 @@ package struct AuditEvent: Sendable {
     /// Those of which each made a gateway token that expires when `details` says under `expires`.
     package static let grants: [Kind] = [.exchangeGranted, .sessionRenewed, .sessionNarrowed]
 
+    /// Whether it is of a token that was made from another one: its record has no claims, which its session has.
+    var isOfFurtherToken: Bool { kind == .sessionRenewed || kind == .sessionNarrowed }
+
     package let time: Date
     package let trace: TraceID
     package let kind: Kind

@@ -11,6 +11,8 @@ package struct AuditVerification {
     private var previous: AuditMark?
     private var lastCheckpoint: Checkpoint?
     private var unsealed: Int64 = 0
+    /// The time of the first record behind the last checkpoint.
+    private var waiting: Int64 = 0
     /// The first number that no record has, of those behind the last checkpoint.
     private var gap: Int64?
     private var report = AuditReport()
@@ -57,6 +59,7 @@ package struct AuditVerification {
         previous = AuditMark(sequence: sequence, hash: expected)
         report.first = report.first ?? sequence
         report.records += 1
+        if unsealed == 0 { waiting = Self.time(columns) }
         unsealed += 1
         return nil
     }
@@ -101,6 +104,10 @@ package struct AuditVerification {
                 "one of the records \(first) to \(checkpoint.sequence) is not what was recorded: they were chained anew and "
                     + "do not lead to checkpoint \(number)")
         }
+        if Self.isLate(checkpoint.time, behind: waiting) {
+            report.late += unsealed
+            report.firstLate = report.firstLate ?? number
+        }
         lastCheckpoint = checkpoint
         report.checkpoints += 1
         unsealed = 0
@@ -134,12 +141,13 @@ package struct AuditVerification {
 
     /// What a stretch up to the end says before anything new is signed: a broker that has had keys leaves no more records
     /// behind its last checkpoint than the rhythm has.
-    package func checkUnsealed() -> AuditFinding? {
+    /// - Parameter own: how many of them this process may have made.
+    package func checkUnsealed(own: Int64 = 0) -> AuditFinding? {
         let first = (lastCheckpoint?.sequence ?? 0) + 1
         guard lastCheckpoint != nil else {
             return AuditFinding(.checkpoint, first, "there is no checkpoint, although there is a checkpoint key")
         }
-        guard unsealed > CheckpointRhythm.records else { return nil }
+        guard unsealed > CheckpointRhythm.records, unsealed - own > CheckpointRhythm.records else { return nil }
         return AuditFinding(
             .checkpoint, first,
             "\(unsealed) records stand behind the last checkpoint: a broker leaves \(CheckpointRhythm.records) at most")
@@ -152,9 +160,21 @@ package struct AuditVerification {
         report.last = previous
         report.lastCheckpoint = lastCheckpoint
         report.unsealed = unsealed
+        report.waiting = unsealed > 0 ? waiting : nil
         report.finding = finding
         report.next = finding == nil ? next : nil
         return report
+    }
+
+    /// Whether a checkpoint of that time was made later behind a record than a broker that runs makes one.
+    package static func isLate(_ time: Int64, behind record: Int64) -> Bool {
+        let (difference, overflow) = time.subtractingReportingOverflow(record)
+        return overflow ? time > record : difference > CheckpointRhythm.latest
+    }
+
+    /// That of a record: see `AuditColumns`.
+    private static func time(_ columns: [UInt8]) -> Int64 {
+        Int64(bitPattern: columns.prefix(8).reduce(0) { $0 << 8 | UInt64($1) })
     }
 
     private static func areEqual(_ one: Span<UInt8>, _ other: Span<UInt8>) -> Bool {
@@ -217,6 +237,13 @@ package struct AuditReport: Sendable, Hashable {
     package fileprivate(set) var lastCheckpoint: Checkpoint?
     /// How many records stand behind the last checkpoint.
     package fileprivate(set) var unsealed: Int64 = 0
+    /// The time of the first of these, in milliseconds since 1970; nil where there is none.
+    package fileprivate(set) var waiting: Int64?
+    /// How many records had no checkpoint behind them for longer than a broker that runs leaves them without. In that time
+    /// they could be altered without a trace in the store.
+    package fileprivate(set) var late: Int64 = 0
+    /// The first checkpoint behind such records.
+    package fileprivate(set) var firstLate: Int64?
     /// Nil where all is well.
     package fileprivate(set) var finding: AuditFinding?
     /// The checkpoint behind which the next stretch begins; nil at the end.

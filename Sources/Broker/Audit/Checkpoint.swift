@@ -75,6 +75,14 @@ package struct Checkpoint: Sendable, Hashable {
             Self.payload(number, place, time: time, generation: generation, keyID, previous: previous) + signature)
     }
 
+    /// What is signed where it is the last that there is.
+    var lastPayload: [UInt8] {
+        var payload: [UInt8] = []
+        payload.append(counted: "daypass-audit-last-v1")
+        payload += digest
+        return payload
+    }
+
     /// What is signed where the records up to it were archived.
     var archivePayload: [UInt8] {
         var payload: [UInt8] = []

@@ -91,6 +91,18 @@ package struct CheckpointKeys: Sendable {
         publicKeys[checkpoint.keyID].map(checkpoint.isSigned) ?? false
     }
 
+    /// That `checkpoint` is the last that was made, by the key that signs.
+    package func lastSignature(_ checkpoint: Checkpoint) throws(OpenSSLError) -> [UInt8] {
+        try signing.signature(over: checkpoint.lastPayload)
+    }
+
+    /// Whether the key of that name signed that `checkpoint` is the last that was made.
+    package func didSignAsLast(_ checkpoint: Checkpoint, _ keyID: ExactString, _ signature: [UInt8]) -> Bool {
+        guard let key = publicKeys[keyID] else { return false }
+        let payload = checkpoint.lastPayload
+        return key.isValidSignature(signature.span, over: payload.span, scheme: .ed25519)
+    }
+
     /// That the records up to `checkpoint` were archived.
     package func archiveSignature(_ checkpoint: Checkpoint) throws(OpenSSLError) -> ArchiveSignature {
         let bytes = try signing.signature(over: checkpoint.archivePayload)

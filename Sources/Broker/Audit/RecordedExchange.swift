@@ -13,8 +13,10 @@ package struct RecordedExchange: Sendable {
     package let answer: RuleAnswer
     package let time: Date
     package let trace: TraceID
-    /// Of the token that was granted; nil where the record does not say when it expires.
+    /// Of the token that was granted; nil where the record does not say it to the second.
     package let lifetime: Duration?
+    /// How long its session had lasted by then; nil where that is not known.
+    package let sessionAge: Duration?
 
     /// - Returns: nil for a record of something else, and where not the rules decided: a proof that was not accepted, a
     ///   subject that is blocked, a certificate that is missing for another reason.
@@ -27,10 +29,9 @@ package struct RecordedExchange: Sendable {
         time = event.time
         trace = event.trace
         if case .granted = answer, let expiry = event.details["expires"]?.number {
-            // Tokens are issued at whole seconds.
-            lifetime = .seconds(expiry - event.time.timeIntervalSince1970.rounded(.down))
+            (lifetime, sessionAge) = Self.lifetime(to: expiry, of: event)
         } else {
-            lifetime = nil
+            (lifetime, sessionAge) = (nil, nil)
         }
         let claims: KnownClaims
         if issuer.trustDomain != nil {
@@ -48,6 +49,23 @@ package struct RecordedExchange: Sendable {
             guard question.read(asked, answered: answer) else { return nil }
         }
         self.question = question
+    }
+
+    /// Tokens are issued, and sessions begin, at whole seconds. A session's id begins with its start; one of another form
+    /// has none that is as young as a session can be.
+    private static func lifetime(to expiry: Double, of event: AuditEvent) -> (Duration?, age: Duration?) {
+        let now = event.time.auditMilliseconds
+        func lifetime(since milliseconds: Int64) -> Duration { .seconds(expiry - Double(milliseconds / 1000)) }
+        var age: Duration?
+        if let id = event.sessionID, let bytes = try? Base64URL.decode(id), bytes.count == 16 {
+            let start = bytes.prefix(6).reduce(Int64(0)) { $0 << 8 | Int64($1) }
+            // The record has rounded the moment that the id has cut off.
+            if (0...1).contains(now - start) { return (lifetime(since: start), .zero) }
+            let seconds = Duration.seconds(now / 1000 - start / 1000)
+            if (.zero...GrantTerms.longestSession).contains(seconds) { age = seconds }
+        }
+        // A record at the turn of a second may be of a token of the one before.
+        return (now % 1000 == 0 ? nil : lifetime(since: now), age)
     }
 }
 

@@ -18,9 +18,12 @@ package struct SystemRandom: RandomSource {
 }
 
 extension RandomSource {
-    /// 128 random bits in base64url (22 characters): a `jti`.
+    /// 128 random bits in base64url (22 characters), of which one in 64 gives one bit: a `jti`. It never begins with `-`,
+    /// which every command would take for an option.
     package func identifier() throws(OpenSSLError) -> ExactString {
-        ExactString(Base64URL.encode(try bytes(16)))
+        var bytes = try bytes(16)
+        if bytes[0] >> 2 == 62 { bytes[0] &= 0x7F }
+        return ExactString(Base64URL.encode(bytes))
     }
 
     /// 48 bits of time and 80 random ones in base64url (22 characters): a `sid`. Sessions of one time stand together in

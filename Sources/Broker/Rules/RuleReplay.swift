@@ -145,7 +145,7 @@ package struct RuleReplay: Sendable {
             var unknown: [String] = []
             if let new = next.rule(after.rule)?.terms {
                 let old = inForce.rule(before.rule)?.terms
-                switch Self.isSameLifetime(exchange.lifetime, old, new) {
+                switch Self.isSameLifetime(exchange, old, new) {
                 case false?: differs.append("ttl")
                 case nil: unknown.append("ttl")
                 case true?: break
@@ -171,13 +171,17 @@ package struct RuleReplay: Sendable {
         return zip(unrecorded, same).filter { !$0.1 }.map(\.0)
     }
 
-    /// Whether a token would live as long as the one of then, of `lifetime`; nil where it cannot be told.
+    /// Whether a token would live as long as the one of then; nil where it cannot be told.
     /// - Parameter old: the terms in force of the rule that granted then; nil where it is gone.
-    private static func isSameLifetime(_ lifetime: Duration?, _ old: GrantTerms?, _ new: GrantTerms) -> Bool? {
-        guard let lifetime else { return old.map { $0.timeToLive == new.timeToLive } }
+    private static func isSameLifetime(_ exchange: RecordedExchange, _ old: GrantTerms?, _ new: GrantTerms) -> Bool? {
+        guard let lifetime = exchange.lifetime else { return old.map { $0.timeToLive == new.timeToLive } }
         if lifetime >= new.timeToLive { return lifetime == new.timeToLive }
-        // A token may end earlier than its rule says, with its session.
-        return old.map { $0.timeToLive == new.timeToLive }
+        guard let age = exchange.sessionAge else { return nil }
+        // A session lasts at least as long as its first token.
+        guard age > .zero else { return false }
+        // A further one ends with its session at the latest; what else made it shorter nobody knows.
+        guard let old, age + lifetime == old.maximumSession else { return nil }
+        return old.timeToLive == new.timeToLive
     }
 }
 

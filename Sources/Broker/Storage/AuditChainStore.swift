@@ -37,4 +37,6 @@ package enum CheckpointRhythm {
     package static let records: Int64 = 1000
     /// So long after a record at the latest.
     package static let interval: Duration = .seconds(60)
+    /// In milliseconds: what is signed later after its record was without a checkpoint for longer than `interval` explains.
+    package static let latest: Int64 = 300_000
 }

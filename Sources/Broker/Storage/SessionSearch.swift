@@ -3,10 +3,6 @@ package import JOSE
 
 /// Where sessions are looked for by what is kept of them.
 package protocol SessionSearch: Sendable {
-    /// Those of the sessions that end after `now` whose kept claims fulfil the condition, oldest first, at most `limit`.
-    func sessions(where condition: ClaimCondition, at now: Date, limit: Int) async throws(StoreFailure)
-        -> [SessionRecord]
-
     /// Those of the sessions that end after `now` that the condition names, the one that was recorded last first, at most
     /// `limit`.
     /// - Parameter position: `next` of the part before; nil for the first.

@@ -142,7 +142,9 @@ struct AdministrationRoutes: HTTPResponder {
         let query = try AdministrationQuery(request.uri.query, operation.parameters)
         let act = AdministrativeContext(caller: administrator.caller, trace: context.trace)
         if case .credentials(let operation) = operation { return try await answer(operation, request, query, act) }
-        let body = try await body(of: request, upTo: operation.maximumBodyLength)
+        var body = try await body(of: request, upTo: operation.maximumBodyLength)
+        // It may be a secret that somebody has sent to the wrong route.
+        defer { body.wipe() }
         do throws(AdministrationFailure) {
             switch operation {
             case .keys, .rotate, .activate: return try await answer(operation, body, act)
@@ -178,23 +180,41 @@ struct AdministrationRoutes: HTTPResponder {
 
     /// A body is JSON and says so; where none is needed none has to be there.
     func body(of request: Request, upTo limit: Int) async throws(AdministrationError) -> [UInt8] {
-        let bytes: [UInt8]
+        let declared = request.headers[.contentLength].flatMap { Int($0) }
+        var bytes: [UInt8] = []
+        do throws(AdministrationError) {
+            try await read(request.body, into: &bytes, capacity: min(max(declared ?? limit, 0), limit), upTo: limit)
+            guard !bytes.isEmpty else { return bytes }
+            guard request.method == .post else { throw .invalid("a request without effect has no body") }
+            let type = request.headers[.contentType].map { String($0.prefix { $0 != ";" && $0 != " " }) }
+            guard type?.lowercased() == "application/json" else {
+                throw .invalid("the body has to be application/json")
+            }
+            return bytes
+        } catch {
+            bytes.wipe()
+            throw error
+        }
+    }
+
+    /// The parts of the body are wiped with its answer.
+    private func read(
+        _ body: RequestBody, into bytes: inout [UInt8], capacity: Int, upTo limit: Int
+    ) async throws(AdministrationError) {
         do {
-            var request = request
-            let buffer = try await request.collectBody(upTo: limit)
-            bytes = Array(buffer.readableBytesView)
-        } catch is NIOTooManyBytesError {
-            throw .tooLong(limit)
+            for try await part in body {
+                // All at once: where an array grows, what it had stays behind.
+                if bytes.isEmpty { bytes.reserveCapacity(capacity) }
+                guard bytes.count + part.readableBytes <= limit else { throw AdministrationError.tooLong(limit) }
+                bytes += part.readableBytesView
+            }
+        } catch let error as AdministrationError {
+            throw error
         } catch is RequestTimeout {
             throw .bodyTooSlow
         } catch {
             throw .invalid("the body was cut off")
         }
-        guard !bytes.isEmpty else { return bytes }
-        guard request.method == .post else { throw .invalid("a request without effect has no body") }
-        let type = request.headers[.contentType].map { String($0.prefix { $0 != ";" && $0 != " " }) }
-        guard type?.lowercased() == "application/json" else { throw .invalid("the body has to be application/json") }
-        return bytes
     }
 }
 

@@ -47,7 +47,8 @@ extension AdministrationRoutes {
             secret = try await self.secret(of: request)
         } else {
             secret = nil
-            let body = try await body(of: request, upTo: AdministrationRoutes.maximumBodyLength)
+            var body = try await body(of: request, upTo: AdministrationRoutes.maximumBodyLength)
+            defer { body.wipe() }
             do throws(AdministrationFailure) {
                 _ = try AdministrationAPI.flags(body, [])
             } catch {

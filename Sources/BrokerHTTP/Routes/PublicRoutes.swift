@@ -61,7 +61,7 @@ struct PublicRoutes: HTTPResponder {
             return try await revocation.revoke(request, withClient(request, context))
         case (RevocationRoutes.introspectionPath, .post):
             return try await revocation.introspect(request, withClient(request, context))
-        case (RevocationFeed.path, .get): return feed.respond(to: request, context)
+        case (RevocationFeed.path, .get): return await feed.respond(to: request, context)
         case (RevocationFeed.path, _): return .methodNotAllowed("GET")
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):

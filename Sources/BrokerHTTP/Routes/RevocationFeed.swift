@@ -21,11 +21,11 @@ struct RevocationFeed: Sendable {
         encoded = EncodedRevocations()
     }
 
-    func respond(to request: Request, _ context: BrokerRequestContext) -> Response {
+    func respond(to request: Request, _ context: BrokerRequestContext) async -> Response {
         switch access.admission(of: request, context, scope: .revocations) {
         case .refused(let response): return response
         case .admitted(let subject):
-            guard Self.asksForEvents(request) else { return document(request) }
+            guard Self.asksForEvents(request) else { return await document(request) }
             guard let place = places.take(for: subject) else {
                 var response = Response.json(.serviceUnavailable, ["error": "temporarily_unavailable"])
                 response.headers[.retryAfter] = "10"
@@ -35,14 +35,18 @@ struct RevocationFeed: Sendable {
         }
     }
 
-    private func document(_ request: Request) -> Response {
+    private func document(_ request: Request) async -> Response {
         let snapshot = revocations.snapshot
-        let tag = "\"\(snapshot.tag)\""
-        let headers: HTTPFields = [.contentType: "application/json", .cacheControl: "private, no-cache", .eTag: tag]
-        guard !KeyRoutes.matches(request.headers[values: .ifNoneMatch], tag) else {
-            return Response(status: .notModified, headers: headers)
+        let current = Self.headers(snapshot.tag)
+        guard !KeyRoutes.matches(request.headers[values: .ifNoneMatch], current[.eTag] ?? "") else {
+            return Response(status: .notModified, headers: current)
         }
-        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: encoded.document(of: snapshot)))
+        let whole = await encoded.document(of: snapshot)
+        return Response(status: .ok, headers: Self.headers(whole.tag), body: ResponseBody(byteBuffer: whole.json))
+    }
+
+    private static func headers(_ tag: String) -> HTTPFields {
+        [.contentType: "application/json", .cacheControl: "private, no-cache", .eTag: "\"\(tag)\""]
     }
 
     private static func asksForEvents(_ request: Request) -> Bool {
@@ -71,7 +75,7 @@ struct RevocationFeed: Sendable {
                 let holds = access.holds(for: request, context, scope: .revocations)
                 guard holds || cursor.number != nil else { break }
                 let snapshot = revocations.snapshot
-                while let events = cursor.next(of: snapshot) {
+                while let events = await cursor.next(of: snapshot) {
                     for part in events where part.readableBytes > 0 {
                         isQuiet = false
                         try await writer.write(part)
@@ -93,6 +97,8 @@ struct RevocationFeed: Sendable {
         private let encoded: EncodedRevocations
         /// The edition and the number; nil where the next event is the whole set.
         private var sent: (edition: String, number: UInt64)?
+        /// The change up to which all was sent, by a whole set that was newer than what was asked for, too.
+        private var change: UInt64?
 
         /// - Parameter last: `Last-Event-ID`; of another run of the broker, or from before a block was lifted, it says
         ///   nothing.
@@ -107,14 +113,15 @@ struct RevocationFeed: Sendable {
         var number: UInt64? { sent?.number }
 
         /// What is to be sent next, in parts that others share; nil where all was.
-        mutating func next(of snapshot: RevocationSnapshot) -> [ByteBuffer]? {
+        mutating func next(of snapshot: RevocationSnapshot) async -> [ByteBuffer]? {
+            if let change, change >= snapshot.change { return nil }
             guard let sent, sent.edition == snapshot.edition, sent.number <= snapshot.highest else {
-                let set = encoded.set(of: snapshot)
-                self.sent = (snapshot.edition, set.highest)
+                let set = await encoded.set(of: snapshot)
+                (self.sent, change) = ((set.edition, set.highest), set.change)
                 return set.event
             }
             guard sent.number < snapshot.highest else { return nil }
-            let events = encoded.events(after: sent.number, of: snapshot)
+            let events = await encoded.events(after: sent.number, of: snapshot)
             self.sent = (snapshot.edition, events.last)
             return [events.text]
         }

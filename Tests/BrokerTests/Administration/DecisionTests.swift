@@ -95,6 +95,36 @@ import Testing
         #expect(narrowed["outcome"] == "narrowed" && narrowed["granted"]?.object?["scope"] == ["a:read"])
     }
 
+    @Test func `a further token shows the claims of its session, and says that they are not in its record`()
+        async throws
+    {
+        let bench = try ExchangeBench()
+        let request = try bench.request(bench.token())
+        let response = try await bench.exchange.exchange(request)
+        let opened = try await only(request.trace, bench)
+        #expect(opened["claims"]?.object?["ref"] == "refs/heads/main" && opened["claims_from"] == nil)
+        let renewal = try bench.renewal(of: response.accessToken)
+        let narrowing = try bench.renewal(of: response.accessToken, scope: ["a:read"])
+        for request in [renewal, narrowing] {
+            _ = try await bench.exchange.exchange(request)
+            #expect(bench.store.events.last?.details["claims"] == nil)
+            let decision = try await only(request.trace, bench)
+            #expect(decision["claims"] == opened["claims"] && decision["claims_from"] == "session")
+            #expect(decision["first_session"]?.string == response.sessionID)
+        }
+        // A session is deleted before the records of its tokens are.
+        let trace = TraceID()
+        try await bench.store.record(
+            AuditEvent(
+                time: bench.clock.now, trace: trace, kind: .sessionRenewed, issuer: nil, subject: nil,
+                sessionID: "gone", tokenID: "t", details: [:]))
+        let gone = try await only(trace, bench)
+        #expect(gone["claims"] == nil && gone["claims_from"] == "nowhere" && gone["first_session"] == nil)
+        // What was refused says of no session what it has.
+        let refused = try await refused(try bench.renewal(of: response.accessToken, scope: ["a:admin"]), bench)
+        #expect(refused["claims"] == nil && refused["claims_from"] == nil)
+    }
+
     @Test func `what was refused before the rules shows what was checked, and by whose words`() async throws {
         let bench = try ExchangeBench(replay: .once)
         let expired = try await refused(

@@ -48,7 +48,10 @@ import Testing
         #expect(try await revocation(bench).revoke(session.accessToken, presenting: nil, trace: TraceID()) == nil)
         #expect(bench.revocations.liveCount == Revocations.maximumOfSession + 1)
         let caller = bench.revocations.list.last?.caller
-        #expect(caller == .holder(subject: "corp:alice", session: session.sessionID, rule: "main"))
+        #expect(
+            caller
+                == .holder(
+                    subject: "corp:alice", session: session.sessionID, root: session.sessionID, rule: "main"))
     }
 
     @Test func `whoever was handed a narrower token ends its own session, not the one above`() async throws {
@@ -59,6 +62,33 @@ import Testing
         let outcome = try await revocation(bench).revoke(child.accessToken, presenting: nil, trace: TraceID())
         #expect(outcome?.revocation?.target == .session(child.sessionID))
         #expect(!isGood(child, bench) && isGood(parent, bench))
+    }
+
+    @Test func `a session gets no more places by sessions below it, however deep, nor they any of its own`()
+        async throws
+    {
+        let terms = try ExchangeBench.terms(scope: ["a:read", "a:write", "a:admin"])
+        let bench = try ExchangeBench(rules: [try ExchangeBench.main(terms)])
+        let (parent, other) = (try await bench.opened(), try await bench.opened(["jti": "t2"]))
+        // A token of a session of its own each, some of them below one another.
+        for index in 0..<Revocations.maximumBelowSession {
+            var child = try await bench.renewed(parent, scope: ["a:read", "a:write"])
+            if index % 100 == 0 { child = try await bench.renewed(child, scope: ["a:read"]) }
+            #expect(try await giveBack(child, bench)?.isDurable == true)
+        }
+        try await expectFull(bench.renewed(parent, scope: ["a:read"]), bench)
+        // After a start they count the same.
+        try await bench.revocations.restore()
+        try await expectFull(bench.renewed(parent, scope: ["a:write"]), bench)
+        // The session itself has its own, and so has another one of the same subject, and those below that.
+        #expect(try await giveBack(bench.renewed(parent), bench)?.isDurable == true)
+        #expect(try await giveBack(bench.renewed(other, scope: ["a:read"]), bench)?.isDurable == true)
+        #expect(isGood(parent, bench) && isGood(other, bench))
+        try await expectRoomForAdministrators(bench)
+        // What is over gives them back.
+        let later = try #require(bench.revocations.list.first?.expires.addingTimeInterval(86_401))
+        try await bench.revocations.prune(at: later)
+        #expect(try await giveBack(bench.renewed(parent, scope: ["a:read"]), bench)?.isDurable == true)
     }
 
     @Test func `an administrator on the network revokes the tokens that he names, however many`() async throws {
@@ -76,8 +106,9 @@ import Testing
         let store = MemoryStore()
         try await store.record(
             (0..<count).map { index in
+                let session = ExactString("s\(index)")
                 let holder = Caller.holder(
-                    subject: subjects[index % subjects.count], session: ExactString("s\(index)"), rule: "main")
+                    subject: subjects[index % subjects.count], session: session, root: session, rule: "main")
                 return Sample.revocation(UInt64(index + 1), .token(ExactString("t\(index)")), by: holder)
             })
         let rule = try ExchangeBench.main(match: [("ref", ["refs/heads/main"])])

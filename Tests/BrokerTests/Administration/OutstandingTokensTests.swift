@@ -55,6 +55,18 @@ import Testing
         #expect(await outstanding.latestExpiry() == expected)
     }
 
+    @Test func `may be one that was granted after the backup that the store was restored from`() async throws {
+        try await record(expiringIn: 60)
+        let restored = clock.now
+        let expected = restored.addingTimeInterval(GrantTerms.longestSession.seconds)
+        clock.advance(by: .seconds(600))
+        let outstanding = OutstandingTokens(minted, store, restored: restored, clock: clock)
+        try await mint(ttl: 900)
+        #expect(await outstanding.latestExpiry() == expected)
+        clock.advance(by: GrantTerms.longestSession)
+        #expect(await outstanding.latestExpiry() == nil)
+    }
+
     @Test func `is taken to have the longest life that there is where the store does not say`() async throws {
         let outstanding = OutstandingTokens(minted, store, clock: clock)
         let longest = clock.now.addingTimeInterval(GrantTerms.longestSession.seconds)

@@ -157,6 +157,23 @@ import Testing
 
     // MARK: Conditions
 
+    @Test func `a condition finds those that live behind any number that are revoked already`() async throws {
+        let claims: JSONObject = ["email": "a@x.com"]
+        let condition = try #require(ClaimCondition(parsing: "email=a@x.com"))
+        let count = Revocations.maximumSessions + 1
+        for index in 0...count {
+            try await store.record(Sample.session("s\(index)", claims: claims), Sample.grant(session: "s\(index)"))
+        }
+        clock.now = Sample.time
+        await #expect(throws: RevocationRefusal.self) { try await revocations.revoke(where: condition, by: .daemon) }
+        #expect(state.current.revocations.highest == 0)
+        let revoked = try (2...count).map { try RevocationRequest(.session(ExactString("s\($0)"))) }
+        _ = try await revocations.revoke(revoked, by: .daemon)
+        #expect(try await revocations.preview(where: condition).map(\.id) == ["s0", "s1"])
+        let outcome = try await revocations.revoke(where: condition, by: .daemon)
+        #expect(outcome.revocations.map(\.target) == [.session("s0"), .session("s1")])
+    }
+
     @Test func `a condition revokes the sessions that it names and live, in one go`() async throws {
         let (email, other): (JSONObject, JSONObject) = (["email": "a@x.com"], ["email": "b@x.com"])
         for (id, claims) in [("s1", email), ("s2", other), ("s3", email)] {

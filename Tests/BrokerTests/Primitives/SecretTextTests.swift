@@ -47,6 +47,10 @@ import Testing
 @Suite struct RandomSourceTests {
     @Test func `an identifier is 128 bits in base64url`() throws {
         #expect(try ScriptedRandom([0xFF]).identifier() == "_____________________w")
+        for byte in UInt8(0xF8)...0xFB {
+            let text = try ScriptedRandom([byte]).identifier()
+            #expect(text.utf8.first == UInt8(ascii: "e"), "no command may take \(text) for an option")
+        }
         #expect(try SystemRandom().identifier().utf8.count == 22)
         #expect(try SystemRandom().identifier() != SystemRandom().identifier())
         #expect(throws: OpenSSLError.self) { try FailingRandom().identifier() }

@@ -9,7 +9,8 @@ import Testing
     /// An exchange on the record, granted by `rule` or refused.
     private static func event(
         _ subject: String, granted rule: ExactString? = nil, scope: JSONValue = ["s:one"],
-        claims: JSONObject = [:], more: JSONObject = [:], reason: String = "no_rule", at seconds: Double = 0
+        claims: JSONObject = [:], more: JSONObject = [:], reason: String = "no_rule", session: ExactString? = nil,
+        at seconds: Double = 0.25
     ) throws -> AuditEvent {
         let issuer = try Fixture.name()
         let details: JSONObject = [
@@ -19,7 +20,7 @@ import Testing
         return AuditEvent(
             time: Fixture.now.addingTimeInterval(seconds), trace: TraceID(),
             kind: rule == nil ? .exchangeRefused : .exchangeGranted, issuer: issuer,
-            subject: ExactString("corp:\(subject)"), rule: rule, reason: rule == nil ? reason : nil,
+            subject: ExactString("corp:\(subject)"), rule: rule, sessionID: session, reason: rule == nil ? reason : nil,
             details: details.merging(more))
     }
 
@@ -138,7 +139,7 @@ import Testing
         }
         // The lifetime then, whether the rule of then is in force, and what is said of the new rule, of 900 s.
         let rows: [(Double, Bool, [String], [String])] = [
-            (900, true, [], []), (300, true, [], []), (1800, true, ["ttl"], []),
+            (900, true, [], []), (300, true, [], ["ttl"]), (1800, true, ["ttl"], []),
             (900, false, [], ["max_session", "models", "bind"]),
             (1800, false, ["ttl"], ["max_session", "models", "bind"]),
             (300, false, [], ["ttl", "max_session", "models", "bind"]),
@@ -150,6 +151,54 @@ import Testing
             #expect(replay.all.map(\.key.differs) == (differs + unknown == [] ? [] : [differs]), "\(lifetime)")
             #expect(replay.all.map(\.key.unknownTerms) == (differs + unknown == [] ? [] : [unknown]), "\(lifetime)")
             #expect(replay.counts.unchanged == (differs + unknown == [] ? 1 : 0))
+        }
+    }
+
+    /// The lifetime on the record, how long the session had lasted, and the `ttl` and `max_session` in force; what is said of
+    /// a new rule of 900 s and 3600 s.
+    @Test(
+        arguments: [
+            // The first token of a session tells its rule's ttl, whatever was reloaded since.
+            (900, 0, 900, 3600, [], []), (300, 0, 900, 3600, ["ttl"], []), (1800, 0, 900, 3600, ["ttl"], []),
+            (900, 0, 300, 3600, [], []), (300, 0, 300, 3600, ["ttl"], []), (899, 0, 900, 3600, ["ttl"], []),
+            // A later one may have ended with its session, which explains it where the session is as long as that.
+            (900, 60, 900, 3600, [], []), (1800, 60, 900, 3600, ["ttl"], []), (600, 3000, 900, 3600, [], []),
+            (600, 3000, 300, 3600, ["ttl"], []), (600, 2000, 900, 3600, [], ["ttl"]),
+            (300, 600, 900, 900, ["max_session"], []), (300, 600, 600, 900, ["ttl", "max_session"], []),
+            // What does not begin with a moment at which the session can have begun says nothing.
+            (600, 86_401, 900, 3600, [], ["ttl"]), (600, -2, 900, 3600, [], ["ttl"]), (900, -2, 900, 3600, [], []),
+        ] as [(Double, Double, Int, Int, [String], [String])])
+    func `a ttl that was changed since the record was made is not taken for the same`(
+        lifetime: Double, age: Double, ttl: Int, maximum: Int, differs: [String], unknown: [String]
+    ) throws {
+        let time = Fixture.now.addingTimeInterval(0.25)
+        let session = try SystemRandom().identifier(at: time.addingTimeInterval(-age))
+        let expiry = time.timeIntervalSince1970.rounded(.down) + lifetime
+        let event = try Self.event("ada", granted: "ada", more: ["expires": .number(expiry)], session: session)
+        func rules(_ ttl: Int, _ maximum: Int) throws -> RuleSet {
+            let terms = try Fixture.terms(
+                scope: ["s:one"], timeToLive: .seconds(ttl), maximumSession: .seconds(maximum))
+            return try Fixture.rules(Fixture.rule("ada", texts: [("sub", ["ada"])], terms: terms))
+        }
+        let replay = Self.replay([event], try rules(900, 3600), inForce: try rules(ttl, maximum))
+        let isSame = differs.isEmpty && unknown.isEmpty
+        #expect(replay.all.map(\.key.differs) == (isSame ? [] : [differs]))
+        #expect(replay.all.map(\.key.unknownTerms) == (isSame ? [] : [unknown]))
+    }
+
+    /// A record's time is rounded to the next millisecond, a token is issued in the second before.
+    @Test(arguments: [0.9994, 0.9996, 0.0004, 0])
+    func `at the turn of a second a lifetime is not taken for another one`(fraction: Double) throws {
+        let time = Fixture.now.addingTimeInterval(fraction)
+        let expiry = time.timeIntervalSince1970.rounded(.down) + 900
+        let recorded = Date(timeIntervalSince1970: Double(time.auditMilliseconds) / 1000)
+        let rules = try Fixture.rules(Self.rule("ada", [("sub", ["ada"])]))
+        for age in [0.0, 60] {
+            let session = try SystemRandom().identifier(at: time.addingTimeInterval(-age))
+            let event = try Self.event(
+                "ada", granted: "ada", more: ["expires": .number(expiry)], session: session,
+                at: recorded.timeIntervalSince(Fixture.now))
+            #expect(Self.replay([event], rules, inForce: rules).counts.unchanged == 1)
         }
     }
 
