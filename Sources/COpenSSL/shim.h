@@ -1,6 +1,6 @@
 // What Swift cannot see of OpenSSL (macros, variadics) or must not do with it (OSSL_PARAM builders keep the
 // caller's pointers until the key is built, so keys are built here, from memory that outlives the call).
-// Nothing in this file decides anything: every answer is OpenSSL's own.
+// Nothing in this file decides anything: every answer is OpenSSL's own. What does stands in p256table.h.
 #ifndef DAYPASS_COPENSSL_SHIM_H
 #define DAYPASS_COPENSSL_SHIM_H
 

@@ -55,12 +55,13 @@ package struct VerifiedJWS: Sendable {
     package let payload: [UInt8]
     /// SHA-256 of `header.payload` as presented. The signature is left out: a second valid one over the same input is
     /// easily made for ECDSA, and has to count as the same token.
-    package let signingInputDigest: [UInt8]
+    package var signingInputDigest: [UInt8] { HashAlgorithm.sha256.digest(signingInput.span) }
+    private let signingInput: ArraySlice<UInt8>
 
     fileprivate init(header: JWSHeader, payload: [UInt8], signingInput: ArraySlice<UInt8>) {
         self.header = header
         self.payload = payload
-        signingInputDigest = HashAlgorithm.sha256.digest(signingInput.span)
+        self.signingInput = signingInput
     }
 }
 

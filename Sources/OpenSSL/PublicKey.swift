@@ -1,4 +1,5 @@
 import COpenSSL
+import Synchronization
 
 /// A public key that passed the checks of `KeyFailure`. Callable from any thread; nothing here suspends.
 @safe package final class PublicKey: Sendable {
@@ -6,6 +7,18 @@ import COpenSSL
 
     private let handle: KeyHandle
     private let contexts = OperationContexts(.verifying)
+    private let preparation = Mutex(Preparation.none)
+
+    private enum Preparation {
+        case none
+        /// So many signatures more, and it is worth its while.
+        case awaited(Int)
+        case underWay
+        case done(P256Table?)
+    }
+
+    /// After so many signatures: what they take more without multiples is about what making these takes.
+    private static let preparedAfter = 256
 
     private init(_ handle: KeyHandle) {
         self.handle = handle
@@ -85,7 +98,12 @@ import COpenSSL
         OpenSSLError.clear()
         defer { OpenSSLError.clear() }
         switch scheme {
-        case .ecdsa(let curve, _):
+        case .ecdsa(let curve, let hash):
+            if curve == .p256, hash == .sha256, let table = table(),
+                let isValid = table.isValidSignature(signature, digest: SHA256Digest(of: message))
+            {
+                return isValid
+            }
             guard signature.count == 2 * curve.coordinateLength else { return false }
             return unsafe signature.withUnsafeBufferPointer { raw in
                 var der: UnsafeMutablePointer<UInt8>?
@@ -101,6 +119,55 @@ import COpenSSL
             guard signature.count == 64 else { return false }
         }
         return unsafe signature.withUnsafeBufferPointer { unsafe verify($0, over: message, scheme: scheme) }
+    }
+
+    /// Says that many signatures are to be checked with this key. For one on P-256 multiples of it are made once there were
+    /// 256, on another thread, and kept as long as the key: 150 KiB. Nothing happens for others, nor a second time.
+    package func expectMany() {
+        guard case .ellipticCurve(.p256) = type else { return }
+        preparation.withLock { preparation in
+            if case .none = preparation { preparation = .awaited(Self.preparedAfter) }
+        }
+    }
+
+    /// Makes the multiples now: some 10 ms.
+    /// - Returns: whether there are any.
+    @discardableResult package func prepare() -> Bool {
+        let table = P256Table(handle)
+        preparation.withLock { $0 = .done(table) }
+        return table != nil
+    }
+
+    /// Those that were made.
+    var multiples: P256Table? {
+        preparation.withLock { if case .done(let table) = $0 { table } else { nil } }
+    }
+
+    /// Whether they are, or are being made.
+    var isPreparedOrUnderWay: Bool {
+        preparation.withLock { preparation in
+            switch preparation {
+            case .none, .awaited: false
+            case .underWay, .done: true
+            }
+        }
+    }
+
+    private func table() -> P256Table? {
+        let (table, isWorthIt): (P256Table?, Bool) = preparation.withLock { preparation in
+            switch preparation {
+            case .none, .underWay: return (nil, false)
+            case .done(let table): return (table, false)
+            case .awaited(let count) where count > 1:
+                preparation = .awaited(count - 1)
+                return (nil, false)
+            case .awaited:
+                preparation = .underWay
+                return (nil, true)
+            }
+        }
+        if isWorthIt { Task.detached(priority: .background) { self.prepare() } }
+        return table
     }
 
     private func verify(

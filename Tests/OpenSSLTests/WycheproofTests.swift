@@ -54,9 +54,15 @@ import VectorFiles
                 continue
             }
             #expect(try PublicKey(pem: Array(group.publicKeyPem.utf8)).material == key.material)
+            let prepared = file.scheme == .ecdsa(.p256, .sha256) ? try PublicKey(der: der) : nil
+            #expect(prepared?.prepare() != false)
             for vector in group.tests {
                 let isValid = key.isValid(vector.signature, over: vector.message, scheme: file.scheme)
                 #expect(isValid == vector.isValid, "\(vector.tcId): \(vector.comment) \(vector.flags)")
+                if let prepared {
+                    let again = prepared.isValid(vector.signature, over: vector.message, scheme: file.scheme)
+                    #expect(again == vector.isValid, "\(vector.tcId): \(vector.comment), with multiples of the key")
+                }
                 if isValid { valid += 1 } else { refused += 1 }
             }
         }
@@ -120,6 +126,8 @@ import VectorFiles
         for group in vectors.testGroups {
             let key = try PublicKey(der: [UInt8](hexadecimal: group.publicKeyDer))
             guard case .ellipticCurve(let curve) = key.type else { throw KeyFailure.unsupported }
+            let prepared = try PublicKey(der: [UInt8](hexadecimal: group.publicKeyDer))
+            #expect(prepared.prepare() == (curve == .p256))
             for vector in group.tests {
                 // Never mistaken for r and s, whatever its length.
                 #expect(!key.isValid(vector.signature, over: vector.message, scheme: scheme))
@@ -130,6 +138,7 @@ import VectorFiles
                 }
                 let isValid = key.isValid(raw, over: vector.message, scheme: scheme)
                 #expect(isValid == vector.isValid, "\(vector.tcId): \(vector.comment) \(vector.flags)")
+                #expect(prepared.isValid(raw, over: vector.message, scheme: scheme) == vector.isValid, "\(vector.tcId)")
                 if isValid { valid += 1 } else { refused += 1 }
             }
         }

@@ -25,6 +25,7 @@ package struct KeyRing: Sendable {
         guard active.count == 1 else { throw .activeKeys(active.count) }
         self.active = active[0]
         let published = keys.filter { $0.state.isPublished && $0.jwk.keyID != hidden }.map(\.jwk)
+        for key in published { key.publicKey.expectMany() }
         self.published = Dictionary(published.map { ($0.keyID, $0) }) { first, _ in first }
         jwks = JSONValue.object(["keys": .array(published.map { .object($0.json) })]).encoded()
         algorithms = Set(published.compactMap(\.algorithm)).sorted { $0.rawValue < $1.rawValue }
