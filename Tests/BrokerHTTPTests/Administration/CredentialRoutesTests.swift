@@ -41,7 +41,8 @@ import Testing
         } else {
             request.body = .bytes(ByteBuffer(bytes: bytes))
         }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+        // What is sent in parts waits for threads that all tests share.
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(120))
         let collected = try await response.body.collect(upTo: 1 << 20)
         return HTTPAnswer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
     }
