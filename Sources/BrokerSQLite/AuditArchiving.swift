@@ -22,19 +22,21 @@ enum AuditArchiving {
     /// - Throws: `.unreadable` where the chain is not intact up to there: nothing is to be deleted then.
     static func write(_ db: Database, _ order: ArchiveOrder, keys: CheckpointKeys?) throws -> Part? {
         let begins = try ArchiveMark.begins(db, keys)
-        guard let ends = try end(db, order, after: begins) else { return nil }
+        let generation = try StoreGeneration(db).number
+        var part = PartWriter(db, begins, keys)
+        let prefix = "audit-g\(generation)-\(padded(try part.firstRecord()))-"
+        let published = try published(in: order.folder, prefix)
+        guard let ends = try end(db, order, after: begins, at: published) else { return nil }
         if mkdir(order.folder, 0o700) == 0 {
             try FileSystem.syncFolder(of: order.folder, "archive audit records")
         } else if errno != EEXIST {
             throw FileSystem.failure(order.folder, "archive audit records")
         }
-        let generation = try StoreGeneration(db).number
-        var part = PartWriter(db, begins, ends, keys)
-        let first = try part.firstRecord()
-        let path = "\(order.folder)/audit-g\(generation)-\(padded(first))-\(padded(ends.sequence)).jsonl"
-        let partial = try PartialFile(path + ".partial")
+        let path = "\(order.folder)/\(prefix)\(padded(ends.sequence)).jsonl"
+        // One name, so that what was killed leaves one at most.
+        let partial = try PartialFile(order.folder + "/audit.jsonl.partial")
         defer { partial.remove() }
-        try part.write(to: partial)
+        try part.write(upTo: ends, to: partial)
         let (count, digest) = part.result
         if FileSystem.exists(path) {
             // What was killed before its record was made, and wrote the same.
@@ -47,7 +49,21 @@ enum AuditArchiving {
         } else {
             _ = try partial.publish(as: path)
         }
-        return Part(file: path, digest: digest, count: count, first: first, begins: begins, ends: ends)
+        return Part(file: path, digest: digest, count: count, first: try part.firstRecord(), begins: begins, ends: ends)
+    }
+
+    /// The last record of a file that has a name with that beginning: the broker was killed before it made the record of it,
+    /// and another file would have the same records once more. Nil where there is none.
+    private static func published(in folder: String, _ prefix: String) throws -> Int64? {
+        guard FileSystem.exists(folder) else { return nil }
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        } catch {
+            throw FileSystem.failure(folder, "archive audit records")
+        }
+        return names.lazy.filter { $0.hasPrefix(prefix) && $0.hasSuffix(".jsonl") }
+            .compactMap { Int64($0.dropFirst(prefix.count).dropLast(".jsonl".count)) }.max()
     }
 
     private static func padded(_ number: Int64) -> String {
@@ -56,7 +72,19 @@ enum AuditArchiving {
     }
 
     /// The last checkpoint up to which every record may go.
-    private static func end(_ db: Database, _ order: ArchiveOrder, after begins: Checkpoint?) throws -> Checkpoint? {
+    /// - Parameter published: that of this record and no other; nil for the last of as many as the order has.
+    /// - Throws: `.conflict` where there is no checkpoint behind that record.
+    private static func end(
+        _ db: Database, _ order: ArchiveOrder, after begins: Checkpoint?, at published: Int64?
+    ) throws -> Checkpoint? {
+        if let published,
+            try Int.fetchOne(db, sql: "SELECT 1 FROM audit_checkpoints WHERE sequence = ?", arguments: [published])
+                == nil
+        {
+            throw StoreFailure(
+                .conflict, "archive audit records",
+                cause: "\(order.folder) has a file of records up to \(published), behind which there is no checkpoint")
+        }
         var looked = 0
         let records = try db.makeStatement(sql: "SELECT sequence, time FROM audit WHERE sequence > ? ORDER BY sequence")
         var checkpoints = try CheckpointCursor(db, after: begins?.number ?? 0)
@@ -69,9 +97,10 @@ enum AuditArchiving {
             guard checkpoint.sequence == row.integer(0) else { return true }
             found = checkpoint
             try checkpoints.advance()
-            return looked < order.maximumRecords
+            return published.map { $0 > checkpoint.sequence } ?? (looked < order.maximumRecords)
         }
-        return found
+        // Where the retention was made longer meanwhile, that one waits.
+        return published == nil || found?.sequence == published ? found : nil
     }
 }
 
@@ -81,16 +110,14 @@ private struct PartWriter {
 
     private let db: Database
     private let begins: Checkpoint?
-    private let ends: Checkpoint
     private let keys: CheckpointKeys?
     private let hash = ArchiveDigest()
     private var count: Int64 = 0
     private var digest: [UInt8] = []
 
-    init(_ db: Database, _ begins: Checkpoint?, _ ends: Checkpoint, _ keys: CheckpointKeys?) {
+    init(_ db: Database, _ begins: Checkpoint?, _ keys: CheckpointKeys?) {
         self.db = db
         self.begins = begins
-        self.ends = ends
         self.keys = keys
     }
 
@@ -101,14 +128,14 @@ private struct PartWriter {
             db, sql: "SELECT min(sequence) FROM audit WHERE sequence > ?", arguments: [begins?.sequence ?? 0]) ?? 0
     }
 
-    mutating func write(to file: PartialFile) throws {
+    mutating func write(upTo ends: Checkpoint, to file: PartialFile) throws {
         var verification = AuditVerification(after: begins, keys: keys, remembering: nil)
         var checkpoints = try CheckpointCursor(db, after: begins?.number ?? 0)
         var columns = AuditColumns(time: 0)
         var lines: [UInt8] = []
         if let begins { lines += Self.line(begins) }
         var (finding, written): (AuditFinding?, Int64) = (nil, 0)
-        let (hash, ends) = (hash, ends)
+        let hash = hash
         let statement = try db.makeStatement(sql: AuditReading.selection)
         try statement.rows(binding: { $0.integer(begins?.sequence ?? 0) }) { row in
             let sequence = row.integer(0)

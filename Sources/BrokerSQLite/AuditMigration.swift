@@ -1,6 +1,7 @@
 import Broker
 import FoundationEssentials
 import GRDB
+import Logging
 
 /// The tables of the chain, and the chain of the records that were there before.
 enum AuditMigration {
@@ -39,9 +40,19 @@ enum AuditMigration {
 
     private static let batch: Int64 = 1000
 
-    /// In bounded memory: a thousand records at once.
-    static func run(_ db: Database) throws {
+    /// In bounded memory, a thousand records at once, and in the one transaction that the caller began: killed, it begins
+    /// anew.
+    static func run(_ db: Database, _ logger: Logger?) throws {
         try db.execute(sql: tables)
+        let count = try Int64.fetchOne(db, sql: "SELECT count(*) FROM audit") ?? 0
+        guard count > 0 else { return }
+        let metadata: Logger.Metadata = ["records": "\(count)"]
+        logger?.notice("the store is brought up to date: its audit records are chained, once", metadata: metadata)
+        try chain(db)
+        logger?.notice("the audit records are chained", metadata: metadata)
+    }
+
+    private static func chain(_ db: Database) throws {
         let select = try db.makeStatement(
             sql: """
                 SELECT sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details FROM audit \

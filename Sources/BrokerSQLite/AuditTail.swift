@@ -17,6 +17,15 @@ struct AuditTail: Sendable {
 
     var mark: AuditMark { AuditMark(sequence: sequence, hash: hash) }
 
+    /// Why no record can be made any more; nil where one can. No broker gets there: somebody put in a record that has the
+    /// last number that there is, or one just below it.
+    var refusal: StoreFailure? {
+        guard highest >= AuditMark.numbers.upperBound else { return nil }
+        return StoreFailure(
+            .unreadable, "record",
+            cause: "the audit trail ends with a record that no broker made: `daypass audit verify`")
+    }
+
     /// As the store has it.
     init(_ db: Database) throws {
         let last = try Checkpoint.last(db)
@@ -63,19 +72,25 @@ final class AuditTrail: Sendable {
         var keys: CheckpointKeys?
         var sink: AuditSink?
         var finding: AuditFinding?
+        /// The record of somebody else that was told of last.
+        var foreign: AuditMark?
     }
 
     private let state = Mutex(State())
     private let clock: any BrokerClock
     private let longest: Int64
+    /// Called with how many changes were stored without a record.
+    private let onOmission: @Sendable (Int) -> Void
     /// Called where the file's last record is not what was recorded last.
     private let onForeignRecord: @Sendable (_ ours: Int64, _ found: Int64) -> Void
 
     /// - Parameter longest: so many records that were there before there were checkpoints get one of their own.
     init(
         clock: any BrokerClock, longest: Int64 = 100_000,
+        onOmission: @escaping @Sendable (Int) -> Void = { _ in },
         onForeignRecord: @escaping @Sendable (Int64, Int64) -> Void = { _, _ in }
     ) {
+        self.onOmission = onOmission
         self.clock = clock
         self.longest = longest
         self.onForeignRecord = onForeignRecord
@@ -126,7 +141,13 @@ final class AuditTrail: Sendable {
             return try AuditAppender(db, after: AuditTail(db), keys: keys, sink: sink, clock: clock, longest: longest)
         }
         if let found = try AuditTail.lastRecord(db), found.sequence != tail.sequence || found.hash != tail.hash {
-            onForeignRecord(tail.sequence, found.sequence)
+            // Once, also where nothing can be recorded behind it.
+            let mark = AuditMark(sequence: found.sequence, hash: found.hash ?? [])
+            let isNew = state.withLock { state in
+                defer { state.foreign = mark }
+                return state.foreign != mark
+            }
+            if isNew { onForeignRecord(tail.sequence, found.sequence) }
             // A number that somebody took is not given again; the hash stays that of our last record, so that the chain
             // shows where theirs begins.
             tail.highest = max(tail.highest, found.sequence)
@@ -138,6 +159,7 @@ final class AuditTrail: Sendable {
     func committed(_ appender: AuditAppender) {
         let tail = appender.tail
         state.withLock { $0.tail = tail }
+        if appender.omitted > 0 { onOmission(appender.omitted) }
     }
 
     /// What `body` returns, run in a transaction of its own.
@@ -169,6 +191,8 @@ final class AuditAppender {
     private let clock: any BrokerClock
     private let longest: Int64
     private(set) var tail: AuditTail
+    /// How many records `appendIfPossible` left out.
+    private(set) var omitted = 0
 
     init(
         _ db: Database, after tail: AuditTail, keys: CheckpointKeys?, sink: AuditSink?, clock: any BrokerClock,
@@ -188,12 +212,17 @@ final class AuditAppender {
                 """)
     }
 
-    func append(_ row: AuditRow) throws {
-        guard tail.highest < AuditMark.numbers.upperBound, tail.hash.count == AuditChain.start.count else {
-            throw StoreFailure(
-                .unreadable, "record",
-                cause: "the audit trail ends with a record that no broker made: `daypass audit verify`")
+    /// For what takes something away from somebody, and has to happen all the same where no record can be made any more.
+    func appendIfPossible(_ row: AuditRow) throws {
+        guard tail.refusal == nil else {
+            omitted += 1
+            return
         }
+        try append(row)
+    }
+
+    func append(_ row: AuditRow) throws {
+        if let refusal = tail.refusal { throw refusal }
         let sequence = tail.highest + 1
         let hash = chain.hash(after: tail.hash, sequence: sequence, row.columns.bytes)
         try insert.run { binder in

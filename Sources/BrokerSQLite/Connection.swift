@@ -2,6 +2,7 @@ import Broker
 import Dispatch
 import GRDB
 import GRDBSQLite
+import Logging
 
 /// How the store's connection is opened.
 enum Connection {
@@ -9,7 +10,7 @@ enum Connection {
     ///
     /// Nothing is written before the file is known to be ours.
     static func open(
-        _ path: String, _ opening: SQLiteStore.Opening, busyTimeout: Duration
+        _ path: String, _ opening: SQLiteStore.Opening, busyTimeout: Duration, logger: Logger
     ) throws(StoreFailure) -> DatabaseQueue {
         do {
             let connection = try DatabaseQueue(path: path, configuration: configuration(busyTimeout: busyTimeout))
@@ -19,7 +20,7 @@ enum Connection {
                     throw StoreFailure(.unavailable, "open the store", cause: "\(path) cannot be written")
                 }
                 try makeDurable(db)
-                try Schema.migrate(db)
+                try Schema.migrate(db, logger: logger)
                 let trail = AuditTrail(clock: SystemClock())
                 _ = try RecordWriter(db, trail.appender(db))
             }

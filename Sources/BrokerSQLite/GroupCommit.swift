@@ -33,7 +33,11 @@ final class GroupCommit: Sendable {
         metrics: StoreMetrics
     ) {
         self.metrics = metrics
-        trail = AuditTrail(clock: clock) { ours, found in
+        trail = AuditTrail(clock: clock) { count in
+            logger.error(
+                "stored without an audit record, since none can be made: `daypass audit verify` says why",
+                metadata: ["revocations": "\(count)"])
+        } onForeignRecord: { ours, found in
             metrics.foreignRecord()
             logger.error(
                 "the audit trail was changed by somebody else: `daypass audit verify` says where",
@@ -181,7 +185,8 @@ final class GroupCommit: Sendable {
             let outcomes = try written(group, db, makeRoom: makeRoom)
             metrics.committed(records: group.count, took: clock.uptime - start)
             let failure = mirror(db)
-            if let failure { noteFailure(failure) } else { noteSuccess() }
+            // Also where revocations went through: nothing else does.
+            if let failure = failure ?? trail.tail?.refusal { noteFailure(failure) } else { noteSuccess() }
             for (index, waiting) in group.enumerated() {
                 // A revocation is durable; anything else that is not in the file is not let out.
                 let isRefused = failure != nil && !waiting.record.isRevocation

@@ -29,6 +29,7 @@ struct RecordWriter {
             try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
             do {
                 let audit = try trail.appender(db)
+                if let refusal = audit.tail.refusal, !records.allSatisfy(\.isRevocation) { throw refusal }
                 let writer = try RecordWriter(db, audit)
                 let known = revocations()
                 let outcomes = try records.map { try writer.writeAlone($0, known) }
@@ -121,7 +122,7 @@ struct RecordWriter {
             for row in rows {
                 try insertRevocation.run(binding: row.bind)
                 // What seemed to fail may have been committed.
-                if db.changesCount > 0 { try audit.append(row.event) }
+                if db.changesCount > 0 { try audit.appendIfPossible(row.event) }
             }
         case .probe: try probe.run()
         }

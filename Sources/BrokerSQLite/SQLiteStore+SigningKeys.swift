@@ -36,7 +36,7 @@ extension SQLiteStore: SigningKeyStore {
                 try records.first { $0.keyID == move.keyID }?.moved(to: move.after, at: change.time).update(db)
             }
             for key in change.added { try key.insert(db) }
-            try audit.append(row)
+            if isRevocation { try audit.appendIfPossible(row) } else { try audit.append(row) }
         }
     }
 }

@@ -44,7 +44,7 @@ package final class SQLiteStore: Sendable {
         let file = try StoreFile(path: path)
         let lock = try StoreLock(beside: file.path)
         try file.prepare(opening)
-        let writer = try Connection.open(file.path, opening, busyTimeout: busyTimeout)
+        let writer = try Connection.open(file.path, opening, busyTimeout: busyTimeout, logger: logger)
         self.path = file.path
         self.lock = lock
         self.writer = writer

@@ -1,5 +1,6 @@
 import Broker
 import GRDB
+import Logging
 
 /// The tables, and how older files get them. A file's header says what it is: `application_id` that it is a store of
 /// ours, `user_version` with which tables.
@@ -29,11 +30,13 @@ enum Schema {
     }
 
     /// Runs what the file lacks, each step in a transaction.
-    /// - Parameter target: the version at which it stops.
-    static func migrate(_ db: Database, to target: Int = version) throws {
+    /// - Parameters:
+    ///   - target: the version at which it stops.
+    ///   - logger: told of steps that take long.
+    static func migrate(_ db: Database, to target: Int = version, logger: Logger? = nil) throws {
         for step in try max(0, userVersion(db))..<target {
             try db.inTransaction(.immediate) {
-                try migrations[step](db)
+                try migrations[step](db, logger)
                 try db.execute(
                     sql: "PRAGMA application_id = \(applicationID); PRAGMA user_version = \(step + 1)")
                 return .commit
@@ -46,15 +49,18 @@ enum Schema {
     }
 
     /// Times are in milliseconds since 1970. A migration that was released is never edited.
-    private static let migrations: [@Sendable (Database) throws -> Void] = [
-        { try $0.execute(sql: firstTables) }, { try $0.execute(sql: lineageAndUses) }, optionalIssuer,
-        { try $0.execute(sql: binding) }, { try $0.execute(sql: trustBundles) },
-        { try $0.execute(sql: keyTimes) },
-        { try $0.execute(sql: generation) },
-        { try $0.execute(sql: revocations) },
-        { try $0.execute(sql: providerCredentials) },
+    private static let migrations: [@Sendable (Database, Logger?) throws -> Void] = [
+        { db, _ in try db.execute(sql: firstTables) },
+        { db, _ in try db.execute(sql: lineageAndUses) },
+        { db, _ in try optionalIssuer(db) },
+        { db, _ in try db.execute(sql: binding) },
+        { db, _ in try db.execute(sql: trustBundles) },
+        { db, _ in try db.execute(sql: keyTimes) },
+        { db, _ in try db.execute(sql: generation) },
+        { db, _ in try db.execute(sql: revocations) },
+        { db, _ in try db.execute(sql: providerCredentials) },
         AuditMigration.run,
-        { try $0.execute(sql: auditIndex) },
+        { db, _ in try db.execute(sql: auditIndex) },
     ]
 
     private static let firstTables =

@@ -128,6 +128,54 @@ import Testing
         await store.close()
     }
 
+    @Test func `a file whose record was never made stays the only one with its records, whatever became old since`()
+        async throws
+    {
+        let store = try await filled()
+        try await store.perform("refuse records") {
+            try $0.execute(
+                sql: """
+                    CREATE TRIGGER refuse BEFORE INSERT ON audit WHEN new.kind = 'records.archived'
+                    BEGIN SELECT raise(ABORT, 'told to'); END
+                    """)
+        }
+        let first = ArchiveOrder(
+            to: archive, retention: .seconds(86_400), at: late, trace: TraceID(), maximumRecords: 10)
+        await #expect(throws: StoreFailure.self) { try await store.archive(first) }
+        let path = archive + "/audit-g1-000000000001-000000000010.jsonl"
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: archive) == ["audit-g1-000000000001-000000000010.jsonl"]
+        )
+        try await store.perform("permit records") { try $0.execute(sql: "DROP TRIGGER refuse") }
+        // With a retention that was made longer nothing of it goes.
+        let longer = ArchiveOrder(to: archive, retention: .seconds(2 * 86_400), at: late, trace: TraceID())
+        #expect(try await store.archive(longer) == ArchiveResult())
+        #expect(try await store.archive(order()) == ArchiveResult(records: 10, file: path))
+        #expect(try await store.archive(order()).file == archive + "/audit-g1-000000000011-000000000020.jsonl")
+        #expect(try await store.deleteArchived(limit: 100) == 20)
+        #expect(try await store.verifyAudit(after: nil, records: .max).finding == nil)
+        let numbers = try FileManager.default.contentsOfDirectory(atPath: archive).sorted().flatMap {
+            try lines(of: archive + "/" + $0).filter { $0["checkpoint"] == nil }.compactMap { $0["sequence"]?.number }
+        }
+        #expect(numbers == (1...20).map(Double.init))
+        await store.close()
+    }
+
+    @Test(arguments: ["000000000015", "9223372036854775807"])
+    func `beside a file that ends where the store has no checkpoint nothing is archived`(end: String) async throws {
+        let store = try await filled()
+        try FileManager.default.createDirectory(atPath: archive, withIntermediateDirectories: false)
+        let path = archive + "/audit-g1-000000000001-\(end).jsonl"
+        try Data().write(to: URL(filePath: path))
+        let failure = await #expect(throws: StoreFailure.self) { try await store.archive(order()) }
+        #expect(failure?.code == .conflict && failure?.cause.contains("there is no checkpoint") == true)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: archive).count == 1)
+        // Of another generation, or of other records, it is none of this chain's.
+        try FileManager.default.moveItem(atPath: path, toPath: archive + "/audit-g2-000000000001-\(end).jsonl")
+        #expect(try await store.archive(order()).records == 20)
+        await store.close()
+    }
+
     @Test func `a beginning that goes on behind another checkpoint than the record of it says is found`() async throws {
         let store = try await filled()
         _ = try await store.archive(order())

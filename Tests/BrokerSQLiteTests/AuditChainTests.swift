@@ -336,7 +336,13 @@ import Testing
                     DELETE FROM audit WHERE sequence <= 10 OR sequence IN (100, 1500, 2500);
                     """)
         }
-        let store = try folder.open(.existing)
+        let log = LogRecorder()
+        let store = try folder.open(.existing, logger: log.logger)
+        #expect(
+            log.lines == [
+                "notice the store is brought up to date: its audit records are chained, once records=2487",
+                "notice the audit records are chained records=2487",
+            ])
         #expect(try folder.number("SELECT count(*) FROM audit WHERE length(hash) = 32") == 2487)
         _ = try await StoreConformance.signing(store)
         try await store.makeCheckpoint()

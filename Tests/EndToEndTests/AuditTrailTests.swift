@@ -90,6 +90,44 @@ import Testing
         try await stop(again)
     }
 
+    @Test func `where somebody put in a record with the last number nothing is granted, and every revocation holds`()
+        async throws
+    {
+        let workspace = try Workspace()
+        try workspace.write("log/.keep", "")
+        var (broker, issuer) = try await start(workspace)
+        var tokens: [String] = []
+        for subject in ["one", "two"] {
+            let claims = issuer.claims(subject: subject, at: Date())
+            let proof = try issuer.token(claims.merging(["repository_id": "123456", "ref": "refs/heads/main"]))
+            tokens.append(try #require(try await broker.exchange(proof).text("access_token")))
+        }
+        let sequence = AuditMark.numbers.upperBound
+        try await sql(
+            workspace,
+            "INSERT INTO audit (sequence, time, trace, kind, details) VALUES (\(sequence), 1, 'a', 'key.staged', '{}')")
+        #expect(try await exchange(broker, issuer) == 503)
+        for (index, subject) in ["one", "two"].enumerated() {
+            let readiness = try await broker.send(.GET, broker.telemetry + "/readyz")
+            #expect(
+                readiness.status == 503 && readiness.body.contains("a record that no broker made"), "\(readiness.body)")
+            let revoked = try await AdministeredBroker.daypass(
+                ["revoke", "subject", "github:\(subject)", "--yes"],
+                ["DAYPASS_SOCKET": workspace.path("run/admin.sock")])
+            #expect(revoked.status == 0, "\(revoked.error)")
+            let found = try await verify(workspace)
+            #expect(found.status == 1 && found.error.contains("is missing"), "\(found)")
+            broker.process.signal(SIGKILL)
+            _ = try await broker.process.outcome()
+            broker = try await restarted(broker)
+            #expect(try await exchange(broker, issuer) == 503)
+            for (number, token) in tokens.enumerated() {
+                #expect(try await broker.verify(token).status == (number <= index ? 401 : 200))
+            }
+        }
+        try await stop(broker)
+    }
+
     @Test func `a store that was set back grants nothing until its file was moved away, and the copy shows it`()
         async throws
     {

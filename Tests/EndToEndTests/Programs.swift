@@ -29,6 +29,8 @@ enum Programs {
     static let haproxy = ["/usr/sbin/haproxy"].first(where: FileManager.default.isExecutableFile(atPath:))
     static let prlimit = onPath("prlimit")
     static let python = onPath("python3")
+    /// Comes with Swift.
+    static let clang = onPath("clang")
     static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
