@@ -1,41 +1,11 @@
 import Broker
-import Dispatch
 import FoundationEssentials
 import GRDB
 import GRDBSQLite
 import JOSE
 
-/// Reads the chain by a connection of its own: whoever records meanwhile is not held up, and what is read is one moment.
-/// The write-ahead log cannot begin anew as long as it is read.
+/// Reads the chain, in one moment of it: see `ReadConnection.performAlone`.
 enum AuditReading {
-    private static let queue = DispatchQueue(label: "daypass.audit-reading", qos: .utility, attributes: .concurrent)
-
-    /// What `body` returns, on a thread of its own, in one read transaction.
-    static func perform<Value: Sendable>(
-        _ path: String, _ operation: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
-    ) async throws(StoreFailure) -> Value {
-        let result: Result<Value, StoreFailure> = await withCheckedContinuation { continuation in
-            queue.async {
-                continuation.resume(
-                    returning: Result { try read(path, body) }.mapError { error in
-                        StoreFailure(operation, reporting: error)
-                    })
-            }
-        }
-        return try result.get()
-    }
-
-    private static func read<Value>(_ path: String, _ body: (Database) throws -> Value) throws -> Value {
-        var configuration = Configuration()
-        configuration.label = "daypass.audit"
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
-        let connection = try DatabaseQueue(path: path, configuration: configuration)
-        let value = try connection.read(body)
-        try connection.close()
-        return value
-    }
-
     static let selection = """
         SELECT sequence, time, trace, kind, issuer, subject, rule, session, token, reason, details, hash FROM audit \
         WHERE sequence > ? ORDER BY sequence

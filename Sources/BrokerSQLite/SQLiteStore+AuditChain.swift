@@ -43,7 +43,7 @@ extension SQLiteStore: AuditChainStore {
     }
 
     package func checkpoints(behind records: ClosedRange<Int64>) async throws(StoreFailure) -> [Checkpoint] {
-        try await AuditReading.perform(path, "read checkpoints") { db in
+        try await reading.performAlone("read checkpoints") { db in
             try Checkpoint.fetch(
                 db,
                 "SELECT \(Checkpoint.columns) FROM audit_checkpoints WHERE sequence BETWEEN ? AND ? ORDER BY number",
@@ -61,7 +61,7 @@ extension SQLiteStore: AuditChainStore {
         defer { isVerifying.store(false, ordering: .releasing) }
         // Before the moment that is read: what it has, that moment has.
         let (keys, tail, finding) = (commits.trail.keys, commits.trail.tail, commits.trail.finding)
-        let report = try await AuditReading.perform(path, "verify the audit trail") { db in
+        let report = try await reading.performAlone("verify the audit trail") { db in
             try AuditReading.verify(db, after: checkpoint, records: records, keys: keys, remembering: tail)
         }
         return report.with(finding)
@@ -72,7 +72,7 @@ extension SQLiteStore: AuditChainStore {
     package func verifyAuditAtStart() async throws(StoreFailure) -> AuditReport {
         let trail = commits.trail
         let keys = trail.keys
-        let report = try await AuditReading.perform(path, "verify the end of the audit trail") { db in
+        let report = try await reading.performAlone("verify the end of the audit trail") { db in
             try AuditReading.verifyAtStart(db, keys: keys)
         }
         if let finding = report.finding { trail.note(finding) }
@@ -101,7 +101,7 @@ extension SQLiteStore: AuditChainStore {
     }
 
     package func auditMarks(after sequence: Int64, limit: Int) async throws(StoreFailure) -> [AuditMark] {
-        try await AuditReading.perform(path, "read hashes of the audit trail") { db in
+        try await reading.performAlone("read hashes of the audit trail") { db in
             try AuditReading.marks(db, after: sequence, limit: limit)
         }
     }

@@ -12,25 +12,21 @@ extension SQLiteStore: IndexedAudit {
         guard await check() == nil else { return false }
         let segments = try await reading.perform("index audit records", Self.segments)
         guard !segments.isEmpty else { return false }
-        try await perform("index audit records") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let insertion = try db.cachedStatement(
-                    sql:
-                        "INSERT OR IGNORE INTO audit_index (id, last, earliest, latest, entries) VALUES (?, ?, ?, ?, ?)"
-                )
-                for segment in segments {
-                    for field in AuditField.allCases {
-                        try insertion.run { binder in
-                            binder.integer(AuditSegment.number(field, segment.first))
-                            binder.integer(segment.last)
-                            binder.integer(segment.earliest)
-                            binder.integer(segment.latest)
-                            binder.blob(segment.encoded(field))
-                        }
+        try await writeUnrecorded("index audit records") { db in
+            let insertion = try db.cachedStatement(
+                sql:
+                    "INSERT OR IGNORE INTO audit_index (id, last, earliest, latest, entries) VALUES (?, ?, ?, ?, ?)"
+            )
+            for segment in segments {
+                for field in AuditField.allCases {
+                    try insertion.run { binder in
+                        binder.integer(AuditSegment.number(field, segment.first))
+                        binder.integer(segment.last)
+                        binder.integer(segment.earliest)
+                        binder.integer(segment.latest)
+                        binder.blob(segment.encoded(field))
                     }
                 }
-                return .commit
             }
         }
         return segments.count == Self.segmentsAtOnce

@@ -1,5 +1,4 @@
 package import Broker
-import Dispatch
 import FoundationEssentials
 import GRDB
 
@@ -12,54 +11,41 @@ extension SQLiteStore: ExchangeHistory {
     package func exchanges<State: Sendable>(
         _ part: HistoryPart, into state: State, _ body: @escaping @Sendable (inout State, AuditEvent) -> Bool
     ) async throws(StoreFailure) -> (state: State, next: HistoryPosition?) {
-        let path = path
-        let result: Result<(State, HistoryPosition?), StoreFailure> = await withCheckedContinuation { continuation in
-            DispatchQueue.global(qos: .utility).async {
-                continuation.resume(
-                    returning: Result { try Self.exchanges(part, of: path, into: state, body) }
-                        .mapError { StoreFailure("read recorded exchanges", reporting: $0) })
-            }
+        try await reading.performAlone("read recorded exchanges", atOnce: false) { [path] db in
+            // Another one may have been put there.
+            try Schema.recognise(db, path, .existing)
+            return try Self.exchanges(part, db, into: state, body)
         }
-        let (state, next) = try result.get()
-        return (state, next)
     }
 
-    /// By a connection of its own that only reads: in WAL mode it holds up nobody who writes.
     private static func exchanges<State>(
-        _ part: HistoryPart, of path: String, into state: State, _ body: (inout State, AuditEvent) -> Bool
-    ) throws -> (State, HistoryPosition?) {
-        var configuration = Configuration()
-        configuration.label = "daypass.history"
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
-        configuration.allowsUnsafeTransactions = true
-        let connection = try DatabaseQueue(path: path, configuration: configuration)
-        defer { try? connection.close() }
-        try connection.inDatabase { try Schema.recognise($0, path, .existing) }
-        guard let start = try part.position ?? connection.inDatabase({ try begin(part, $0) }) else {
-            return (state, nil)
-        }
+        _ part: HistoryPart, _ db: Database, into state: State, _ body: (inout State, AuditEvent) -> Bool
+    ) throws -> (state: State, next: HistoryPosition?) {
+        guard let start = try part.position ?? begin(part, db) else { return (state, nil) }
         var state = state
         var done = start.done
         let end = start.last - done > Int64(part.limit) ? done + Int64(part.limit) : start.last
         while done < end {
             let stop = done + min(historyStep, end - done)
-            let (interrupted, reached) = try connection.inDatabase { db in
-                let rows = try Row.fetchCursor(
-                    db.cachedStatement(sql: selection),
-                    arguments: [
-                        done, stop, part.since.milliseconds, part.until?.milliseconds ?? .max,
-                    ])
-                while let row = try rows.next() {
-                    let record = try AuditRecord(row)
-                    if !body(&state, record.event) { return (true, record.sequence) }
-                }
-                return (false, stop)
-            }
+            let (isInterrupted, reached) = try step(after: done, to: stop, of: part, db) { body(&state, $0) }
             done = reached
-            if interrupted { break }
+            if isInterrupted { break }
         }
         return (state, done < start.last ? HistoryPosition(done: done, last: start.last) : nil)
+    }
+
+    /// - Returns: whether `body` wanted no more, and the last record that it was given, or `stop`.
+    private static func step(
+        after done: Int64, to stop: Int64, of part: HistoryPart, _ db: Database, _ body: (AuditEvent) -> Bool
+    ) throws -> (isInterrupted: Bool, reached: Int64) {
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(sql: selection),
+            arguments: [done, stop, part.since.milliseconds, part.until?.milliseconds ?? .max])
+        while let row = try rows.next() {
+            let record = try AuditRecord(row)
+            if !body(record.event) { return (true, record.sequence) }
+        }
+        return (false, stop)
     }
 
     private static let selection = """

@@ -51,24 +51,20 @@ extension SQLiteStore: ProviderCredentialStore {
     }
 
     package func record(_ uses: [CredentialUse]) async throws(StoreFailure) {
-        try await perform("record uses of provider credentials") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let statement = try db.cachedStatement(
-                    sql: """
-                        UPDATE provider_credentials SET
-                            first_used = min(ifnull(first_used, ?1), ?1), last_used = max(ifnull(last_used, ?2), ?2)
-                        WHERE provider = ?3 AND version = ?4
-                        """)
-                for use in uses {
-                    try statement.run { binder in
-                        binder.integer(use.first.milliseconds)
-                        binder.integer(use.last.milliseconds)
-                        binder.text(use.provider.text)
-                        binder.integer(Int64(use.number))
-                    }
+        try await writeUnrecorded("record uses of provider credentials") { db in
+            let statement = try db.cachedStatement(
+                sql: """
+                    UPDATE provider_credentials SET
+                        first_used = min(ifnull(first_used, ?1), ?1), last_used = max(ifnull(last_used, ?2), ?2)
+                    WHERE provider = ?3 AND version = ?4
+                    """)
+            for use in uses {
+                try statement.run { binder in
+                    binder.integer(use.first.milliseconds)
+                    binder.integer(use.last.milliseconds)
+                    binder.text(use.provider.text)
+                    binder.integer(Int64(use.number))
                 }
-                return .commit
             }
         }
     }
@@ -81,18 +77,15 @@ extension SQLiteStore {
     package func skipCredentials(
         to numbers: [CredentialPosition], at time: Date, masterKeyID: ExactString
     ) async throws(StoreFailure) -> [CredentialPosition] {
-        try await perform("skip numbers of provider credentials") { db in
+        try await writeUnrecorded("skip numbers of provider credentials") { db in
             var skipped: [CredentialPosition] = []
-            try db.inTransaction(.immediate) {
-                let last = Dictionary(try CredentialPosition.lastOfEach(db).map { ($0.provider, $0.number) }) { $1 }
-                for position in numbers where position.number > last[position.provider] ?? 0 {
-                    let version = CredentialVersion(
-                        provider: position.provider, number: position.number, state: .retired,
-                        masterKeyID: masterKeyID, created: time, since: time, caller: .daemon)
-                    try SealedCredential(version, sealed: []).insert(db)
-                    skipped.append(position)
-                }
-                return .commit
+            let last = Dictionary(try CredentialPosition.lastOfEach(db).map { ($0.provider, $0.number) }) { $1 }
+            for position in numbers where position.number > last[position.provider] ?? 0 {
+                let version = CredentialVersion(
+                    provider: position.provider, number: position.number, state: .retired,
+                    masterKeyID: masterKeyID, created: time, since: time, caller: .daemon)
+                try SealedCredential(version, sealed: []).insert(db)
+                skipped.append(position)
             }
             return skipped
         }

@@ -30,7 +30,7 @@ extension SQLiteStore: PrunableStore {
             throw StoreFailure(
                 .unreadable, "archive audit records", cause: "the audit trail is not intact: \(finding.message)")
         }
-        let written = try await AuditReading.perform(path, "archive audit records") { db in
+        let written = try await reading.performAlone("archive audit records") { db in
             try AuditArchiving.write(db, order, keys: keys)
         }
         guard let keys, let part = written else { return ArchiveResult() }

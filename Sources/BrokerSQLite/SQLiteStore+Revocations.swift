@@ -36,13 +36,9 @@ extension SQLiteStore: RevocationStore {
     }
 
     package func delete(revocations: [UInt64]) async throws(StoreFailure) {
-        try await perform("delete revocations") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                let deletion = try db.cachedStatement(sql: "DELETE FROM revocations WHERE sequence = ?")
-                for sequence in revocations { try deletion.execute(arguments: [Int64(sequence)]) }
-                return .commit
-            }
+        try await writeUnrecorded("delete revocations") { db in
+            let deletion = try db.cachedStatement(sql: "DELETE FROM revocations WHERE sequence = ?")
+            for sequence in revocations { try deletion.execute(arguments: [Int64(sequence)]) }
         }
     }
 }

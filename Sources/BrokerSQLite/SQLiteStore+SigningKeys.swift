@@ -9,16 +9,12 @@ extension SQLiteStore: SigningKeyStore {
     }
 
     package func insertFirstSigningKeys(_ keys: [SigningKeyRecord]) async throws(StoreFailure) {
-        try await perform("insert the first signing keys") { db in
-            if db.isInsideTransaction { try db.rollback() }
-            try db.inTransaction(.immediate) {
-                guard try Int.fetchOne(db, sql: "SELECT count(*) FROM signing_keys") == 0 else {
-                    throw StoreFailure(
-                        .conflict, "insert the first signing keys", cause: "the store has signing keys already")
-                }
-                for key in keys { try key.insert(db) }
-                return .commit
+        try await writeUnrecorded("insert the first signing keys") { db in
+            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM signing_keys") == 0 else {
+                throw StoreFailure(
+                    .conflict, "insert the first signing keys", cause: "the store has signing keys already")
             }
+            for key in keys { try key.insert(db) }
         }
     }
 

@@ -10,22 +10,19 @@ extension SQLiteStore: TrustBundleStore {
     }
 
     package func keep(_ record: TrustBundleRecord) async throws(StoreFailure) {
-        try await perform("keep a trust bundle") { db in
-            try db.inTransaction(.immediate) {
-                if let kept = try Self.record(of: record.trustDomain, db), !kept.mayBecome(record) {
-                    throw StoreFailure(
-                        .conflict, "keep a trust bundle",
-                        cause: "one of \(record.trustDomain) with a higher sequence is kept already")
-                }
-                try db.cachedStatement(
-                    sql: """
-                        INSERT OR REPLACE INTO trust_bundles
-                            (trust_domain, endpoint, sequence, sealed, master_key_id, updated)
-                        VALUES (?, ?, ?, ?, ?, ?)
-                        """
-                ).run(binding: record.bind)
-                return .commit
+        try await writeUnrecorded("keep a trust bundle") { db in
+            if let kept = try Self.record(of: record.trustDomain, db), !kept.mayBecome(record) {
+                throw StoreFailure(
+                    .conflict, "keep a trust bundle",
+                    cause: "one of \(record.trustDomain) with a higher sequence is kept already")
             }
+            try db.cachedStatement(
+                sql: """
+                    INSERT OR REPLACE INTO trust_bundles
+                        (trust_domain, endpoint, sequence, sealed, master_key_id, updated)
+                    VALUES (?, ?, ?, ?, ?, ?)
+                    """
+            ).run(binding: record.bind)
         }
     }
 

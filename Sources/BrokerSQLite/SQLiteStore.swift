@@ -98,6 +98,22 @@ package final class SQLiteStore: Sendable {
 }
 
 extension SQLiteStore {
+    /// What `body` returns, run on the connection's queue in a transaction of its own, which leaves the audit trail alone.
+    func writeUnrecorded<Value: Sendable>(
+        _ operation: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StoreFailure) -> Value {
+        try await perform(operation) { db in
+            if db.isInsideTransaction { try db.rollback() }
+            var value: Value?
+            try db.inTransaction(.immediate) {
+                value = try body(db)
+                return .commit
+            }
+            guard let value else { throw StoreFailure(.unavailable, operation, cause: "nothing was done") }
+            return value
+        }
+    }
+
     /// What `body` returns, run on the connection's queue in a transaction of its own, which may append to the audit trail.
     /// - Parameter needingFile: whether nothing is done while the file of `audit.file` cannot be written.
     func write<Value: Sendable>(
