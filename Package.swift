@@ -213,7 +213,9 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
         .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Broker", "BrokerConfigurationYAML", "CFuzzer", "JOSE", "OpenSSL", "SPIFFE"],
+            dependencies: [
+                "Broker", "BrokerClient", "BrokerConfigurationYAML", "CFuzzer", "JOSE", "OpenSSL", "SPIFFE",
+            ],
             path: "Tests/Fuzz/Fuzz",
             swiftSettings: settings
         ),

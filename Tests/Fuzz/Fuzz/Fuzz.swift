@@ -7,6 +7,7 @@ import CFuzzer
     /// C callbacks have no context, hence one for each target.
     private static let targets: [String: Callback] = [
         "auditline": { run(AuditLineTarget.self, $0, $1) },
+        "auditlines": { run(AuditLinesTarget.self, $0, $1) },
         "bundle": { run(BundleTarget.self, $0, $1) },
         "certificate": { run(CertificateTarget.self, $0, $1) },
         "claims": { run(ClaimsTarget.self, $0, $1) },

@@ -1,0 +1,1 @@
+../../../Sources/DaypassCommand/AuditLines.swift
