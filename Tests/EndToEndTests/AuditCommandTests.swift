@@ -69,6 +69,7 @@ import Testing
     @Test(arguments: [
         ["audit", "search", "--since", "yesterday"], ["audit", "search", "--subject", ""],
         ["audit", "search", "--limit", "0"], ["audit", "tail", "-n", "1001"], ["audit", "export", "--after", "x"],
+        ["audit", "tail", "--follow", "--until", "1h"],
         ["audit", "search", "--trace", "a/b"], ["audit", "search", "--trace", "zz"],
     ])
     func `what cannot be asked for ends with 2`(_ arguments: [String]) async throws {
@@ -189,7 +190,9 @@ import Testing
         }
     }
 
-    @Test func `over a real broker it finds who got what, by subject, rule, session, token and trace`() async throws {
+    @Test func `over a real broker it finds who got what, by subject, rule, session, token, trace and time`()
+        async throws
+    {
         let grants = try await AdministeredGrants()
         for number in 0..<3 { _ = try await grants.token("job\(number)") }
         let refused = try await grants.exchange("job1", ref: "refs/heads/dev")
@@ -210,6 +213,12 @@ import Testing
         #expect(records.count { $0.event.issuer != nil } == 4)
         #expect(records.map(\.sequence) == records.map(\.sequence).sorted())
         #expect(records.last?.event.trace.description == trace)
+        let times = records.suffix(4).map(\.event.time)
+        let within = records.count { $0.event.time >= times[1] && $0.event.time < times[3] }
+        try #require(within == 2, "\(times)")
+        let (since, until) = (RecordedTime(times[1]).text, RecordedTime(times[3]).text)
+        #expect(try await count("--since", since, "--until", until) == within)
+        #expect(try await count("--since", until) == 1)
         #expect(!export.contains("eyJ"))
     }
 

@@ -18,6 +18,8 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
     /// No version of the provider was promoted yet.
     case noneActive(ProviderName)
     case tooManyVersions(ProviderName)
+    /// No broker gets there: somebody put in the version that has the last number.
+    case noNumberLeft(ProviderName)
     case tooManyProviders
     /// Others changed the same credential all the time.
     case busy(ProviderName)
@@ -42,6 +44,8 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
         case .tooManyVersions(let provider):
             "the credential of \(provider) has \(CredentialVersion.maximumLive) versions that are not retired: "
                 + "retire one first"
+        case .noNumberLeft(let provider):
+            "the credential of \(provider) has a version with the last number that there is"
         case .tooManyProviders: "there are credentials of \(ProviderCredentials.maximumProviders) providers already"
         case .busy(let provider): "the credential of \(provider) is being changed by others"
         case .sealing(let cause): "the secret could not be sealed: \(cause)"

@@ -68,7 +68,7 @@ extension AdministrationFailure {
         case .unknown: self = .notFound("\(failure)")
         case .length: self = .invalid("\(failure)")
         case .duplicate, .retired, .lastUsable, .activeUnusable, .damaged, .noneActive, .tooManyVersions,
-            .tooManyProviders:
+            .noNumberLeft, .tooManyProviders:
             self = .conflict("\(failure)")
         case .otherMasterKey, .busy, .sealing, .store: self = .unavailable("\(failure)")
         }

@@ -39,9 +39,13 @@ package final class ProviderCredentials: Sendable {
             if known.isEmpty { try await checkRoom() }
             let live = known.filter { $0.version.state != .retired }
             // One that does not open cannot be compared; `promote` and the start say that it is damaged.
-            if let same = live.first(where: { (try? open($0)) == secret }) { throw .duplicate(same.version) }
+            if let same = live.first(where: { (try? open($0)) == secret }) {
+                try await recordDuplicate(of: same.version, by: caller, under: trace)
+                throw .duplicate(same.version)
+            }
             guard live.count < CredentialVersion.maximumLive else { throw .tooManyVersions(provider) }
             let (number, now) = (1 + (known.map(\.version.number).max() ?? 0), clock.now)
+            guard CredentialVersion.numbers.contains(number) else { throw .noNumberLeft(provider) }
             let version = CredentialVersion(
                 provider: provider, number: number, state: .staged, masterKeyID: masterKey.id, created: now, since: now,
                 caller: caller)
@@ -213,6 +217,24 @@ extension ProviderCredentials {
         } catch {
             guard error.code == .conflict else { throw .store(error) }
             return false
+        }
+    }
+
+    /// A guess at a secret that was right leaves a record; who guesses wrong leaves a version.
+    private func recordDuplicate(
+        of version: CredentialVersion, by caller: Caller, under trace: TraceID
+    ) async throws(CredentialFailure) {
+        let details: JSONObject = [
+            "caller": .object(caller.json), "provider": .string(version.provider.text),
+            "versions": [["version": .number(Double(version.number))]],
+        ]
+        let event = AuditEvent(
+            time: clock.now, trace: trace, kind: .credentialRefused, issuer: nil, subject: nil, reason: "duplicate",
+            details: details)
+        do {
+            try await store.record(event)
+        } catch {
+            throw .store(error)
         }
     }
 

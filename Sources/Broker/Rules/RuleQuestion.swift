@@ -52,9 +52,12 @@ package enum RuleAnswer: Sendable, Hashable {
 
 extension RuleSet {
     /// What an exchange that asks so is granted, by the same order as `match`.
-    package func answer(to question: RuleQuestion) -> RuleAnswer {
+    package func answer(
+        to question: RuleQuestion, within budget: inout MatchingBudget
+    ) throws(MatchingFailure) -> RuleAnswer {
         let candidates = candidates(of: question.issuer, naming: question.named, asking: question.scope ?? [])
         for rule in candidates where rule.federation.areAll(in: question.federation) {
+            try budget.spend(on: rule, question.claims)
             switch rule.truth(in: question.claims) {
             case .fails: continue
             case .holds: return rule.answer(to: question)
@@ -67,9 +70,14 @@ extension RuleSet {
     }
 
     /// The rules that are tried, each with what of it holds: the first that matches, then those that come nearest.
-    package func attempts(_ question: RuleQuestion) -> [RuleAttempt] {
-        let attempts = candidates(of: question.issuer, naming: question.named, asking: question.scope ?? [])
-            .map { RuleAttempt($0, question) }
+    package func attempts(
+        _ question: RuleQuestion, within budget: inout MatchingBudget
+    ) throws(MatchingFailure) -> [RuleAttempt] {
+        var attempts: [RuleAttempt] = []
+        for rule in candidates(of: question.issuer, naming: question.named, asking: question.scope ?? []) {
+            try budget.spend(on: rule, question.claims)
+            attempts.append(RuleAttempt(rule, question))
+        }
         // The sort is stable: of equal ones the first stays first.
         return attempts.sorted { $0.misses < $1.misses }
     }

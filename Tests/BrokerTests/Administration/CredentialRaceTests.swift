@@ -41,7 +41,8 @@ import Testing
         }
         #expect(done == 1)
         #expect(try await memory.sealedCredentials(of: provider).count == 1)
-        #expect(memory.events.count == 1)
+        #expect(memory.events.count { $0.kind == .credentialAdded } == 1)
+        #expect(memory.events.count { $0.kind == .credentialRefused } == 49)
     }
 
     @Test func `of fifty secrets eight are kept, each with a number of its own`() async throws {
@@ -120,6 +121,7 @@ import Testing
             try? await meddle(change)
             try await base.apply(change, event)
         }
+        func record(_ event: AuditEvent) async throws(StoreFailure) { try await base.record(event) }
         func record(_ uses: [CredentialUse]) async throws(StoreFailure) { try await base.record(uses) }
     }
 

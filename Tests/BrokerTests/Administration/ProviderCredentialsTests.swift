@@ -147,6 +147,9 @@ import Testing
         #expect(
             await failure { _ = try await add("one") }
                 == "this secret is there already: version 1 of the credential of anthropic, staged")
+        let refused = try #require(memory.events.last)
+        #expect(refused.kind == .credentialRefused && refused.reason == "duplicate", "a guess that leaves no trace")
+        #expect(refused.details["provider"] == "anthropic" && refused.details["caller"] != nil)
         try await promote(1)
         #expect(await failure { _ = try await add("one") }.hasSuffix("anthropic, active"))
         _ = try await add("two")
@@ -156,7 +159,8 @@ import Testing
         #expect(try await add("one", to: openai).number == 1)
         try await retire(1)
         #expect(try await add("one").number == 3)
-        #expect(memory.events.count == 7)
+        #expect(memory.events.count { $0.kind == .credentialRefused } == 3)
+        #expect(memory.events.count { $0.kind != .credentialRefused } == 7)
     }
 
     @Test func `never leave a provider that has an active version without one`() async throws {
