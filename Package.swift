@@ -37,6 +37,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CProcess"),
+        .systemLibrary(name: "CSQLite"),
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: memorySafe),
         .target(name: "JOSE", dependencies: ["OpenSSL"], swiftSettings: memorySafe),
         .target(name: "SPIFFE", dependencies: ["JOSE", "OpenSSL"], swiftSettings: memorySafe),
@@ -58,7 +59,7 @@ let package = Package(
         .target(
             name: "BrokerSQLite",
             dependencies: [
-                "Broker", "JOSE", "SPIFFE",
+                "Broker", "CSQLite", "JOSE", "SPIFFE",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),

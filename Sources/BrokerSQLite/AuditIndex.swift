@@ -19,6 +19,8 @@ enum AuditField: Int64, CaseIterable {
 struct AuditSegment: Sendable {
     /// How many records it has: so few that reading it costs recording nothing, so many that there are few of them.
     static let length = 1024
+    /// Records beyond are not indexed: the number of a row has no room for theirs. No broker gets there.
+    static let maximumNumber: Int64 = 1 << 48 - 1
 
     let first: Int64
     private(set) var last: Int64
@@ -28,6 +30,7 @@ struct AuditSegment: Sendable {
     private(set) var count = 0
     private var entries = [[UInt64]](repeating: [], count: AuditField.allCases.count)
 
+    /// - Parameter first: 1 to `maximumNumber`.
     init(first: Int64, time: Int64) {
         (self.first, last, earliest, latest) = (first, first, time, time)
     }
@@ -35,7 +38,7 @@ struct AuditSegment: Sendable {
     /// - Parameter hash: that of the field's value; nil where the record has none.
     /// - Returns: false where the record belongs to the next segment.
     mutating func append(_ sequence: Int64, _ time: Int64, _ hash: (AuditField) -> UInt32?) -> Bool {
-        guard count < Self.length, sequence - first <= Int64(UInt16.max) else { return false }
+        guard count < Self.length, (first...first + Int64(UInt16.max)).contains(sequence) else { return false }
         (last, earliest, latest) = (sequence, min(earliest, time), max(latest, time))
         count += 1
         for field in AuditField.allCases {

@@ -104,9 +104,11 @@ enum AuditReading {
         var checkpoints = try CheckpointCursor(db, after: start?.number ?? 0)
         var columns = AuditColumns(time: 0)
         var (finding, next, checked): (AuditFinding?, Int64?, Int) = (nil, nil, 0)
+        var reached = start?.sequence ?? 0
         let statement = try db.makeStatement(sql: selection)
-        try statement.rows(binding: { $0.integer(start?.sequence ?? 0) }) { row in
+        func check(_ row: RawRow) throws -> Bool {
             let sequence = row.integer(0)
+            reached = sequence
             while let checkpoint = checkpoints.first, checkpoint.sequence < sequence {
                 finding = verification.check(checkpoint)
                 guard finding == nil else { return false }
@@ -123,6 +125,14 @@ enum AuditReading {
             guard checked >= limit else { return true }
             next = checkpoint.number
             return false
+        }
+        do {
+            try statement.rows(binding: { $0.integer(start?.sequence ?? 0) }, check)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_TOOBIG {
+            let sequence = try RecordNumbers.first(after: reached, db) ?? reached
+            finding = AuditFinding(
+                .altered, sequence,
+                "record \(sequence) is longer than any that a broker makes: it was altered or put in")
         }
         if finding == nil, next == nil {
             while finding == nil, let checkpoint = checkpoints.first {

@@ -16,6 +16,7 @@ enum Connection {
             let connection = try DatabaseQueue(path: path, configuration: configuration(busyTimeout: busyTimeout))
             try connection.inDatabase { db in
                 try Schema.recognise(db, path, opening)
+                try SchemaComparison.verify(db, path)
                 guard sqlite3_db_readonly(db.sqliteConnection, "main") == 0 else {
                     throw StoreFailure(.unavailable, "open the store", cause: "\(path) cannot be written")
                 }
@@ -58,13 +59,8 @@ enum Connection {
     }
 
     private static func configuration(busyTimeout: Duration) -> Configuration {
-        var configuration = Configuration()
-        configuration.label = "daypass.store"
-        configuration.qos = .utility
-        configuration.busyMode = .timeout(busyTimeout.seconds)
+        var configuration = Configuration.distrustful("daypass.store", busyTimeout: busyTimeout)
         configuration.foreignKeysEnabled = true
-        // GRDB would end the process over a transaction that could not be rolled back; `RecordWriter` tries again.
-        configuration.allowsUnsafeTransactions = true
         return configuration
     }
 }

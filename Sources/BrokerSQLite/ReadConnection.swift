@@ -93,12 +93,7 @@ final class ReadConnection: Sendable {
     }
 
     private static func open(_ path: String, busyTimeout: Duration) throws(StoreFailure) -> DatabaseQueue {
-        var configuration = Configuration()
-        configuration.label = "daypass.reading"
-        configuration.qos = .utility
-        configuration.readonly = true
-        configuration.busyMode = .timeout(busyTimeout.seconds)
-        configuration.allowsUnsafeTransactions = true
+        let configuration = Configuration.distrustful("daypass.reading", readonly: true, busyTimeout: busyTimeout)
         do {
             return try DatabaseQueue(path: path, configuration: configuration)
         } catch {

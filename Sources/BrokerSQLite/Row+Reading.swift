@@ -20,13 +20,13 @@ extension Row {
         (self[column] as Data?).map { Array($0) }
     }
 
-    func date(_ column: Int) throws -> Date {
-        // GRDB would end the process over a value that is no number.
-        guard case .int64(let milliseconds) = (self[column] as DatabaseValue).storage else {
-            throw Self.unreadable(column)
-        }
-        return Date(milliseconds: milliseconds)
+    /// GRDB would end the process over a value that is no number.
+    func integer(_ column: Int) throws -> Int64 {
+        guard case .int64(let number) = (self[column] as DatabaseValue).storage else { throw Self.unreadable(column) }
+        return number
     }
+
+    func date(_ column: Int) throws -> Date { Date(milliseconds: try integer(column)) }
 
     func optionalDate(_ column: Int) throws -> Date? {
         (self[column] as DatabaseValue).isNull ? nil : try date(column)

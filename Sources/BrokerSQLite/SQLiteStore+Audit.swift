@@ -37,7 +37,7 @@ extension SQLiteStore {
                     SELECT count(*), max(CASE WHEN kind IN (\(kinds)) THEN json_extract(details, '$.expires') END) FROM
                     (SELECT time, kind, details FROM audit ORDER BY sequence DESC LIMIT ?) WHERE time > ?
                     """, arguments: [count + 1, moment.milliseconds])
-            guard let row = try rows.next(), let found = Int(exactly: row[0] as Int64), found <= count else {
+            guard let row = try rows.next(), let found = Int(exactly: try row.integer(0)), found <= count else {
                 return nil
             }
             let seconds: Double? = row[1]
@@ -53,7 +53,7 @@ extension AuditRow {
 
 extension AuditRecord {
     init(_ row: Row) throws {
-        let sequence = row[0] as Int64
+        let sequence = try row.integer(0)
         do {
             guard let trace = TraceID(parsing: try row.requiredText(2).string),
                 let kind = AuditEvent.Kind(rawValue: try row.requiredText(3).string),

@@ -52,11 +52,12 @@ extension SQLiteStore: IndexedAudit {
     /// By SQLite itself: exchanges share their processor with it, and reading a row by GRDB costs ten times as much.
     private static func segments(_ db: Database) throws -> [AuditSegment] {
         let statement = try db.cachedStatement(
-            sql: "SELECT \(AuditRow.indexed) FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?"
+            sql: "SELECT \(AuditRow.indexed) FROM audit WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
         ).sqliteStatement
         defer { sqlite3_reset(statement) }
         var binder = Binder(statement)
         binder.integer(try lastIndexed(db))
+        binder.integer(AuditSegment.maximumNumber)
         binder.integer(Int64(segmentsAtOnce * AuditSegment.length))
         var (segments, current): ([AuditSegment], AuditSegment?) = ([], nil)
         var code = sqlite3_step(statement)

@@ -36,12 +36,13 @@ extension SQLiteStore: AuditSearch {
     ) async throws(StoreFailure) -> AuditPart {
         let (first, last) = try await reading.perform("search audit records") { db -> (Int64, Int64) in
             // Two questions: together SQLite would answer them by looking at every row.
-            let first = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit") ?? 0
-            return (first, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM audit") ?? 0)
+            let first = try RecordNumbers.first(after: sequence, db) ?? 1
+            return (first, try RecordNumbers.last(db) ?? 0)
         }
         var found = FoundRecords(limit: limit)
         var position = max(sequence, first - 1)
-        let end = min(last, position.addingReportingOverflow(Self.scanBound).partialValue)
+        guard position < last else { return AuditPart([], position: position, isLast: true) }
+        let end = min(last, position + Self.scanBound)
         while position < end, !found.isFull {
             let (after, room) = (position, found)
             (found, position) = try await reading.perform("search audit records") { db -> (FoundRecords, Int64) in
@@ -83,7 +84,9 @@ extension SQLiteStore: AuditSearch {
     ) throws -> Int64 {
         let indexed = try lastIndexed(db)
         if position > indexed + 1 {
-            let last = min(position - 1, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM audit") ?? 0)
+            // Over numbers that no record has, however many.
+            guard let last = try RecordNumbers.last(before: position, db) else { return 0 }
+            guard last > indexed else { return indexed + 1 }
             let start = max(indexed + 1, last - scanStep + 1)
             try append(to: &found, condition, from: start, through: last, db)
             return start <= 1 ? 0 : start
@@ -99,10 +102,10 @@ extension SQLiteStore: AuditSearch {
             arguments: [AuditSegment.number(field, 0), AuditSegment.number(field, position)])
         var (next, count) = (Int64(0), 0)
         while let segment = try segments.next() {
-            let first = AuditSegment.first(ofRow: segment[0])
+            let first = AuditSegment.first(ofRow: try segment.integer(0))
             (next, count) = (first, count + 1)
-            let last = min(segment[1] as Int64, position - 1)
-            guard condition.mayHave(times: segment[2] as Int64, segment[3] as Int64) else { continue }
+            let last = min(try segment.integer(1), position - 1)
+            guard try condition.mayHave(times: segment.integer(2), segment.integer(3)) else { continue }
             if keys.isEmpty {
                 try append(to: &found, condition, from: first, through: last, db)
             } else {
@@ -161,10 +164,12 @@ extension SQLiteStore: AuditSearch {
             db.cachedStatement(sql: sql), arguments: range + StatementArguments(terms.map(\.argument)))
     }
 
+    /// The last record that a segment has; 0 where there is none.
     static func lastIndexed(_ db: Database) throws -> Int64 {
-        try Int64.fetchOne(
+        let last = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT last FROM audit_index WHERE id < ? ORDER BY id DESC LIMIT 1"),
-            arguments: [AuditSegment.number(.subject, 0)]) ?? 0
+            arguments: [AuditSegment.number(.subject, 0)])
+        return (0...AuditSegment.maximumNumber).clamped(last ?? 0)
     }
 }
 

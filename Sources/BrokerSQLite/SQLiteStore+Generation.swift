@@ -33,8 +33,9 @@ extension StoreGeneration {
     /// That of the store, which has the table.
     init(_ db: Database) throws {
         let rows = try Row.fetchCursor(db, sql: "SELECT generation, backed_up, restored FROM store").mapToArray { row in
-            guard case .int64(let number) = (row[0] as DatabaseValue).storage, let number = Int(exactly: number) else {
-                throw StoreFailure(.unreadable, "read the generation of the store", cause: "it is no number")
+            guard let number = Int(exactly: try row.integer(0)), (1...Int(Int32.max)).contains(number) else {
+                throw StoreFailure(
+                    .unreadable, "read the generation of the store", cause: "it is no number that a restore gives")
             }
             return StoreGeneration(
                 number: number, backedUp: try row.isNull(1) ? nil : row.date(1),

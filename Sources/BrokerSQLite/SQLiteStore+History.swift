@@ -23,15 +23,19 @@ extension SQLiteStore: ExchangeHistory {
     ) throws -> (state: State, next: HistoryPosition?) {
         guard let start = try part.position ?? begin(part, db) else { return (state, nil) }
         var state = state
-        var done = start.done
-        let end = start.last - done > Int64(part.limit) ? done + Int64(part.limit) : start.last
+        let numbers = 0...AuditMark.numbers.upperBound
+        let last = numbers.clamped(start.last)
+        // Over numbers that no record has, however many.
+        guard let first = try RecordNumbers.first(after: numbers.clamped(start.done), db) else { return (state, nil) }
+        var done = first - 1
+        let end = last - done > Int64(part.limit) ? done + Int64(part.limit) : last
         while done < end {
             let stop = done + min(historyStep, end - done)
             let (isInterrupted, reached) = try step(after: done, to: stop, of: part, db) { body(&state, $0) }
             done = reached
             if isInterrupted { break }
         }
-        return (state, done < start.last ? HistoryPosition(done: done, last: start.last) : nil)
+        return (state, done < last ? HistoryPosition(done: done, last: last) : nil)
     }
 
     /// - Returns: whether `body` wanted no more, and the last record that it was given, or `stop`.
@@ -56,9 +60,9 @@ extension SQLiteStore: ExchangeHistory {
 
     /// Where the records of the part begin: found by halves, since they ascend by time but for a little.
     private static func begin(_ part: HistoryPart, _ db: Database) throws -> HistoryPosition? {
-        guard let first = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM audit"),
-            let last = try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM audit")
-        else { return nil }
+        guard let first = try RecordNumbers.first(after: 0, db), let last = try RecordNumbers.last(db) else {
+            return nil
+        }
         let since = part.since.addingTimeInterval(-historySlack).milliseconds
         let statement = try db.cachedStatement(
             sql: "SELECT time FROM audit WHERE sequence >= ? ORDER BY sequence LIMIT 1")

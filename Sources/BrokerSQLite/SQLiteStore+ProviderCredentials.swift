@@ -99,7 +99,7 @@ extension CredentialPosition {
         let sql = "SELECT provider, max(version) FROM provider_credentials GROUP BY provider ORDER BY provider"
         return try Row.fetchCursor(db, sql: sql).mapToArray { row in
             guard let provider = ProviderName(parsing: try row.requiredText(0).string),
-                case .int64(let number) = (row[1] as DatabaseValue).storage, let number = Int(exactly: number)
+                let number = Int(exactly: try row.integer(1)), CredentialVersion.numbers.contains(number)
             else {
                 throw StoreFailure(.unreadable, "read provider credentials", cause: "a credential has an unknown form")
             }
@@ -114,7 +114,7 @@ extension CredentialVersion {
 
     fileprivate init(_ row: Row) throws {
         guard let provider = ProviderName(parsing: try row.requiredText(0).string),
-            case .int64(let number) = (row[1] as DatabaseValue).storage, let number = Int(exactly: number),
+            let number = Int(exactly: try row.integer(1)), CredentialVersion.numbers.contains(number),
             let state = State(rawValue: try row.requiredText(2).string), let caller = Caller(try row.object(8))
         else {
             throw StoreFailure(.unreadable, "read provider credentials", cause: "a credential has an unknown form")

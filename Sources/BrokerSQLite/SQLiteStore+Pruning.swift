@@ -92,7 +92,7 @@ extension SQLiteStore: PrunableStore {
             .mapToArray { try $0.date(0) }.first
         let rows = try Row.fetchCursor(
             db.cachedStatement(sql: batch.table.selection), arguments: [batch.position, batch.maximumRows]
-        ).mapToArray { (number: $0[0] as Int64, start: try $0.date(1), end: try $0.date(2)) }
+        ).mapToArray { (number: try $0.integer(0), start: try $0.date(1), end: try $0.date(2)) }
         var choice = PruningChoice(batch, oldestUse: oldestUse)
         let deletion = try db.cachedStatement(sql: batch.table.deletion)
         for row in rows {

@@ -10,29 +10,57 @@ extension SQLiteStore: SessionSearch {
     package func sessions(
         _ condition: SessionCondition, at now: Date, before position: Int64?, limit: Int
     ) async throws(StoreFailure) -> SessionPart {
-        let last = try await perform("look for sessions") { db in
-            try Int64.fetchOne(db, sql: "SELECT max(rowid) FROM sessions") ?? 0
-        }
+        let last = try await perform("look for sessions") { try SessionNumbers.last($0) }
         var end = min(position ?? .max, last + 1)
         var found: [(session: SessionRecord, number: Int64)] = []
         // One more than is asked for says whether there is a next part.
         while end > 0, found.count <= limit, !Task.isCancelled {
-            let (start, stop, room) = (max(0, end - Self.searchStep), end, limit + 1 - found.count)
-            found += try await perform("look for sessions") { db in
+            let (before, room) = (end, limit + 1 - found.count)
+            typealias Part = (sessions: [(session: SessionRecord, number: Int64)], reached: Int64)
+            let part = try await perform("look for sessions") { db -> Part in
+                guard let last = try SessionNumbers.last(before: before, db) else { return ([], 0) }
+                let (start, stop) = (max(0, last + 1 - Self.searchStep), last + 1)
                 let rows = try Row.fetchCursor(
                     db.cachedStatement(sql: SessionRow.list(condition)),
                     arguments: [start, stop, now.milliseconds] + condition.arguments)
-                var sessions: [(SessionRecord, Int64)] = []
+                var sessions: [(session: SessionRecord, number: Int64)] = []
                 while sessions.count < room, let row = try rows.next() {
                     let session = try SessionRecord(row)
-                    if condition.matches(session) { sessions.append((session, row[SessionRow.numberColumn])) }
+                    if condition.matches(session) {
+                        sessions.append((session, try row.integer(SessionRow.numberColumn)))
+                    }
                 }
-                return sessions
+                return (sessions, start)
             }
-            end = start
+            found += part.sessions
+            end = part.reached
         }
         let part = found.prefix(limit)
         return SessionPart(part.map(\.session), next: found.count > limit ? part.last?.number : nil)
+    }
+}
+
+/// The numbers of the rows of `sessions`: of those alone that SQLite gives before it runs out of them.
+private enum SessionNumbers {
+    private static let maximum: Int64 = 1 << 62
+
+    /// The highest; 0 where there is none.
+    static func last(_ db: Database) throws -> Int64 { try last(before: .max, db) ?? 0 }
+
+    /// The highest below `number`; nil where there is none.
+    static func last(before number: Int64, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db.cachedStatement(
+                sql: "SELECT rowid FROM sessions WHERE rowid < ? AND rowid >= 1 ORDER BY rowid DESC LIMIT 1"),
+            arguments: [min(number, maximum)])
+    }
+
+    /// The least above `number`; nil where there is none.
+    static func first(after number: Int64, _ db: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            db.cachedStatement(
+                sql: "SELECT rowid FROM sessions WHERE rowid > ? AND rowid < ? ORDER BY rowid LIMIT 1"),
+            arguments: [max(number, 0), maximum])
     }
 }
 

@@ -44,7 +44,7 @@ enum Schema {
         }
     }
 
-    private static func userVersion(_ db: Database) throws -> Int {
+    static func userVersion(_ db: Database) throws -> Int {
         try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
     }
 

@@ -14,14 +14,10 @@ enum StoreCopy {
     /// of its steps, and copies whatever stands in pages that are no longer used.
     static func make(of source: String, at target: String, checking: Bool) throws(StoreFailure) {
         do {
-            var configuration = Configuration()
-            configuration.label = "daypass.copy"
-            configuration.readonly = true
-            configuration.busyMode = .timeout(busyTimeout.seconds)
-            configuration.allowsUnsafeTransactions = true
-            let connection = try DatabaseQueue(path: source, configuration: configuration)
+            let connection = try DatabaseQueue(path: source, configuration: configuration(readonly: true))
             try connection.inDatabase { db in
                 try Schema.recognise(db, source, .existing)
+                try SchemaComparison.verify(db, source)
                 if checking { try check(db) }
                 try db.execute(sql: "VACUUM INTO ?", arguments: [target])
             }
@@ -43,9 +39,7 @@ enum StoreCopy {
     /// Looks through the whole copy, and notes in it when it was made.
     static func finish(_ path: String, madeAt now: Date) throws(StoreFailure) -> Contents {
         do {
-            var configuration = Configuration()
-            configuration.allowsUnsafeTransactions = true
-            let connection = try DatabaseQueue(path: path, configuration: configuration)
+            let connection = try DatabaseQueue(path: path, configuration: configuration())
             let contents = try connection.inDatabase { db in
                 // Nobody else knows the file yet, and one that is not finished is thrown away.
                 _ = try String.fetchOne(db, sql: "PRAGMA journal_mode = MEMORY")
@@ -66,15 +60,17 @@ enum StoreCopy {
 
     /// The same of a store that nobody has open and that may be damaged; nil where it does not say.
     static func contents(of path: String) -> Contents? {
-        var configuration = Configuration()
-        configuration.readonly = true
-        let connection = try? DatabaseQueue(path: path, configuration: configuration)
+        let connection = try? DatabaseQueue(path: path, configuration: configuration(readonly: true))
         return try? connection?.read { db in
             try Schema.recognise(db, path, .existing)
             return Contents(
                 generation: try db.tableExists("store") ? StoreGeneration(db) : nil, lastRecord: try lastRecord(db),
                 credentials: (try? CredentialPosition.lastOfEach(db)) ?? [])
         }
+    }
+
+    private static func configuration(readonly: Bool = false) -> Configuration {
+        .distrustful("daypass.copy", readonly: readonly, busyTimeout: busyTimeout)
     }
 
     private static func check(_ db: Database) throws {

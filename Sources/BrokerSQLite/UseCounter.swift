@@ -40,11 +40,12 @@ struct UseCounter {
         }
         let key: StatementArguments = [use.expires.milliseconds, Data(use.key)]
         let joining = use.joining(session)
-        var total = 0
+        var total: Int64 = 0
         var joined: ExactString?
         let rows = try Row.fetchCursor(select, arguments: key)
         while let row = try rows.next() {
-            total += row[2] as Int
+            let (sum, isMore) = total.addingReportingOverflow(max(0, try row.integer(2)))
+            total = isMore ? .max : sum
             if try row.requiredText(0) == joining { joined = try row.requiredText(1) }
         }
         guard total < use.maximumUses else { return .refused(.exhausted) }

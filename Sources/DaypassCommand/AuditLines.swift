@@ -14,8 +14,8 @@ final class AuditLines {
         let sequence: Int
         /// base64url
         let hash: String
-        /// Its number and signature; nil of a record.
-        let checkpoint: (number: Int, signature: String)?
+        /// Its number; nil of a record.
+        let checkpoint: Int?
         let bytes: ArraySlice<UInt8>
     }
 
@@ -97,13 +97,13 @@ final class AuditLines {
         return true
     }
 
-    /// What the line says, or nil. The numbers stand first and the hash last in what the broker writes; whatever else is JSON
-    /// with these members is read as well.
+    /// What the line says; nil where the broker does not write such a line. In a record's the number stands first and the
+    /// hash last. A checkpoint's members are read here to find it: what counts is the line.
     private func entry(_ line: ArraySlice<UInt8>) -> Entry? {
-        quickly(line) ?? slowly(line)
+        record(line) ?? checkpoint(line)
     }
 
-    private func quickly(_ line: ArraySlice<UInt8>) -> Entry? {
+    private func record(_ line: ArraySlice<UInt8>) -> Entry? {
         let ending = Array(",\"hash\":\"".utf8)
         let tail = ending.count + Self.hashLength + 2
         guard line.count > tail, line.suffix(tail).starts(with: ending), line.suffix(2).elementsEqual("\"}".utf8),
@@ -130,15 +130,11 @@ final class AuditLines {
         return sequence
     }
 
-    private func slowly(_ line: ArraySlice<UInt8>) -> Entry? {
-        guard let json = try? JSON(parsing: Data(line)), let sequence = json["sequence"]?.count, sequence > 0,
-            let hash = json["hash"]?.text
+    private func checkpoint(_ line: ArraySlice<UInt8>) -> Entry? {
+        guard line.starts(with: "{\"checkpoint\":".utf8), let json = try? JSON(parsing: Data(line)),
+            let sequence = json["sequence"]?.count, sequence > 0, let hash = json["hash"]?.text,
+            let number = json["checkpoint"]?.count
         else { return nil }
-        guard json["checkpoint"] != nil else {
-            return Entry(line: number, sequence: sequence, hash: hash, checkpoint: nil, bytes: line)
-        }
-        guard let number = json["checkpoint"]?.count, let signature = json["signature"]?.text else { return nil }
-        return Entry(
-            line: self.number, sequence: sequence, hash: hash, checkpoint: (number, signature), bytes: line)
+        return Entry(line: self.number, sequence: sequence, hash: hash, checkpoint: number, bytes: line)
     }
 }

@@ -14,7 +14,8 @@ struct AuditVerify: AsyncParsableCommand {
             as "signed late".
 
             With --against the records are compared with a file that somebody keeps elsewhere, a copy of audit.file or an \
-            export: so it shows, too, where the whole store was set back, or goes on otherwise than the file does.
+            export: so it shows, too, where the whole store was set back, or goes on otherwise than the file does. Lines are \
+            compared to the byte. Where the file has checkpoints it has to have every record between its first and its last.
 
             Example: daypass audit verify --against /var/log/daypass/audit.jsonl
             """)
@@ -37,31 +38,37 @@ struct AuditVerify: AsyncParsableCommand {
                 return try succeed(chain, nil)
             }
             var comparison = AuditComparison(client)
-            let finding = try await comparison.finding(in: lines)
-            guard let finding else { return try succeed(chain, comparison) }
-            try fail(chain.with("against", .object(["finding": .string(finding)])), finding)
+            try await comparison.compare(lines)
+            try succeed(chain, comparison)
+            if let finding = comparison.finding { throw CommandFailure(.refused, finding) }
         }
     }
 
-    /// Begun anew where the beginning was archived meanwhile.
-    private static func verify(_ client: AdministrationClient) async throws -> JSON {
-        for _ in 0..<3 {
-            do {
-                return try await verifyOnce(client)
-            } catch ClientFailure.refused(status: 409, message: _, trace: _) {
-                continue
-            }
-        }
-        return try await verifyOnce(client)
-    }
+    private static let pause: Duration = .milliseconds(250)
+    /// So often the broker may say that it does not verify a stretch now, and so often it is begun anew.
+    private static let (patience, restarts) = (10, 3)
 
     /// Stretch by stretch to the end; what was found in all of them together.
-    private static func verifyOnce(_ client: AdministrationClient) async throws -> JSON {
+    ///
+    /// While somebody else verifies, a stretch waits for its turn. Begun anew where the beginning was archived meanwhile.
+    private static func verify(_ client: AdministrationClient) async throws -> JSON {
         var (records, checkpoints, first, after): (Int, Int, JSON?, Int?) = (0, 0, nil, nil)
         var (late, firstLate): (Int, JSON?) = (0, nil)
+        var (refusals, begun) = (0, 0)
         while true {
-            let query = after.map { [("after", String($0))] } ?? []
-            let stretch = try await client.get("audit/verify", query)
+            let answer = await Self.asked(after: after, client)
+            if case .failure(.refused(status: 409, message: _, trace: _)) = answer, begun < restarts {
+                refusals += 1
+                if refusals == patience {
+                    (records, checkpoints, first, after) = (0, 0, nil, nil)
+                    (late, firstLate) = (0, nil)
+                    (refusals, begun) = (0, begun + 1)
+                }
+                try await Task.sleep(for: pause)
+                continue
+            }
+            let stretch = try answer.get()
+            refusals = 0
             records += stretch["records"]?.count ?? 0
             checkpoints += stretch["checkpoints"]?.count ?? 0
             first = first ?? stretch["first"]
@@ -83,6 +90,20 @@ struct AuditVerify: AsyncParsableCommand {
         }
     }
 
+    /// The next stretch.
+    private static func asked(
+        after checkpoint: Int?, _ client: AdministrationClient
+    ) async -> Result<JSON, ClientFailure> {
+        let query = checkpoint.map { [("after", String($0))] } ?? []
+        do throws(ClientFailure) {
+            let stretch = try await client.get("audit/verify", query)
+            return .success(stretch)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What is there where the store is intact, whatever the file is.
     private func succeed(_ chain: JSON, _ comparison: AuditComparison?) throws {
         guard !broker.json else {
             let compared = comparison.map { chain.with("against", $0.json) } ?? chain
@@ -97,7 +118,7 @@ struct AuditVerify: AsyncParsableCommand {
                 "signed late: \(Self.counted(records, "record")), the first by checkpoint \(number); what was done to them "
                     + "before that, only a copy of audit.file shows")
         }
-        if let comparison { Terminal.print(comparison.summary) }
+        if let comparison, comparison.finding == nil { Terminal.print(comparison.summary) }
     }
 
     private func fail(_ chain: JSON, _ message: String) throws {

@@ -109,7 +109,7 @@ import Testing
         try await store.perform("refuse records") {
             try $0.execute(
                 sql: """
-                    CREATE TRIGGER refuse BEFORE INSERT ON audit WHEN new.kind = 'records.archived'
+                    CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.audit WHEN new.kind = 'records.archived'
                     BEGIN SELECT raise(ABORT, 'told to'); END
                     """)
         }
@@ -135,7 +135,7 @@ import Testing
         try await store.perform("refuse records") {
             try $0.execute(
                 sql: """
-                    CREATE TRIGGER refuse BEFORE INSERT ON audit WHEN new.kind = 'records.archived'
+                    CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.audit WHEN new.kind = 'records.archived'
                     BEGIN SELECT raise(ABORT, 'told to'); END
                     """)
         }

@@ -57,7 +57,7 @@ import Testing
         try await store.perform("forbid an event") { db in
             try db.execute(
                 sql: """
-                    CREATE TRIGGER forbidden BEFORE INSERT ON audit WHEN new.session = 'bad'
+                    CREATE TEMP TRIGGER forbidden BEFORE INSERT ON main.audit WHEN new.session = 'bad'
                     BEGIN SELECT RAISE(ABORT, 'forbidden'); END
                     """)
         }
@@ -74,7 +74,7 @@ import Testing
         try await store.perform("forbid an event") { db in
             try db.execute(
                 sql: """
-                    CREATE TRIGGER forbidden BEFORE INSERT ON audit WHEN new.session = 'bad'
+                    CREATE TEMP TRIGGER forbidden BEFORE INSERT ON main.audit WHEN new.session = 'bad'
                     BEGIN SELECT RAISE(ROLLBACK, 'forbidden'); END
                     """)
         }

@@ -130,7 +130,6 @@ import Testing
     func `reports a time that is no number as unreadable and does not trap`(value: String) async throws {
         let store = try folder.open()
         try await store.insertFirstSigningKeys([Sample.key("k1", .active)])
-        await store.close()
         // As another program could leave it: without the types and constraints that our table has.
         try await folder.connect().write {
             try $0.execute(
@@ -141,16 +140,15 @@ import Testing
                     UPDATE signing_keys SET created = \(value);
                     """)
         }
-        let opened = try folder.open(.existing)
-        let failure = await #expect(throws: StoreFailure.self) { _ = try await opened.signingKeys() }
+        let failure = await #expect(throws: StoreFailure.self) { _ = try await store.signingKeys() }
         #expect(failure?.code == .unreadable)
-        await opened.close()
+        await store.close()
     }
 
     @Test func `refuses a store without one of its tables`() async throws {
         await (try folder.open()).close()
         try await folder.connect().write { try $0.execute(sql: "DROP TABLE sessions") }
-        #expect(failure()?.cause.contains("no such table: sessions") == true)
+        #expect(failure()?.cause.hasSuffix("/daypass.db lacks the table sessions") == true)
     }
 
     @Test func `refuses a second server on the same file in words, also through a link`() async throws {

@@ -68,9 +68,9 @@ import Testing
         try await add(2, to: store)
         try await promote(1, former: nil, in: store)
         let before = try await store.sealedCredentials(of: provider)
-        try await folder.connect().writeWithoutTransaction { db in
+        try await store.perform("refuse records") { db in
             try db.execute(
-                sql: "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END")
+                sql: "CREATE TEMP TRIGGER full BEFORE INSERT ON main.audit BEGIN SELECT RAISE(ABORT, 'no room'); END")
         }
         await #expect(throws: StoreFailure.self) { try await promote(2, former: 1, in: store) }
         await #expect(throws: StoreFailure.self) { try await add(3, to: store) }

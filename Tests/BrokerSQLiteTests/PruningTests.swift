@@ -29,7 +29,7 @@ import Testing
         try await store.perform("refuse records") {
             try $0.execute(
                 sql: """
-                    CREATE TRIGGER refuse BEFORE INSERT ON audit WHEN new.kind = 'records.deleted'
+                    CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.audit WHEN new.kind = 'records.deleted'
                     BEGIN SELECT raise(ABORT, 'told to'); END
                     """)
         }
@@ -51,7 +51,10 @@ import Testing
         try await store.record(Sample.session("s1"), Sample.grant(session: "s1"))
         try await store.perform("refuse to delete") {
             try $0.execute(
-                sql: "CREATE TRIGGER refuse BEFORE DELETE ON \(table.rawValue) BEGIN SELECT raise(ABORT, ''); END")
+                sql: """
+                    CREATE TEMP TRIGGER refuse BEFORE DELETE ON main.\(table.rawValue)
+                    BEGIN SELECT raise(ABORT, ''); END
+                    """)
         }
         let late = late.addingTimeInterval(86_400)
         await #expect(throws: StoreFailure.self) {

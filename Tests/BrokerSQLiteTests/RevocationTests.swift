@@ -85,7 +85,7 @@ import Testing
                 sql: """
                     CREATE TABLE parents (id INTEGER PRIMARY KEY);
                     CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
-                    CREATE TRIGGER orphan AFTER INSERT ON sessions BEGIN INSERT INTO children VALUES (1); END
+                    CREATE TEMP TRIGGER orphan AFTER INSERT ON main.sessions BEGIN INSERT INTO children VALUES (1); END
                     """)
         }
         let gate = await store.occupy()

@@ -41,9 +41,9 @@ import Testing
 
     @Test func `binds no name where the record of it cannot be made`() async throws {
         let store = try folder.open()
-        let connection = try folder.connect()
-        try await connection.write {
-            let refusal = "CREATE TRIGGER refusal BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"
+        try await store.perform("refuse records") {
+            let refusal =
+                "CREATE TEMP TRIGGER refusal BEFORE INSERT ON main.audit BEGIN SELECT RAISE(ABORT, 'full'); END"
             try $0.execute(sql: refusal)
         }
         let event = Sample.keyEvent(.configurationReloaded)
@@ -51,7 +51,7 @@ import Testing
             try await store.bind([Sample.issuer: "https://one.example.com"], recording: event)
         }
         #expect(try folder.number("SELECT count(*) FROM issuers") == 0)
-        try await connection.write { try $0.execute(sql: "DROP TRIGGER refusal") }
+        try await store.perform("take records again") { try $0.execute(sql: "DROP TRIGGER refusal") }
         try await store.bind([Sample.issuer: "https://two.example.com"], recording: event)
         #expect(try folder.number("SELECT count(*) FROM audit") == 1)
         await store.close()

@@ -67,10 +67,10 @@ import Testing
         let store = try folder.open()
         let keys = [Sample.key("k1", .active), Sample.key("k2", .staged)]
         try await store.insertFirstSigningKeys(keys)
-        try await connection().writeWithoutTransaction { db in
+        try await store.perform("refuse records") { db in
             try db.execute(
                 sql: """
-                    CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END
+                    CREATE TEMP TRIGGER full BEFORE INSERT ON main.audit BEGIN SELECT RAISE(ABORT, 'no room'); END
                     """)
         }
         let change = KeyRingChange(

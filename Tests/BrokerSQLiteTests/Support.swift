@@ -52,7 +52,7 @@ extension SQLiteStore {
                 sql: """
                     CREATE TABLE parents (id INTEGER PRIMARY KEY);
                     CREATE TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
-                    CREATE TRIGGER orphan AFTER INSERT ON audit WHEN new.session = 'bad'
+                    CREATE TEMP TRIGGER orphan AFTER INSERT ON main.audit WHEN new.session = 'bad'
                     BEGIN INSERT INTO children VALUES (1); END
                     """)
         }

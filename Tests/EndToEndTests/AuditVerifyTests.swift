@@ -36,15 +36,24 @@ import Testing
             signature: [UInt8](repeating: signature, count: 64))
     }
 
-    @Test func `begins anew where the beginning was archived meanwhile, three times at most`() async throws {
+    /// The same stretch again; after ten times from the beginning, since its beginning may be archived; at last it gives up.
+    @Test func `waits for its turn, and begins anew where the beginning was archived meanwhile`() async throws {
         try await AdministeredBroker.run { broker in
             let stretch = AuditVerification(after: nil, keys: nil, remembering: nil)
-            for (interruptions, status) in [(3, Int32(0)), (4, 3)] {
-                broker.fake.setChain((0..<4).map { _ in stretch.report(nil, next: 3) } + [AuditReport()])
+            for (interruptions, calls) in [(1, ["nothing", "3"]), (10, ["nothing", "nothing", "3"])] {
+                let reports = calls.dropLast().map { _ in stretch.report(nil, next: 3) }
+                broker.fake.setChain(reports + [AuditReport()])
                 broker.fake.interruptVerifying(interruptions)
+                let before = broker.fake.calls.lines.count
                 let done = try await broker.daypass("audit", "verify")
-                #expect((done.status == 0) == (status == 0), "\(done.status): \(done.error)")
+                #expect(done.status == 0, "\(done.error)")
+                let made = Array(broker.fake.calls.lines.dropFirst(before))
+                #expect(made == calls.map { "verify after=\($0)" })
             }
+            broker.fake.setChain((0..<9).map { _ in stretch.report(nil, next: 3) })
+            broker.fake.interruptVerifying(1000)
+            let never = try await broker.daypass("audit", "verify")
+            #expect(never.status != 0 && never.error.contains("begin anew"), "\(never.error)")
         }
     }
 
@@ -101,12 +110,11 @@ import Testing
     @Test func `against a file that the store agrees with`() async throws {
         try await AdministeredBroker.run { broker in
             broker.fake.setChain([], Self.marks, Self.checkpoints, records: Self.records)
-            // Records that were archived, a line that was cut off and written again, two that are there twice, and one that
-            // is just being written.
+            // Records that were archived, a line that was cut off and written again, a checkpoint that is there twice, an
+            // end without checkpoints that lacks some, as an export may, and one that is just being written.
             let lines = [
                 Self.line(3), Self.line(4), Self.line(5), String(Self.line(6).prefix(90)), Self.line(6),
-                Self.checkpoint(6), "", Self.line(5), "  " + Self.line(6), Self.line(30),
-                String(Self.line(31).prefix(40)),
+                Self.checkpoint(6), Self.checkpoint(6), "", Self.line(30), String(Self.line(31).prefix(40)),
             ]
             let file = broker.workspace.path("audit.jsonl")
             try broker.workspace.write("audit.jsonl", lines.joined(separator: "\n"))
@@ -115,9 +123,14 @@ import Testing
             #expect(
                 done.output == """
                     intact: 0 records, 0 checkpoints, 0 behind the last one
-                    the same in the file: 5 records, 1 checkpoint, and 2 older than what the store has, which were not compared
+                    the same in the file: 3 records, 2 checkpoints, and 2 older than what the store has, which were not \
+                    compared; 23 records of those between its first and its last are not in it
 
                     """)
+            let json = try await broker.daypass("audit", "verify", "--json", "--against", file)
+            let object = try JSONReader.readObject(Array(json.output.utf8))
+            #expect(object["intact"] == true && object["against"]?.object?["same"] == true, "\(json.output)")
+            #expect(object["against"]?.object?["lacking"] == 23)
         }
     }
 
@@ -128,6 +141,10 @@ import Testing
             changed[index] = line
             return changed
         }
+        let last = Self.checkpoint(20)
+        let holed = Array(lines[..<4]) + Array(lines[6...]) + [last]
+        let shortened = Array(lines.dropLast()) + [last]
+        let leaping = Array(lines[..<2]) + [Self.checkpoint(6)] + Array(lines[2...]) + [last]
         let noRecord = ": line 3 is no audit record and no checkpoint"
         let cases: [(lines: [String], words: String)] = [
             (with(Self.line(8, 99), inPlaceOf: 3), "line 4: record 8 is another one in the store"),
@@ -144,6 +161,34 @@ import Testing
                 with(Self.line(8).replacingOccurrences(of: "\"got\"", with: "\"gut\""), inPlaceOf: 3),
                 "line 4: record 8 has the hash of the one in the store and other contents"
             ),
+            // Another one with the same members, or with one more: what counts are the bytes.
+            (
+                with(Self.line(8).replacing("\"reason\"", with: "\"subject\":\"corp:evil\",\"reason\""), inPlaceOf: 3),
+                "line 4: record 8 has the hash of the one in the store and other contents"
+            ),
+            (with("  " + Self.line(7), inPlaceOf: 2), noRecord),
+            (
+                lines + [Self.checkpoint(20).replacing("\"count\":1", with: "\"count\":2")],
+                "line 17: checkpoint 20 is not in the store, or another one"
+            ),
+            (
+                lines + [Self.checkpoint(20).replacing("\"key\":\"k\"", with: "\"key\":\"l\"")],
+                "line 17: checkpoint 20 is not in the store, or another one"
+            ),
+            (
+                holed,
+                "line 15: 2 records before checkpoint 20 are not in the file: lines were taken out"
+            ),
+            (
+                shortened,
+                "line 16: 1 record before checkpoint 20 is not in the file"
+            ),
+            (
+                leaping,
+                "line 18: checkpoint 20 stands behind checkpoint 6: those between were taken out"
+            ),
+            (lines + [Self.line(9)], "line 17: record 9 stands behind record 20: lines were moved or put in"),
+            (lines + [Self.line(20)], "line 17: record 20 stands behind record 20"),
             (with("{}", inPlaceOf: 2), noRecord),
             (with(#"{"sequence":7,"details":{}}"#, inPlaceOf: 2), noRecord),
             (with(String(Self.line(9).prefix(80)), inPlaceOf: 2), noRecord),
@@ -156,7 +201,16 @@ import Testing
                 let done = try await broker.daypass(
                     "audit", "verify", "--against", broker.workspace.path("audit.jsonl"))
                 #expect(done.status == 1 && done.error.contains(words), "\(words): \(done.error)\(done.output)")
+                // The store is intact all the same.
+                #expect(done.output == "intact: 0 records, 0 checkpoints, 0 behind the last one\n")
             }
+            broker.fake.setChain([], Self.marks, Self.checkpoints, records: Self.records)
+            let json = try await broker.daypass(
+                "audit", "verify", "--json", "--against", broker.workspace.path("audit.jsonl"))
+            let object = try JSONReader.readObject(Array(json.output.utf8))
+            let against = try #require(object["against"]?.object)
+            #expect(json.status == 1 && object["intact"] == true && against["same"] == false, "\(json.output)")
+            #expect(against["finding"]?.string?.string.contains("there is no record in it") == true)
             let missing = try await broker.daypass("audit", "verify", "--against", "/nowhere/x")
             #expect(missing.status == 2 && missing.error == "daypass: /nowhere/x: No such file or directory\n")
         }

@@ -70,7 +70,7 @@ extension AdministrationAPI {
                 checkpoints.map {
                     [
                         "checkpoint": .number(Double($0.number)), "sequence": .number(Double($0.sequence)),
-                        "signature": .string(ExactString(Base64URL.encode($0.signature))),
+                        "line": .string(ExactString(String(decoding: $0.json.encoded(), as: UTF8.self))),
                     ]
                 }),
             "complete": .bool(marks.count < limit),

@@ -17,7 +17,11 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
     case otherMasterKey(CredentialVersion, have: ExactString)
     /// No version of the provider was promoted yet.
     case noneActive(ProviderName)
+    /// The one that is staged was meant, and there is none, or these are.
+    case staged([Int], ProviderName)
     case tooManyVersions(ProviderName)
+    /// No broker gets there: somebody put in the version that has the last number.
+    case noNumberLeft(ProviderName)
     case tooManyProviders
     /// Others changed the same credential all the time.
     case busy(ProviderName)
@@ -39,9 +43,15 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
         case .otherMasterKey(let version, let have):
             "\(version.name) was sealed with master key \(version.masterKeyID), and the master key file holds \(have)"
         case .noneActive(let provider): "no version of the credential of \(provider) is active: promote one"
+        case .staged([], let provider): "no version of the credential of \(provider) is staged"
+        case .staged(let numbers, let provider):
+            "versions \(numbers.map(String.init).joined(separator: ", ")) of the credential of \(provider) are staged: "
+                + "say which one"
         case .tooManyVersions(let provider):
             "the credential of \(provider) has \(CredentialVersion.maximumLive) versions that are not retired: "
                 + "retire one first"
+        case .noNumberLeft(let provider):
+            "the credential of \(provider) has a version with the last number that there is"
         case .tooManyProviders: "there are credentials of \(ProviderCredentials.maximumProviders) providers already"
         case .busy(let provider): "the credential of \(provider) is being changed by others"
         case .sealing(let cause): "the secret could not be sealed: \(cause)"

@@ -9,10 +9,20 @@ package final class LiveRules: RuleInspector {
     private let clock: any BrokerClock
     private let revocations: @Sendable () -> RevocationSet
     private let aside: @Sendable (@escaping @Sendable () -> Void) -> Void
-    /// What is under way: of each at most one.
-    private let busy = Mutex<Set<Work>>([])
+    /// How much of each is under way.
+    private let busy = Mutex<[Work: Int]>([:])
 
-    private enum Work { case reading, replay }
+    private enum Work {
+        case reading, replay, test
+
+        /// At once. What is more is refused, and does not wait.
+        var maximum: Int {
+            switch self {
+            case .reading, .replay: 1
+            case .test: 8
+            }
+        }
+    }
 
     /// How long a part of a replay takes, at most: about as long, and never as long as an answer may.
     private static let partTime: Duration = .seconds(2)
@@ -91,7 +101,7 @@ package final class LiveRules: RuleInspector {
         question.named = order.rule
         question.scope = order.scope
         question.federation = order.federation
-        let (answer, attempts) = await asked(question, of: rules)
+        let (answer, attempts) = try await asked(question, of: rules)
         if let name = order.rule, rules.rule(name)?.issuer != made.issuer {
             warnings.append("no rule for \(made.issuer) is named \(name)")
         }
@@ -107,9 +117,31 @@ package final class LiveRules: RuleInspector {
     }
 
     /// One after another: with rules of somebody's own it can take a while.
-    private func asked(_ question: RuleQuestion, of rules: RuleSet) async -> (RuleAnswer, [RuleAttempt]) {
-        await withCheckedContinuation { continuation in
-            aside { continuation.resume(returning: (rules.answer(to: question), rules.attempts(question))) }
+    private func asked(
+        _ question: RuleQuestion, of rules: RuleSet
+    ) async throws(AdministrationFailure) -> (RuleAnswer, [RuleAttempt]) {
+        try begin(.test, "too many rules are being tried: try again")
+        defer { end(.test) }
+        let cancellation = MatchingCancellation()
+        let result: Result<(RuleAnswer, [RuleAttempt]), MatchingFailure> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                aside {
+                    var budget = MatchingBudget(cancellation: cancellation)
+                    do throws(MatchingFailure) {
+                        let answer = try rules.answer(to: question, within: &budget)
+                        let attempts = try rules.attempts(question, within: &budget)
+                        continuation.resume(returning: .success((answer, attempts)))
+                    } catch {
+                        continuation.resume(returning: .failure(error))
+                    }
+                }
+            }
+        } onCancel: {
+            cancellation.cancel()
+        }
+        switch result {
+        case .success(let found): return found
+        case .failure(let failure): throw AdministrationFailure(failure)
         }
     }
 
@@ -121,20 +153,58 @@ package final class LiveRules: RuleInspector {
         let configuration = configuration()
         let next = try await read(order.documents, under: configuration)
         let part = HistoryPart(since: order.since, until: order.until, position: order.position)
-        let (clock, deadline) = (clock, clock.uptime + Self.partTime)
         let replay = RuleReplay(next.rules, inForce: configuration.rules)
-        let done: (state: RuleReplay, next: HistoryPosition?)
-        do {
-            done = try await history.exchanges(part, into: replay) { replay, event in
-                replay.examine(event)
-                return clock.uptime < deadline
-            }
-        } catch {
-            throw .unavailable("\(error)")
+        let cancellation = MatchingCancellation()
+        let result = await withTaskCancellationHandler {
+            await examined(part, by: replay, cancellation)
+        } onCancel: {
+            cancellation.cancel()
         }
-        let groups = done.state.all
+        let done: Progress
+        switch result {
+        case .success(let progress): done = progress
+        case .failure(let failure): throw .unavailable("\(failure)")
+        }
+        if let failure = done.failure { throw AdministrationFailure(failure) }
+        let groups = done.replay.all
         return AdministrationAPI.RuleReplayPart(
-            counts: done.state.counts, groups: groups, next: done.next, warnings: next.warnings + blocks(of: groups))
+            counts: done.replay.counts, groups: groups, next: done.next, warnings: next.warnings + blocks(of: groups))
+    }
+
+    /// Examines the records of a part.
+    private func examined(
+        _ part: HistoryPart, by replay: RuleReplay, _ cancellation: MatchingCancellation
+    ) async -> Result<Progress, StoreFailure> {
+        let (clock, deadline) = (clock, clock.uptime + Self.partTime)
+        do throws(StoreFailure) {
+            let done = try await history.exchanges(part, into: Progress(replay: replay)) { progress, event in
+                progress.examine(event, cancellation) && clock.uptime < deadline
+            }
+            var progress = done.state
+            progress.next = done.next
+            return .success(progress)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// How far a replay is, and what ends it.
+    private struct Progress: Sendable {
+        var replay: RuleReplay
+        var next: HistoryPosition?
+        var failure: MatchingFailure?
+
+        /// Between two looks at the clock no more is done than for one exchange.
+        mutating func examine(_ event: AuditEvent, _ cancellation: MatchingCancellation) -> Bool {
+            var budget = MatchingBudget(cancellation: cancellation)
+            do throws(MatchingFailure) {
+                try replay.examine(event, within: &budget)
+                return true
+            } catch {
+                failure = error
+                return false
+            }
+        }
     }
 
     /// In words what keeps the subject out, whatever the rules say; nil where nothing does.
@@ -163,10 +233,24 @@ package final class LiveRules: RuleInspector {
     }
 
     private func begin(_ work: Work, _ words: String) throws(AdministrationFailure) {
-        guard busy.withLock({ $0.insert(work).inserted }) else { throw .conflict(words) }
+        let hasRoom = busy.withLock { busy in
+            let count = busy[work, default: 0]
+            if count < work.maximum { busy[work] = count + 1 }
+            return count < work.maximum
+        }
+        guard hasRoom else { throw .conflict(words) }
     }
 
     private func end(_ work: Work) {
-        busy.withLock { _ = $0.remove(work) }
+        busy.withLock { $0[work, default: 1] -= 1 }
+    }
+}
+
+extension AdministrationFailure {
+    fileprivate init(_ failure: MatchingFailure) {
+        switch failure {
+        case .exhausted: self = .invalid("\(failure)")
+        case .cancelled: self = .unavailable("\(failure)")
+        }
     }
 }

@@ -39,9 +39,13 @@ package final class ProviderCredentials: Sendable {
             if known.isEmpty { try await checkRoom() }
             let live = known.filter { $0.version.state != .retired }
             // One that does not open cannot be compared; `promote` and the start say that it is damaged.
-            if let same = live.first(where: { (try? open($0)) == secret }) { throw .duplicate(same.version) }
+            if let same = live.first(where: { (try? open($0)) == secret }) {
+                try await recordDuplicate(of: same.version, by: caller, under: trace)
+                throw .duplicate(same.version)
+            }
             guard live.count < CredentialVersion.maximumLive else { throw .tooManyVersions(provider) }
             let (number, now) = (1 + (known.map(\.version.number).max() ?? 0), clock.now)
+            guard CredentialVersion.numbers.contains(number) else { throw .noNumberLeft(provider) }
             let version = CredentialVersion(
                 provider: provider, number: number, state: .staged, masterKeyID: masterKey.id, created: now, since: now,
                 caller: caller)
@@ -52,36 +56,47 @@ package final class ProviderCredentials: Sendable {
         throw .busy(provider)
     }
 
+    /// What a promotion did.
+    package struct Promoted: Sendable {
+        package let active: CredentialVersion
+        /// The one that was active before.
+        package let draining: CredentialVersion?
+        /// False where it was active already.
+        package let isNew: Bool
+    }
+
     /// Lets requests begin with that version from now on, and the active one drain. Nothing happens where it is active.
-    /// - Returns: the version, and the one that was active before.
+    /// - Parameter number: nil for the one that is staged.
     /// - Throws: also where it does not open: nothing could use it then.
     package func promote(
-        _ number: Int, of provider: ProviderName, by caller: Caller, under trace: TraceID
-    ) async throws(CredentialFailure) -> (active: CredentialVersion, draining: CredentialVersion?) {
+        _ number: Int?, of provider: ProviderName, by caller: Caller, under trace: TraceID
+    ) async throws(CredentialFailure) -> Promoted {
         for _ in 0..<Self.attempts {
             let known = try await versions(of: provider)
+            let number = if let number { number } else { try Self.staged(of: provider, in: known) }
             let found = try Self.version(number, of: provider, in: known)
             let former = known.first { $0.version.state == .active }?.version
             switch found.version.state {
-            case .active: return (found.version, nil)
+            case .active: return Promoted(active: found.version, draining: nil, isNew: false)
             case .retired: throw .retired(found.version)
             case .staged, .draining: _ = try open(found)
             }
             let change = CredentialChange(
                 provider, .promote(number, from: found.version.state, former: former?.number), at: clock.now)
             if try await apply(change, .credentialPromoted, by: caller, under: trace) {
-                return (
-                    found.version.moved(to: .active, at: change.time), former?.moved(to: .draining, at: change.time)
-                )
+                return Promoted(
+                    active: found.version.moved(to: .active, at: change.time),
+                    draining: former?.moved(to: .draining, at: change.time), isNew: true)
             }
         }
         throw .busy(provider)
     }
 
     /// Takes that version out of use for good, and erases its secret. Nothing happens where it is retired.
+    /// - Parameter isRehearsal: decides the same and changes nothing; what is returned is the version as it is.
     /// - Throws: where it is the active one, or where no other could be used: the active one has to open.
     package func retire(
-        _ number: Int, of provider: ProviderName, by caller: Caller, under trace: TraceID
+        _ number: Int, of provider: ProviderName, isRehearsal: Bool = false, by caller: Caller, under trace: TraceID
     ) async throws(CredentialFailure) -> CredentialVersion {
         for _ in 0..<Self.attempts {
             let known = try await versions(of: provider)
@@ -93,6 +108,7 @@ package final class ProviderCredentials: Sendable {
             case .staged, .draining:
                 if let active, (try? open(active)) == nil { throw .activeUnusable(active.version) }
             }
+            guard !isRehearsal else { return found.version }
             let change = CredentialChange(
                 provider, .retire(number, from: found.version.state, beside: active?.version.number), at: clock.now)
             if try await apply(change, .credentialRetired, by: caller, under: trace) {
@@ -189,6 +205,16 @@ extension ProviderCredentials {
         return found
     }
 
+    /// The number of the one version that is staged.
+    private static func staged(
+        of provider: ProviderName, in known: [SealedCredential]
+    ) throws(CredentialFailure) -> Int {
+        guard !known.isEmpty else { throw .unknown(provider, nil) }
+        let staged = known.filter { $0.version.state == .staged }.map(\.version.number)
+        guard let number = staged.first, staged.count == 1 else { throw .staged(staged, provider) }
+        return number
+    }
+
     private func checkRoom() async throws(CredentialFailure) {
         let count: Int
         do {
@@ -213,6 +239,24 @@ extension ProviderCredentials {
         } catch {
             guard error.code == .conflict else { throw .store(error) }
             return false
+        }
+    }
+
+    /// A guess at a secret that was right leaves a record; who guesses wrong leaves a version.
+    private func recordDuplicate(
+        of version: CredentialVersion, by caller: Caller, under trace: TraceID
+    ) async throws(CredentialFailure) {
+        let details: JSONObject = [
+            "caller": .object(caller.json), "provider": .string(version.provider.text),
+            "versions": [["version": .number(Double(version.number))]],
+        ]
+        let event = AuditEvent(
+            time: clock.now, trace: trace, kind: .credentialRefused, issuer: nil, subject: nil, reason: "duplicate",
+            details: details)
+        do {
+            try await store.record(event)
+        } catch {
+            throw .store(error)
         }
     }
 

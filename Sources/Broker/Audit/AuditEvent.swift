@@ -30,6 +30,8 @@ package struct AuditEvent: Sendable {
         case keyRevoked = "key.revoked"
         /// A version of a provider's credential was added, staged.
         case credentialAdded = "credential.added"
+        /// A secret was to be added that the provider has in a version already: whoever may add can find out so.
+        case credentialRefused = "credential.refused"
         /// A version of a provider's credential became the active one, and the one before began to drain.
         case credentialPromoted = "credential.promoted"
         /// A version of a provider's credential was retired, and its secret erased.

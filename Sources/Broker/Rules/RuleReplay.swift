@@ -34,7 +34,7 @@ package struct RuleReplay: Sendable {
         /// Those that would have to be known.
         package let claims: [ExactString]
         /// Whether the rules in force do the same already.
-        package let isInForce: Bool
+        package fileprivate(set) var isInForce: Bool
     }
 
     package struct Group: Sendable {
@@ -88,16 +88,21 @@ package struct RuleReplay: Sendable {
         }
     }
 
-    package mutating func examine(_ event: AuditEvent) {
+    package mutating func examine(
+        _ event: AuditEvent, within budget: inout MatchingBudget
+    ) throws(MatchingFailure) {
         counts.examined += 1
         guard let exchange = RecordedExchange(event) else {
             counts.otherwise += 1
             return
         }
-        guard let key = key(of: exchange) else {
+        let answer = try next.answer(to: exchange.question, within: &budget)
+        guard var key = key(of: exchange, answer) else {
             counts.unchanged += 1
             return
         }
+        let current = try inForce.answer(to: exchange.question, within: &budget)
+        key.isInForce = current == answer && isInForce(key)
         counts.byChange[key.change, default: 0] += 1
         if var group = groups[key] {
             group.count += 1
@@ -112,29 +117,28 @@ package struct RuleReplay: Sendable {
         }
     }
 
+    /// Whether the rules in force, which give the same answer, give the same tokens as well.
+    private func isInForce(_ key: Key) -> Bool {
+        guard key.change == .gains || key.change == .changes, let rule = key.after else { return true }
+        guard let old = inForce.rule(rule)?.terms, let new = next.rule(rule)?.terms else { return false }
+        return old.timeToLive == new.timeToLive && Self.terms(from: old, to: new).isEmpty
+    }
+
     /// Nil where nothing changes.
-    private func key(of exchange: RecordedExchange) -> Key? {
-        let answer = next.answer(to: exchange.question)
+    private func key(of exchange: RecordedExchange, _ answer: RuleAnswer) -> Key? {
         let subject = exchange.subject
-        func isInForce(_ rule: ExactString?) -> Bool {
-            guard inForce.answer(to: exchange.question) == answer else { return false }
-            guard let rule else { return true }
-            guard let old = inForce.rule(rule)?.terms, let new = next.rule(rule)?.terms else { return false }
-            return (old.timeToLive == new.timeToLive) && Self.terms(from: old, to: new).isEmpty
-        }
         switch (exchange.answer, answer) {
         case (.refused, .refused), (.unknown, _): return nil
         case (.granted(let before), .unknown(let rule, let claims)):
-            return Key(.unknown, subject, before: before.rule, after: rule, claims: claims, isInForce: isInForce(nil))
+            return Key(.unknown, subject, before: before.rule, after: rule, claims: claims)
         case (.refused(let reason), .unknown(let rule, let claims)):
-            return Key(.unknown, subject, after: rule, reason: reason, claims: claims, isInForce: isInForce(nil))
+            return Key(.unknown, subject, after: rule, reason: reason, claims: claims)
         case (.refused(let reason), .granted(let after)):
             return Key(
-                .gains, subject, after: after.rule, gained: after.scope, reason: reason,
-                isInForce: isInForce(after.rule))
+                .gains, subject, after: after.rule, gained: after.scope, reason: reason)
         case (.granted(let before), .refused(let reason)):
             return Key(
-                .loses, subject, before: before.rule, lost: before.scope, reason: reason, isInForce: isInForce(nil))
+                .loses, subject, before: before.rule, lost: before.scope, reason: reason)
         case (.granted(let before), .granted(let after)):
             let gained = after.scope.filter { !before.scope.contains($0) }
             let lost = before.scope.filter { !after.scope.contains($0) }
@@ -155,7 +159,7 @@ package struct RuleReplay: Sendable {
             guard !differs.isEmpty || !unknown.isEmpty else { return nil }
             return Key(
                 .changes, subject, before: before.rule, after: after.rule, differs: differs, unknown: unknown,
-                gained: gained, lost: lost, isInForce: isInForce(after.rule))
+                gained: gained, lost: lost)
         }
     }
 
@@ -190,11 +194,11 @@ extension RuleReplay.Key {
         _ change: RuleReplay.Change, _ subject: ExactString, before: ExactString? = nil, after: ExactString? = nil,
         differs: [String] = [], unknown: [String] = [], gained: [Scope] = [], lost: [Scope] = [],
         reason: RuleAnswer.Refusal? = nil,
-        claims: [ExactString] = [], isInForce: Bool
+        claims: [ExactString] = []
     ) {
         self.init(
             change: change, subject: subject, before: before, after: after, differs: differs, unknownTerms: unknown,
-            gainedScope: gained, lostScope: lost, reason: reason, claims: claims, isInForce: isInForce)
+            gainedScope: gained, lostScope: lost, reason: reason, claims: claims, isInForce: false)
     }
 
     fileprivate var textLength: Int {

@@ -26,6 +26,8 @@ package struct CredentialVersion: Sendable, Hashable {
 
     /// Of one provider, those that are not retired.
     package static let maximumLive = 8
+    /// Those that are given. A row with any other was made by nobody of ours.
+    package static let numbers = 1...Int(Int32.max)
 
     package let provider: ProviderName
     /// From 1 on; no number of a provider is given twice.

@@ -22,6 +22,9 @@ package protocol ProviderCredentialStore: Sendable {
     ///   leaves open whether it was made.
     func apply(_ change: CredentialChange, _ event: AuditEvent) async throws(StoreFailure)
 
+    /// Makes the record of what was asked for and not done durable.
+    func record(_ event: AuditEvent) async throws(StoreFailure)
+
     /// Widens the first and last use of each version to these. What was recorded before stays.
     func record(_ uses: [CredentialUse]) async throws(StoreFailure)
 }

@@ -64,7 +64,8 @@ extension Denial {
 
     /// The first of them, each cut where it is long: a gateway, and its client, choose what is required.
     private static func list(_ texts: [ExactString]) -> ExactString {
-        let shown = texts.prefix(8).map { String($0.string.prefix(128)) }
+        // A character may have any number of bytes.
+        let shown = texts.prefix(8).map { $0.string.unicodeScalars.prefix(utf8Count: 128) }
         let more = texts.count > shown.count ? " and \(texts.count - shown.count) more" : ""
         return ExactString(shown.isEmpty ? "none" : shown.joined(separator: " ") + more)
     }
@@ -102,5 +103,18 @@ extension Revocation.Target {
         case .key(let value): "signing key \(value)"
         case .all: "everything"
         }
+    }
+}
+
+extension String.UnicodeScalarView {
+    /// As many of the first ones as have so many bytes of UTF-8 together.
+    fileprivate func prefix(utf8Count limit: Int) -> String {
+        var length = 0
+        return String(
+            String.UnicodeScalarView(
+                prefix { scalar in
+                    length += UTF8.width(scalar)
+                    return length <= limit
+                }))
     }
 }

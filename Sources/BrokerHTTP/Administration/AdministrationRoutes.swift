@@ -18,12 +18,15 @@ struct AdministrationRoutes: HTTPResponder {
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         var response: Response
+        var isRead = false
         do throws(AdministrationError) {
             let administrator = try await access.administrator(request, context)
             let operation = try Self.operation(request.uri.path, request.method)
             for scope in operation.scopes { try access.require(scope, of: administrator, context) }
+            isRead = true
             response = try await perform(operation, request, administrator, context)
         } catch {
+            if !isRead { await takeUnread(request.body) }
             response = error.response(trace: context.trace)
         }
         response.headers[.daypassTraceID] = context.trace.description
@@ -175,6 +178,17 @@ struct AdministrationRoutes: HTTPResponder {
             }
         } catch {
             throw AdministrationError(error)
+        }
+    }
+
+    /// Waits for the body of a request that is refused before anybody looks at it: what comes behind the answer, the TLS
+    /// library may throw away while it closes the connection, and a secret in it would stay in memory. How long and how
+    /// much that may be the connection bounds.
+    private func takeUnread(_ body: RequestBody) async {
+        do {
+            for try await part in body { part.wipe() }
+        } catch {
+            // It was cut off, or too slow: there is no more of it.
         }
     }
 

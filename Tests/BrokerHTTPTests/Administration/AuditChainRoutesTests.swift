@@ -40,7 +40,8 @@ import Testing
             let part = try await live.send(.GET, "audit/hashes?after=1&limit=1")
             let hash = String(repeating: "A", count: 43)
             #expect(part.status == 200)
-            let checkpoint = #"{"checkpoint":8,"sequence":2,"signature":"AAAA"}"#
+            let line = String(decoding: checkpoints[1].json.encoded(), as: UTF8.self).replacing("\"", with: "\\\"")
+            let checkpoint = #"{"checkpoint":8,"sequence":2,"line":"\#(line)"}"#
             #expect(
                 part.body
                     == #"{"records":[{"sequence":2,"hash":"\#(hash)"}],"checkpoints":[\#(checkpoint)],"complete":false}"#

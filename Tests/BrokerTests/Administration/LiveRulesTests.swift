@@ -23,7 +23,8 @@ import Testing
         func open() { opening.finish() }
     }
 
-    /// Reads a document of one line for each rule, `name pattern`, of the issuer `corp`; waits where it is told to.
+    /// Reads a document of one line for each rule, `name pattern`, of the issuer `corp`, and behind them the claim where it
+    /// is not `sub`; waits where it is told to.
     private struct LineReader: RuleDocumentReader {
         var barrier: Barrier?
 
@@ -35,7 +36,7 @@ import Testing
                 let rules = try documents.flatMap { document in
                     try document.text.string.split(separator: "\n").map { line in
                         let words = line.split(separator: " ").map(String.init)
-                        return try Fixture.rule(words[0], texts: [("sub", [words[1]])])
+                        return try Fixture.rule(words[0], texts: [(words.count > 2 ? words[2] : "sub", [words[1]])])
                     }
                 }
                 return (try RuleSet(rules, issuers: configuration.issuers, broker: Fixture.broker), ["a warning"])
@@ -63,10 +64,12 @@ import Testing
 
     private static func live(
         _ rules: [Rule], issuers: [IssuerConfiguration]? = nil, store: MemoryStore = MemoryStore(),
-        clock: any BrokerClock = ManualClock(), barrier: Barrier? = nil
+        clock: any BrokerClock = ManualClock(), barrier: Barrier? = nil,
+        aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
     ) throws -> LiveRules {
         let configuration = try configuration(rules, issuers: issuers)
-        return LiveRules({ configuration }, history: store, reader: LineReader(barrier: barrier), clock: clock)
+        return LiveRules(
+            { configuration }, history: store, reader: LineReader(barrier: barrier), clock: clock, aside: aside)
     }
 
     private static func claims(_ more: JSONObject = [:]) throws -> JSONObject {
@@ -91,7 +94,14 @@ import Testing
         #expect(granted.subject == "corp:alice" && granted.warnings == [])
         #expect(granted.json["granted"] == true && granted.json["rule"] == "alices")
         #expect(granted.json["ttl_seconds"] == 900 && granted.json["scope"] == ["anthropic:messages"])
-        #expect(granted.json["rules"]?.array?.first?.object?["result"] == "holds")
+        #expect(
+            granted.json["rules"] == [
+                [
+                    "rule": "alices", "nearest": false,
+                    "tests": [["claim": "sub", "wanted": ["alice"], "held": true, "got": "alice"]],
+                ]
+            ])
+        #expect(granted.json["changes"] == nil)
         order.scope = try Fixture.scopes(["openai:responses"])
         #expect(try await live.test(order).answer == .refused(.scope))
         order.scope = nil
@@ -103,9 +113,12 @@ import Testing
         let other = try await live.test(order)
         #expect(other.answer == .refused(.noRule) && other.warnings == ["a warning"])
         #expect(
-            other.json["rules"]?.array?.first?.object?["claims"]?.array?.first == [
-                "claim": "sub", "wanted": ["b*"], "result": "fails", "got": "alice",
+            other.json["rules"]?.array?.first == [
+                "rule": "bobs", "nearest": true,
+                "tests": [["claim": "sub", "wanted": ["b*"], "held": false, "got": "alice"]],
             ])
+        #expect(
+            other.json["changes"] == [["claim": "sub", "to": ["b*"], "or_rule": #""sub": ["b*","alice"]"#]])
         order.rule = nil
         guard case .granted(let grant) = try await live.test(order).answer else {
             Issue.record("refused")
@@ -211,9 +224,63 @@ import Testing
         let live = try Self.live(rules)
         let result = try await live.test(.init(claims: claims.merging(["groups": long])))
         #expect(result.attempts.count == 50 && result.omittedRules == 150)
-        let first = try #require(result.json["rules"]?.array?.first?.object?["claims"]?.array?.first?.object)
+        let first = try #require(result.json["rules"]?.array?.first?.object?["tests"]?.array?.first?.object)
         #expect(first["wanted"]?.array?.count == 16 && first["omitted_wanted"] == 184)
         #expect(result.json.encoded().count < 64 * 1024)
+    }
+
+    /// Patterns and claims of which each comparison takes as many steps as there can be.
+    private static let slow = (0..<400).map { "r\($0) **" + String(repeating: "a", count: 500) + "b team" }
+        .joined(separator: "\n")
+    private static let slowTeams = JSONValue.array(
+        (0..<3).map { "\($0)" + String(repeating: "a", count: 4000) }.map { .string(ExactString($0)) })
+
+    @Test func `a test and a replay that would take minutes are refused in words`() async throws {
+        let store = try await Self.filled(1)
+        let live = try Self.live([], store: store)
+        var order = AdministrationAPI.RuleTest(claims: try Self.claims(["team": Self.slowTeams]))
+        order.documents = [.init(name: "n", text: ExactString(Self.slow))]
+        await #expect(throws: AdministrationFailure.invalid("\(MatchingFailure.exhausted)")) {
+            _ = try await live.test(order)
+        }
+        order.documents = [.init(name: "n", text: "all *")]
+        _ = try await live.test(order)
+    }
+
+    @Test func `so many tests wait at once, and more are refused`() async throws {
+        let (works, work) = AsyncStream<@Sendable () -> Void>.makeStream()
+        let live = try Self.live([Fixture.rule("r", texts: [("sub", ["*"])])]) { work.yield($0) }
+        let order = AdministrationAPI.RuleTest(claims: try Self.claims())
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 { group.addTask { _ = try await live.test(order) } }
+            var waiting: [@Sendable () -> Void] = []
+            for await next in works {
+                waiting.append(next)
+                if waiting.count == 8 { break }
+            }
+            await #expect(throws: AdministrationFailure.conflict("too many rules are being tried: try again")) {
+                _ = try await live.test(order)
+            }
+            for run in waiting { run() }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test func `a test that nobody waits for any more is not done`() async throws {
+        let (works, work) = AsyncStream<@Sendable () -> Void>.makeStream()
+        let live = try Self.live([Fixture.rule("r", texts: [("sub", ["*"])])]) { work.yield($0) }
+        let order = AdministrationAPI.RuleTest(claims: try Self.claims())
+        let asking = Task { await Self.test(live, order) }
+        for await next in works {
+            asking.cancel()
+            next()
+            break
+        }
+        guard case .failure(.unavailable(let words)) = await asking.value else {
+            Issue.record("it was done")
+            return
+        }
+        #expect(words == "\(MatchingFailure.cancelled)")
     }
 
     @Test func `lists the rules in force in their order, part by part`() async throws {

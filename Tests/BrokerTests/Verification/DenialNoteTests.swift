@@ -72,6 +72,13 @@ import Testing
         #expect(refusal.facts[0].wanted.hasSuffix(" and 56 more"))
     }
 
+    @Test func `a character of many bytes is cut like any other text`() async throws {
+        let token = try await bench.opened(scope: ["a:read"]).accessToken
+        let long = "a" + String(repeating: "\u{301}", count: 6000)
+        let refusal = try #require(try noted(token, models: [ExactString(long)]))
+        #expect((100...128).contains(refusal.facts[0].wanted.utf8.count), "\(refusal.facts[0].wanted.utf8.count)")
+    }
+
     @Test func `a token that proves nothing is noted with what it says`() async throws {
         var forged = TokenSegments(try await bench.opened().accessToken.reveal())
         forged.signature = TokenSegments(try await bench.opened(["jti": "t2"]).accessToken.reveal()).signature

@@ -1,48 +1,6 @@
 import Broker
 import BrokerSQLite
 import Logging
-import ServiceLifecycle
-import UnixSignals
-
-/// Has a checkpoint made of the audit trail, again and again, where anything is new. The last one is made when the store is
-/// closed.
-struct CheckpointKeeping: Service {
-    let store: any AuditChainStore
-    let logger: Logger
-    /// Ends early, with any error, when the task is cancelled.
-    var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    try await sleep(CheckpointRhythm.interval)
-                    try await store.makeCheckpoint()
-                } catch let failure as StoreFailure {
-                    logger.warning("no checkpoint could be made", metadata: ["failure": "\(failure)"])
-                } catch {
-                    return
-                }
-            }
-        }
-    }
-}
-
-/// Opens the file of `audit.file` again at each SIGHUP.
-struct AuditFileReopening: Service {
-    let store: SQLiteStore
-    let logger: Logger
-
-    func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
-            do {
-                try await store.reopenAuditFile()
-            } catch {
-                logger.error("the audit file cannot be opened again", metadata: ["failure": "\(error)"])
-            }
-        }
-    }
-}
 
 /// What is found out about the audit trail before the broker serves.
 enum AuditStart {
