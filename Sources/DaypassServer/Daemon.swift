@@ -181,7 +181,8 @@ struct Daemon: Sendable {
                 OutstandingTokens(latestExpiry, store, restored: generation.restored, clock: clock)))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
-            [StoreService(store: store)] + keeping + [SourceKeeping(changes: sources), VerificationKeeping(cache: cache, state: state, clock: clock)]
+            [StoreService(store: store)] + keeping
+            + [SourceKeeping(changes: sources), VerificationKeeping(cache: cache, state: state, clock: clock)]
             + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger

@@ -164,8 +164,14 @@ final class GatewayStage: Sendable {
     }
 
     /// From now on connections are taken, and nothing is answered; or it is again.
-    func freeze(_ isFrozen: Bool) {
-        relay.withLock { $0.signal(isFrozen ? SIGSTOP : SIGCONT) }
+    func freeze(_ isFrozen: Bool) async throws {
+        let process = relay.withLock { $0 }
+        process.signal(isFrozen ? SIGSTOP : SIGCONT)
+        // The signal takes a moment, in which it still answers.
+        try await waitUntil("the relay stands still", within: 30) {
+            let line = try String(contentsOfFile: "/proc/\(process.id)/stat", encoding: .utf8)
+            return (line.split(separator: ")").last?.split(separator: " ").first == "T") == isFrozen
+        }
     }
 }
 

@@ -163,13 +163,13 @@ struct `Gateways in front of an application` {
         #expect(try await stage.ask("GET", "/500", bearing: token).status == 500)
         for isFrozen in [false, true] {
             let reached = try await stage.reached
-            if isFrozen { stage.freeze(true) } else { try await stage.cut() }
+            if isFrozen { try await stage.freeze(true) } else { try await stage.cut() }
             for token in [token, narrow, "no token", nil] {
                 let answer = try await stage.ask("POST", "/v1/messages", [("Content-Length", "0")], bearing: token)
                 #expect(answer.status == 503, "\(isFrozen): \(answer)")
             }
             #expect(try await stage.reached == reached, "the application was asked")
-            if isFrozen { stage.freeze(false) } else { try await stage.restore() }
+            if isFrozen { try await stage.freeze(false) } else { try await stage.restore() }
             try await waitUntil("Daypass answers again", within: 30) {
                 try await stage.ask(bearing: token).status == 200
             }
