@@ -6,11 +6,16 @@ import Foundation
 import JOSE
 import Logging
 
-/// Prints microseconds for each step, over `count` exchanges of distinct tokens.
+/// Usage: ExchangeSteps [COUNT [STEP]]
+///
+/// Prints microseconds for each step, over COUNT exchanges of distinct tokens. With a STEP (`authenticate`, `match`, `mint`,
+/// or `exchange`, all of them with a record in a store that is memory) nothing but that is done, COUNT times for one token:
+/// the difference between two runs with different counts is what that many take.
 @main
 struct ExchangeSteps {
     static func main() async throws {
         let count = CommandLine.arguments.dropFirst().first.flatMap(Int.init) ?? 5000
+        if let step = CommandLine.arguments.dropFirst(2).first { return try await again(step, count) }
         let steps = try Steps(count: count)
         let subjects = try await measure("authenticate (RS256)", count) {
             var subjects: [VerifiedSubject] = []
@@ -42,6 +47,32 @@ struct ExchangeSteps {
         precondition(grants.count == count, "a token was not granted anything")
     }
 
+    private static func again(_ step: String, _ count: Int) async throws {
+        let steps = try Steps(count: 1)
+        defer { try? FileManager.default.removeItem(at: steps.folder) }
+        let token = steps.tokens[0]
+        let subject = try await steps.authenticator.authenticate(token, at: steps.now)
+        guard case .granted(let grant) = steps.rules.match(subject, naming: nil) else { fatalError("it is granted") }
+        for _ in 0..<count {
+            switch step {
+            case "authenticate": _ = try await steps.authenticator.authenticate(token, at: steps.now)
+            case "match":
+                guard case .granted = steps.rules.match(subject, naming: nil) else { fatalError("it is granted") }
+            case "mint":
+                let kept = KeptClaims.of(
+                    subject.claims, signedBy: subject.issuer, rules: steps.rules, keeping: .matched)
+                let session = try steps.mint.session(
+                    for: subject, since: 0, grant, actor: nil, keeping: kept, at: steps.now)
+                _ = try steps.mint.token(of: session, grant, at: steps.now)
+            case "exchange":
+                _ = try await steps.exchange.exchange(
+                    ExchangeRequest(trace: TraceID(at: steps.now), client: "192.0.2.7", subject: .proof(token)))
+            default: fatalError("no such step: \(step)")
+            }
+        }
+        await steps.store.close()
+    }
+
     @discardableResult
     private static func measure<Value>(
         _ name: String, _ count: Int, _ body: () async throws -> Value
@@ -67,6 +98,8 @@ private struct Steps {
     let authenticator: JWTAuthenticator
     let rules: RuleSet
     let mint: TokenMint
+    /// The whole path, which records in memory.
+    let exchange: TokenExchange
     let folder: URL
     let store: SQLiteStore
 
@@ -103,8 +136,18 @@ private struct Steps {
         let (masterKey, _) = try MasterKey.generate()
         let key = try SigningKey.generate(.ES256, state: .active, sealedWith: masterKey, at: now)
         let ring = try KeyRing(opening: [key], with: masterKey)
-        mint = TokenMint(
-            issuer: "https://broker.example.com", state: { BrokerState(keyRing: ring) }, random: SystemRandom())
+        let state = BrokerState(keyRing: ring)
+        mint = TokenMint(issuer: "https://broker.example.com", state: { state }, random: SystemRandom())
+        var unlimited = configuration
+        unlimited.replay = .off
+        let trusted = TrustedIssuer(
+            configuration: unlimited, keys: IssuerKeys(name: name, keys: try issuer.keySet, clock: clock))
+        let gatewayTokens = TokenConfiguration(
+            issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"])
+        exchange = TokenExchange(
+            authenticator: JWTAuthenticator([trusted]), rules: rules, mint: mint,
+            verifier: TokenVerifier(tokens: gatewayTokens, policy: VerifyConfiguration(), state: StateHolder(state)),
+            store: MemoryStore(), keptClaims: .matched, clock: clock, logger: Logger(label: "benchmark"))
         folder = FileManager.default.temporaryDirectory.appending(path: "daypass-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         store = try SQLiteStore(
