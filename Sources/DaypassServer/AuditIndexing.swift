@@ -14,23 +14,19 @@ struct AuditIndexing: Service {
     let logger: Logger
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            var (round, isFailing) = (0, false)
-            while !Task.isCancelled {
-                do {
-                    while try await store.indexAudit(), !Task.isCancelled { try await Task.sleep(for: Self.rest) }
-                    if round.isMultiple(of: Self.pruningRounds) { try await store.pruneAuditIndex() }
-                    isFailing = false
-                } catch {
-                    // A search is slow meanwhile, and right.
-                    if !isFailing, !Task.isCancelled {
-                        logger.warning("could not index the audit records", metadata: ["failure": "\(error)"])
-                    }
-                    isFailing = true
+        await Repeating(interval: Self.interval).run((round: 0, isFailing: false)) { state in
+            do {
+                while try await store.indexAudit(), !Task.isCancelled { try await Task.sleep(for: Self.rest) }
+                if state.round.isMultiple(of: Self.pruningRounds) { try await store.pruneAuditIndex() }
+                state.isFailing = false
+            } catch {
+                // A search is slow meanwhile, and right.
+                if !state.isFailing, !Task.isCancelled {
+                    logger.warning("could not index the audit records", metadata: ["failure": "\(error)"])
                 }
-                round += 1
-                try? await Task.sleep(for: Self.interval)
+                state.isFailing = true
             }
+            state.round += 1
         }
     }
 }

@@ -6,14 +6,10 @@ import ServiceLifecycle
 struct CredentialKeeping: Service {
     let credentials: ProviderCredentials
     let logger: Logger
+    var sleep: Repeating.Sleep = { try await Task.sleep(for: $0) }
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(60))
-                await record()
-            }
-        }
+        await Repeating(interval: .seconds(60), sleep: sleep, beginsAtOnce: false).run(()) { _ in await record() }
         await record()
     }
 

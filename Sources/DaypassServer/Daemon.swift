@@ -178,23 +178,8 @@ struct Daemon: Sendable {
                 OutstandingTokens(latestExpiry, store, restored: generation.restored, clock: clock)))
         // They stop in the opposite order: the store last, when nobody can write to it any more.
         let services: [any Service] =
-            [
-                StoreService(store: store),
-                StoreKeeping(
-                    pruning: StorePruning(
-                        store, retention: configuration.audit.retention, archive: configuration.auditArchive,
-                        lastRecord: lastRecord, clock: clock, logger: logger)),
-                AuditIndexing(store: store, logger: logger),
-                RevocationKeeping(
-                    revocations: revocations,
-                    pruning: RevocationPruning(
-                        revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
-                        logger: logger)),
-                CheckpointKeeping(store: store, logger: logger), KeyRotationService(rotation: rotation),
-                CredentialKeeping(credentials: credentials, logger: logger),
-                SourceKeeping(changes: sources),
-            ] + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
-            + (configuration.audit.file == nil ? [] : [AuditFileReopening(store: store, logger: logger)])
+            [StoreService(store: store)] + keeping + [SourceKeeping(changes: sources)]
+            + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
@@ -212,6 +197,26 @@ struct Daemon: Sendable {
 }
 
 extension Daemon {
+    /// What keeps the store and the keys in order while anything is served.
+    var keeping: [any Service] {
+        let file: [any Service] =
+            configuration.audit.file == nil ? [] : [AuditFileReopening(store: store, logger: logger)]
+        return [
+            StoreKeeping(
+                pruning: StorePruning(
+                    store, retention: configuration.audit.retention, archive: configuration.auditArchive,
+                    lastRecord: lastRecord, clock: clock, logger: logger)),
+            AuditIndexing(store: store, logger: logger),
+            RevocationKeeping(
+                revocations: revocations,
+                pruning: RevocationPruning(
+                    revocations, agreement: ClockAgreement(clock, lastRecord: lastRecord), clock: clock,
+                    logger: logger)),
+            CheckpointKeeping(store: store, logger: logger), KeyRotationService(rotation: rotation),
+            CredentialKeeping(credentials: credentials, logger: logger),
+        ] + file
+    }
+
     /// What each request goes through under a policy: all of it under one.
     private func exchanges(
         _ mint: TokenMint, _ verifier: TokenVerifier, _ metrics: BrokerMetrics

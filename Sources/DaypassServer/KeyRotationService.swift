@@ -4,8 +4,7 @@ import ServiceLifecycle
 /// Has the signing keys moved when they are due, again and again.
 struct KeyRotationService: Service {
     let rotation: KeyRotation
-    /// Ends early, with any error, when the task is cancelled.
-    var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+    var sleep: Repeating.Sleep = { try await Task.sleep(for: $0) }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {

@@ -7,15 +7,10 @@ struct RevocationKeeping: Service {
     let pruning: RevocationPruning
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            var pruning = pruning
-            var seconds = 0
-            while !Task.isCancelled {
-                await revocations.retry()
-                if seconds.isMultiple(of: 60) { await pruning.round() }
-                seconds += 1
-                try? await Task.sleep(for: .seconds(1))
-            }
+        await Repeating(interval: .seconds(1)).run((pruning: pruning, seconds: 0)) { state in
+            await revocations.retry()
+            if state.seconds.isMultiple(of: 60) { await state.pruning.round() }
+            state.seconds += 1
         }
         // Whoever was told that it is not durable yet may still get it: the store closes after this.
         await revocations.retry()

@@ -6,12 +6,6 @@ struct StoreKeeping: Service {
     let pruning: StorePruning
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            var pruning = pruning
-            while !Task.isCancelled {
-                await pruning.round()
-                try? await Task.sleep(for: StorePruning.interval)
-            }
-        }
+        await Repeating(interval: StorePruning.interval).run(pruning) { await $0.round() }
     }
 }
