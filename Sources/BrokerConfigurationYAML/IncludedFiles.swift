@@ -79,7 +79,7 @@ struct IncludedFiles {
     }
 
     /// Whether a file of this name is meant; hidden files have to be named in full.
-    private static func matches(_ name: String, _ pattern: String) -> Bool {
+    static func matches(_ name: String, _ pattern: String) -> Bool {
         guard !name.hasPrefix(".") || pattern.hasPrefix(".") else { return false }
         let parts = pattern.utf8.split(separator: UInt8(ascii: "*"), omittingEmptySubsequences: false).map(Array.init)
         var rest = Array(name.utf8)[...]

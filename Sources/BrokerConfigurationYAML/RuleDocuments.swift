@@ -6,7 +6,7 @@ internal import JOSE
 extension ConfigurationReader {
     /// What a document may say beside `rules`, so that a file of a configuration can be given as it is.
     private static let unread = [
-        "include": "the files that it names", "issuers": "the issuers", "trust_domains": "the trust domains",
+        "issuers": "the issuers", "trust_domains": "the trust domains",
     ]
 
     /// The rules of all documents together, in their order. No file is read, whatever the documents name.
@@ -31,6 +31,10 @@ extension ConfigurationReader {
                 guard let node = fields[key] else { continue }
                 problems.note(node.place, "\(words) are not read here: those count that are in force")
             }
+            if let include = fields["include"], !includes(include, any: documents.map(\.name), problems) {
+                problems.note(
+                    include.place, "none of the files that it names is given: rules in them are not looked at")
+            }
             guard let rules = fields["rules"] else { continue }
             hasRules = true
             nodes += rules.entries(problems, of: "rules")
@@ -43,6 +47,25 @@ extension ConfigurationReader {
             nodes = []
         }
         return try checked(nodes, Set(documents.map { ExactString($0.name) }), configuration, problems)
+    }
+
+    /// Whether one of the documents, by its name, is a file that the list names; true of a list that names none. Which files
+    /// there are besides, nobody looks: they are those of whoever asks.
+    private static func includes(_ node: YAMLNode, any names: [String], _ problems: Problems) -> Bool {
+        let patterns = node.list(problems, of: "paths", allowsNone: true) ?? []
+        let paths = patterns.compactMap { $0.path(problems, expected: "a path") }.map(plain)
+        return patterns.isEmpty
+            || paths.contains { path in
+                names.map(plain).contains { name in
+                    ExactString(Paths.folder(of: name)) == ExactString(Paths.folder(of: path))
+                        && IncludedFiles.matches(Paths.name(of: name), Paths.name(of: path))
+                }
+            }
+    }
+
+    /// The path without what only says that it begins here.
+    private static func plain(_ path: String) -> String {
+        path.hasPrefix("./") ? plain(String(path.dropFirst(2))) : path
     }
 
     private static func checked(

@@ -24,7 +24,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
 
     package static let start = Date(timeIntervalSince1970: 1_800_000_000)
 
-    private struct State: Sendable {
+    struct State: Sendable {
         var calls = Calls()
         var sessions: [API.Session] = []
         var revocations: [API.Revocation] = []
@@ -46,7 +46,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         var interruptions = 0
     }
 
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     package init(sessions: [SessionRecord] = []) {
         state.withLock { $0.sessions = sessions.map { API.Session($0, isRevoked: false) } }
@@ -92,7 +92,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         state.withLock { $0.readsBehind = count }
     }
 
-    private func check() throws(AdministrationFailure) {
+    func check() throws(AdministrationFailure) {
         if let failure = state.withLock({ $0.failure }) { throw failure }
     }
 
@@ -102,47 +102,6 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
             $0.calls.lines.append(line)
             $0.calls.contexts.append(context)
         }
-    }
-
-    // MARK: The audit chain
-
-    /// What verifying answers, stretch by stretch, and which records there are.
-    package func setChain(
-        _ reports: [AuditReport], _ marks: [AuditMark] = [], _ checkpoints: [Checkpoint] = [],
-        records: [AuditRecord] = []
-    ) {
-        state.withLock { ($0.reports, $0.marks, $0.checkpoints, $0.records) = (reports, marks, checkpoints, records) }
-    }
-
-    /// Verifying the next stretches answers 409.
-    package func interruptVerifying(_ count: Int) {
-        state.withLock { $0.interruptions = count }
-    }
-
-    package func verify(after checkpoint: Int64?) async throws(AdministrationFailure) -> AuditReport {
-        try check()
-        let isInterrupted = state.withLock { state in
-            guard checkpoint != nil, state.interruptions > 0 else { return false }
-            state.interruptions -= 1
-            return true
-        }
-        if isInterrupted { throw .conflict("there is no such checkpoint any more: begin anew") }
-        return state.withLock { state in
-            state.calls.lines.append("verify after=\(checkpoint.map { "\($0)" } ?? "nothing")")
-            return state.reports.isEmpty ? AuditReport() : state.reports.removeFirst()
-        }
-    }
-
-    package func marks(after sequence: Int64, limit: Int) async throws(AdministrationFailure) -> [AuditMark] {
-        try check()
-        return state.withLock { Array($0.marks.filter { $0.sequence > sequence }.prefix(limit)) }
-    }
-
-    package func checkpoints(
-        behind records: ClosedRange<Int64>
-    ) async throws(AdministrationFailure) -> [Checkpoint] {
-        try check()
-        return state.withLock { $0.checkpoints.filter { records.contains($0.sequence) } }
     }
 
     // MARK: Keys
@@ -272,7 +231,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
             let made = values.enumerated().map { index, value in
                 API.Revocation(
                     sequence: UInt64(state.revocations.count + index + 1), kind: order.kind, value: value,
-                    reason: order.reason, block: order.block, created: Self.start, caller: context.caller.text,
+                    reason: order.reason, block: order.block, created: Self.start, caller: context.caller,
                     isDurable: state.pendingReads == nil)
             }
             state.revocations += made
@@ -304,7 +263,7 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         return state.withLock { $0.sessions.first { $0.record.id == id } }
     }
 
-    private static func page<Element>(
+    static func page<Element>(
         _ elements: [Element], _ page: API.PageRequest
     ) throws(AdministrationFailure) -> API.Page<Element> {
         guard let first = Int(page.cursor?.string ?? "0"), (0...elements.count).contains(first) else {
@@ -312,52 +271,6 @@ package final class FakeAdministration: KeyAdministration, RevocationAdministrat
         }
         let end = min(first + page.limit, elements.count)
         return API.Page(Array(elements[first..<end]), next: end < elements.count ? ExactString(String(end)) : nil)
-    }
-
-    // MARK: Audit
-
-    /// Numbers the events from 1 on.
-    package func record(_ events: [AuditEvent]) {
-        state.withLock { state in
-            for event in events {
-                state.records.append(AuditRecord(sequence: Int64(state.records.count + 1), event: event))
-            }
-        }
-    }
-
-    package func explain(_ decision: API.Decision) {
-        state.withLock { $0.decisions[decision.trace] = decision }
-    }
-
-    package func records(
-        _ condition: AuditCondition, _ page: API.PageRequest
-    ) async throws(AdministrationFailure) -> API.Page<AuditRecord> {
-        try check()
-        let found = state.withLock { state in
-            state.calls.conditions.append(condition)
-            return state.records.reversed().filter { condition.matches($0.event) }
-        }
-        return try Self.page(found, page)
-    }
-
-    package func records(
-        _ condition: AuditCondition, after sequence: Int64, limit: Int
-    ) async throws(AdministrationFailure) -> AuditPart {
-        try check()
-        let found = state.withLock { state in
-            state.calls.conditions.append(condition)
-            return state.records.filter { $0.sequence > sequence && condition.matches($0.event) }
-        }
-        let part = Array(found.prefix(limit))
-        return AuditPart(part, position: part.last?.sequence ?? sequence, isLast: found.count <= limit)
-    }
-
-    package func decision(_ trace: TraceID) async throws(AdministrationFailure) -> API.Decision {
-        try check()
-        guard let decision = state.withLock({ $0.decisions[trace] }) else {
-            throw .notFound("nothing is known of \(trace)")
-        }
-        return decision
     }
 
     // MARK: Rules

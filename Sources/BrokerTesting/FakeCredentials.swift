@@ -66,20 +66,31 @@ package final class FakeCredentials: CredentialAdministration {
     }
 
     package func promote(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int?, of provider: ProviderName, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> API.CredentialPromotion {
         try check()
-        let former = versions.first { $0.provider == provider && $0.state == .active }
+        let known = versions.filter { $0.provider == provider }
+        let staged = known.filter { $0.state == .staged }.map(\.number)
+        guard let number = number ?? (staged.count == 1 ? staged.first : nil) else {
+            throw .conflict("\(CredentialFailure.staged(staged, provider))")
+        }
+        let former = known.first { $0.state == .active }
+        if let former, former.number == number {
+            return API.CredentialPromotion(active: .init(former), draining: nil, isNew: false)
+        }
         let draining = former.flatMap { move($0.number, provider, to: .draining) }
         guard let active = move(number, provider, to: .active) else { throw .notFound("there is no such version") }
-        return API.CredentialPromotion(active: .init(active), draining: draining.map { .init($0) })
+        return API.CredentialPromotion(active: .init(active), draining: draining.map { .init($0) }, isNew: true)
     }
 
     package func retire(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int, of provider: ProviderName, isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> API.Credential {
         try check()
-        guard let retired = move(number, provider, to: .retired) else { throw .notFound("there is no such version") }
+        let found = versions.first { $0.provider == provider && $0.number == number }
+        guard let found else { throw .notFound("\(CredentialFailure.unknown(provider, number))") }
+        guard found.state != .active else { throw .conflict("\(CredentialFailure.lastUsable(found))") }
+        guard !isRehearsal, let retired = move(number, provider, to: .retired) else { return API.Credential(found) }
         return API.Credential(retired)
     }
 

@@ -1,12 +1,14 @@
 import ArgumentParser
-import FoundationEssentials
 
 /// Which records are asked for; those that meet all of it.
 struct AuditFilter: ParsableArguments {
-    @Option(help: ArgumentHelp("From then on: a moment, or how long ago, such as 24h or 7d.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("From then on: 30m, 24h or 7d ago, 2027-01-31 or 2027-01-31T12:00:00Z.", valueName: "time"),
+        transform: PastMoment.init(parsing:))
     var since: PastMoment?
 
-    @Option(help: ArgumentHelp("Before then.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("Before then, in the same forms.", valueName: "time"), transform: PastMoment.init(parsing:))
     var until: PastMoment?
 
     @Option(help: "Of this kind, such as exchange.refused.")
@@ -18,14 +20,20 @@ struct AuditFilter: ParsableArguments {
     @Option(help: "By this rule.")
     var rule: String?
 
-    @Option(help: "Of the request with this trace id.")
+    @Option(help: "Of the request with this trace id.", transform: TraceArgument.init(parsing:))
     var trace: TraceArgument?
 
-    @Option(help: "Of this session.")
+    @Option(help: "Of this session.", transform: Identifier.init(parsing:))
     var session: Identifier?
 
-    @Option(help: ArgumentHelp("About the gateway token with this jti.", valueName: "jti"))
+    @Option(
+        help: ArgumentHelp("About the gateway token with this jti.", valueName: "jti"),
+        transform: Identifier.init(parsing:))
     var token: Identifier?
+
+    func validate() throws {
+        try PastMoment.checkOrder(since, until)
+    }
 
     func query() throws -> [(String, String)] {
         let wanted = [
@@ -35,35 +43,5 @@ struct AuditFilter: ParsableArguments {
         // An empty one would be none at all, and the list one of everything.
         guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }
         return wanted.compactMap { name, value in value.map { (name, $0) } }
-    }
-}
-
-/// A trace id, as the broker writes it: 32 hexadecimal digits, here also large ones.
-struct TraceArgument: ExpressibleByArgument {
-    let text: String
-
-    init?(argument: String) {
-        guard argument.utf8.count == 32, argument.allSatisfy({ $0.isASCII && $0.isHexDigit }) else { return nil }
-        text = argument.lowercased()
-    }
-}
-
-/// A moment, or how long ago.
-struct PastMoment: ExpressibleByArgument {
-    /// RFC 3339
-    let text: String
-
-    init?(argument: String) {
-        if let unit = argument.last, let seconds = ["s": 1, "m": 60, "h": 3600, "d": 86_400][unit],
-            let count = Int(argument.dropLast()), (0...1_000_000).contains(count)
-        {
-            text = Date(timeIntervalSinceNow: -Double(count * seconds)).formatted(.iso8601)
-        } else if (try? Date(argument, strategy: .iso8601)) != nil
-            || (try? Date(argument, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true))) != nil
-        {
-            text = argument
-        } else {
-            return nil
-        }
     }
 }

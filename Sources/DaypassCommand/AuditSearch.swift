@@ -27,9 +27,9 @@ struct AuditSearch: AsyncParsableCommand {
         let query = try filter.query()
         try await broker.withClient { client in
             let records = try await client.list("audit", "records", query, atMost: limit)
-            guard !broker.json, !records.elements.isEmpty else { return try broker.print(records, "records", [:]) }
-            Terminal.print(Table(AuditRecordLine.columns.map(\.key), records.elements.map(AuditRecordLine.cells)))
-            if !records.isComplete { Terminal.note("there are more: --limit shows them") }
+            try broker.print(records, "records") { records in
+                Terminal.print(Table(AuditRecordLine.columns.map(\.key), records.map(AuditRecordLine.cells)))
+            }
         }
     }
 }

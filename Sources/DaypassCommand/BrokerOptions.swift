@@ -90,12 +90,19 @@ struct BrokerOptions: ParsableArguments {
     func print(
         _ list: (elements: [JSON], isComplete: Bool), _ name: String, _ columns: KeyValuePairs<String, String>
     ) throws {
+        try print(list, name) { Terminal.print(Table($0, columns)) }
+    }
+
+    /// - Parameter show: prints those that there are for a person.
+    func print(
+        _ list: (elements: [JSON], isComplete: Bool), _ name: String, _ show: ([JSON]) -> Void
+    ) throws {
         if json {
             try Terminal.print(.object([name: .array(list.elements), "complete": .bool(list.isComplete)]))
         } else if list.elements.isEmpty {
             Terminal.note("none")
         } else {
-            Terminal.print(Table(list.elements, columns))
+            show(list.elements)
         }
         if !list.isComplete { Terminal.note("there are more: --limit shows them") }
     }

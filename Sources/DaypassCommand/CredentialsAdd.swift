@@ -85,7 +85,7 @@ struct CredentialsAdd: AsyncParsableCommand {
         defer { close(descriptor) }
         var status = stat()
         if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o077 != 0 {
-            Terminal.note("warning: others than its owner have access to \(ReadableText.escaped(file))")
+            Terminal.warn("others than its owner have access to \(file)")
         }
         return try SecretInput(reading: descriptor, atMost: maximumLength, within: time)
     }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import BrokerClient
-import FoundationEssentials
 
 /// `daypass explain`
 struct Explain: AsyncParsableCommand {
@@ -14,7 +13,7 @@ struct Explain: AsyncParsableCommand {
             Example: daypass explain 0199e1c4a5b60c1f9a4be2d7f3055a1c
             """)
 
-    @Argument(help: "The trace id.")
+    @Argument(help: "The trace id.", transform: TraceArgument.init(parsing:))
     var trace: TraceArgument
 
     @OptionGroup var broker: BrokerOptions
@@ -56,14 +55,12 @@ struct Explain: AsyncParsableCommand {
             Terminal.print(
                 Table(
                     ["CHECKED", "WANTED", "GOT"],
-                    facts.map { [$0.cell("name"), $0.cell("wanted"), $0["got"]?.shown ?? ""] }))
+                    facts.map { fact in
+                        let name = fact.cell("name")
+                        return [name, fact.cell("wanted"), fact["got"]?.shown(as: name) ?? ""]
+                    }))
         }
-        let rules = decision.list("rules")
-        guard !rules.isEmpty else { return claims(decision) }
-        Terminal.print("")
-        Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HELD"], rules.flatMap(Self.rows)))
-        if let omitted = decision["omitted_rules"]?.count { Terminal.print("and \(omitted) more rules, further away") }
-        changes(decision)
+        if decision.list("rules").isEmpty { claims(decision) } else { TriedRules.print(decision) }
     }
 
     /// Where no rules say what the token had.
@@ -83,37 +80,8 @@ struct Explain: AsyncParsableCommand {
         Terminal.print(Table(["CLAIM", "VALUE"], claims.map { [$0, $1] }))
     }
 
-    private static func rows(_ rule: JSON) -> [[String]] {
-        let name = rule.cell("rule") + (rule["nearest"]?.flag == true ? " (nearest)" : "")
-        return rule.list("tests").map { test in
-            let wanted = test.list("wanted").map(\.shown).joined(separator: " or ")
-            return [
-                name, test["claim"]?.text ?? test.cell("parameter"), wanted,
-                test["got"].map(\.shown) ?? "(missing)", test["held"]?.flag == true ? "yes" : "NO",
-            ]
-        }
-    }
-
-    private static func changes(_ decision: JSON) {
-        let changes = decision.list("changes")
-        guard !changes.isEmpty else { return }
-        Terminal.print("")
-        Terminal.print("The nearest rule would match with:")
-        for change in changes {
-            let name = change["claim"]?.text ?? "the parameter \(change.cell("parameter"))"
-            let wanted = change.list("to").map(\.shown).joined(separator: " or ")
-            var line = "  \(name) being \(wanted)"
-            if let hint = change["hint"]?.text { line += " (\(hint))" }
-            Terminal.print(ReadableText.escaped(line))
-            if let rule = change["or_rule"]?.text {
-                let words = "or, where it is to be let in, with this line in the place of the rule's own:"
-                Terminal.print("    \(words) \(ReadableText.yaml(rule))")
-            }
-        }
-    }
-
     private static func pairs(_ object: JSON?) -> [(String, String)] {
         guard case .object(let members) = object else { return [] }
-        return members.sorted { $0.key < $1.key }.map { ($0.key, $0.value.shown) }
+        return members.sorted { $0.key < $1.key }.map { ($0.key, $0.value.shown(as: $0.key)) }
     }
 }

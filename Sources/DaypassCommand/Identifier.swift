@@ -1,12 +1,20 @@
 import ArgumentParser
 
 /// The id of a key or a session: it becomes a part of a path.
-struct Identifier: ExpressibleByArgument {
+struct Identifier {
     let text: String
 
-    init?(argument: String) {
-        guard (1...128).contains(argument.utf8.count), argument.allSatisfy(Self.isPlain) else { return nil }
+    /// - Throws: with the form that it has.
+    init(parsing argument: String) throws {
+        guard Self.isIdentifier(argument) else {
+            throw ValidationError(
+                "an id has 1 to 128 letters, digits, - and _ (22 of a session or a token, 43 of a key)")
+        }
         text = argument
+    }
+
+    private static func isIdentifier(_ text: String) -> Bool {
+        (1...128).contains(text.utf8.count) && text.allSatisfy(isPlain)
     }
 
     /// Whether it is a character of base64url, as ids are made of.
@@ -25,7 +33,20 @@ struct Identifier: ExpressibleByArgument {
 
     /// Behind one hyphen there is no option of more than a letter; behind two, what has an id's length.
     private static func isHyphenated(_ argument: String) -> Bool {
-        guard argument.hasPrefix("-"), Identifier(argument: argument) != nil, argument != "-help" else { return false }
+        guard argument.hasPrefix("-"), isIdentifier(argument), argument != "-help" else { return false }
         return lengths.contains(argument.utf8.count) || (argument.utf8.count > 2 && !argument.hasPrefix("--"))
+    }
+}
+
+/// A trace id, as the broker writes it: 32 hexadecimal digits, here also large ones.
+struct TraceArgument {
+    let text: String
+
+    /// - Throws: with the form that it has.
+    init(parsing argument: String) throws {
+        guard argument.utf8.count == 32, argument.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
+            throw ValidationError("a trace id is 32 hexadecimal digits, as in the header Daypass-Trace-Id")
+        }
+        text = argument.lowercased()
     }
 }

@@ -82,7 +82,7 @@ struct KeysActivate: AsyncParsableCommand {
 
     @OptionGroup var broker: BrokerOptions
 
-    @Argument(help: "The key's id, as `daypass keys list` shows it.")
+    @Argument(help: "The key's id, as `daypass keys list` shows it.", transform: Identifier.init(parsing:))
     var key: Identifier
 
     func run() async throws {
@@ -104,7 +104,7 @@ struct KeysRevoke: AsyncParsableCommand {
     @OptionGroup var broker: BrokerOptions
     @OptionGroup var revoking: RevokingOptions
 
-    @Argument(help: "The key's id, as `daypass keys list` shows it.")
+    @Argument(help: "The key's id, as `daypass keys list` shows it.", transform: Identifier.init(parsing:))
     var key: Identifier
 
     func run() async throws {

@@ -42,7 +42,7 @@ struct RevokingOptions: ParsableArguments {
                 )
             }
             let result = try await send(order, client)
-            if destructive.yes { Self.warn(of: result) }
+            if destructive.yes { Terminal.warn(of: result) }
             let revocations = result.list("revocations")
             if broker.json { try Terminal.print(result) }
             guard !revocations.isEmpty else { throw CommandFailure(.refused, "there are no \(words)") }
@@ -57,13 +57,7 @@ struct RevokingOptions: ParsableArguments {
         if let block = answer["block_in_force"] {
             Terminal.note("blocked now: \(block["until"]?.text.map { "until \($0)" } ?? "without end")")
         }
-        warn(of: answer)
-    }
-
-    static func warn(of answer: JSON) {
-        for warning in answer.list("warnings") {
-            Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
-        }
+        Terminal.warn(of: answer)
     }
 
     /// Where else it is in force, and where it is not.
@@ -119,7 +113,7 @@ struct RevokingOptions: ParsableArguments {
         }
         guard case .notDurable(let numbers, _, let answer) = failure else { throw failure }
         guard wait else {
-            Self.warn(of: answer)
+            Terminal.warn(of: answer)
             Self.tell(ofReach: answer)
             throw failure
         }

@@ -15,10 +15,14 @@ struct RulesReplay: AsyncParsableCommand {
             Example: daypass rules replay --since 7d --rules config/daypass.yaml config/rules/*.yaml
             """)
 
-    @Option(help: ArgumentHelp("From when on: 30m, 24h, 7d or 2027-01-31T12:00:00Z.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("From then on: 30m, 24h or 7d ago, 2027-01-31 or 2027-01-31T12:00:00Z.", valueName: "time"),
+        transform: PastMoment.init(parsing:))
     var since: PastMoment
 
-    @Option(help: ArgumentHelp("Until when; now without it.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("Until when, in the same forms; now without it.", valueName: "time"),
+        transform: PastMoment.init(parsing:))
     var until: PastMoment?
 
     @OptionGroup var documents: RuleDocuments
@@ -27,6 +31,7 @@ struct RulesReplay: AsyncParsableCommand {
 
     func validate() throws {
         guard !documents.rules.isEmpty else { throw ValidationError("Give the files of the new rules with --rules.") }
+        try PastMoment.checkOrder(since, until)
     }
 
     func run() async throws {
@@ -36,7 +41,7 @@ struct RulesReplay: AsyncParsableCommand {
         let order = members
         try await broker.withClient { client in
             let replay = try await Self.replay(order, client, atMost: list.limit)
-            for warning in replay.warnings { Terminal.note("warning: \(ReadableText.escaped(warning))") }
+            for warning in replay.warnings { Terminal.warn(warning) }
             guard !broker.json else { return try Terminal.print(replay.json(since: since, until: until)) }
             if !replay.groups.isEmpty { Terminal.print(Table(CollectedReplay.columns, replay.groups.map(\.row))) }
             Terminal.note(replay.summary)
@@ -79,7 +84,7 @@ struct CollectedReplay {
     }
 
     mutating func add(_ part: JSON) {
-        for name in ["examined", "unchanged", "decided_otherwise", "ungrouped"] + Self.changes {
+        for name in ["examined", "unchanged", "not_by_rules", "ungrouped"] + Self.changes {
             counts[name, default: 0] += part[name]?.count ?? 0
         }
         for group in part.list("groups") { add(group: group) }
@@ -130,7 +135,7 @@ struct CollectedReplay {
             "\(count("examined")) exchanges: \(count("loses")) lose, \(count("gains")) gain, "
             + "\(count("changes")) change, \(count("unknown")) cannot be told, \(count("unchanged")) stay as they were "
             + "(max_session, models and bind compared with the rules in force), "
-            + "\(count("decided_otherwise")) were not decided by rules"
+            + "\(count("not_by_rules")) were not decided by rules"
         if byKey.count > limit { text += "\nthere are more groups: --limit shows them" }
         if count("ungrouped") > 0 { text += "\n\(count("ungrouped")) of them are in no group: there are too many" }
         return text

@@ -72,9 +72,7 @@ struct RulesTest: AsyncParsableCommand {
         let body = JSON.object(order)
         try await broker.withClient { client in
             let result = try await client.waitingForTurn("rules/test", body)
-            for warning in result.list("warnings") {
-                Terminal.note("warning: \(ReadableText.escaped(warning.text ?? ""))")
-            }
+            Terminal.warn(of: result)
             if broker.json { try Terminal.print(result) } else { Self.show(result) }
             guard result["granted"]?.flag == true else {
                 throw CommandFailure(.refused, "nothing would be granted: \(Self.reason(result))")
@@ -93,32 +91,7 @@ struct RulesTest: AsyncParsableCommand {
                 members.filter { result[$0] != nil && (isGranted || $0 != "rule") }.map {
                     [$0, result.cell($0)]
                 }))
-        let rows = result.list("rules").flatMap { rule in
-            rule.list("claims").map { claim in
-                [
-                    rule.cell("rule"), claim.cell("claim"),
-                    claim.wanted(" or "), claim["got"].map(\.shown) ?? "(missing)", words(claim),
-                ]
-            }
-                + rule.list("ids").map { id in
-                    [
-                        rule.cell("rule"), id.cell("parameter"), id["wanted"]?.shown ?? "",
-                        id["got"].map(\.shown) ?? "(missing)", "NO",
-                    ]
-                }
-        }
-        guard !rows.isEmpty else { return }
-        Terminal.print("")
-        Terminal.print(Table(["RULE", "CLAIM", "WANTED", "GOT", "HELD"], rows))
-        if let more = result["omitted_rules"]?.count, more > 0 { Terminal.note("and \(more) more rules") }
-    }
-
-    private static func words(_ claim: JSON) -> String {
-        switch claim["result"]?.text {
-        case "holds": "yes"
-        case "fails": "NO"
-        default: "?"
-        }
+        TriedRules.print(result)
     }
 
     private static func reason(_ result: JSON) -> String {
@@ -130,49 +103,5 @@ struct RulesTest: AsyncParsableCommand {
         case "unknown": "whether rule \(result.cell("rule")) matches cannot be told"
         case let other: other ?? "no reason"
         }
-    }
-}
-
-/// Rules that are not in force.
-struct RuleDocuments: ParsableArguments {
-    /// Of all together, in bytes: they are sent as JSON, whose bound the broker has.
-    static let maximumLength = 1000 * 1024
-
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp("The files with the other rules, all of them; - is standard input.", valueName: "file"),
-        completion: .file())
-    var rules: [String] = []
-
-    /// What the broker takes; nil without any.
-    func json() throws -> JSON? {
-        guard !rules.isEmpty else { return nil }
-        var (documents, length): ([JSON], Int) = ([], 0)
-        for file in rules {
-            let text = try TextFile.read(file, atMost: Self.maximumLength - length, behind: length)
-            length += text.utf8.count
-            documents.append(.object(["name": .string(file), "text": .string(text)]))
-        }
-        return .array(documents)
-    }
-}
-
-extension AdministrationClient {
-    private static let pause: Duration = .milliseconds(500)
-    private static let pauses = 120
-
-    /// Posts it, and again while somebody else's is under way: rules are read, and exchanges replayed, one at a time.
-    func waitingForTurn(_ path: String, _ body: JSON) async throws -> JSON {
-        for _ in 0..<Self.pauses {
-            let failure: ClientFailure
-            do throws(ClientFailure) {
-                return try await post(path, body)
-            } catch {
-                failure = error
-            }
-            guard case .refused(409, _, _) = failure else { throw failure }
-            try await Task.sleep(for: Self.pause)
-        }
-        return try await post(path, body)
     }
 }

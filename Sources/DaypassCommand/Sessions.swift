@@ -57,7 +57,7 @@ struct SessionsShow: AsyncParsableCommand {
         commandName: "show", abstract: "Show a session and the claims it was granted for.",
         discussion: "Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw")
 
-    @Argument(help: "The session's id.")
+    @Argument(help: "The session's id.", transform: Identifier.init(parsing:))
     var session: Identifier
 
     @OptionGroup var broker: BrokerOptions
@@ -87,7 +87,7 @@ struct SessionsEnd: AsyncParsableCommand {
         commandName: "end", abstract: "Revoke a session: its tokens, and those of sessions below it.",
         discussion: "Example: daypass sessions end AZqtVnEw1dCdqGm4vXo7Gw --reason \"left the company\"")
 
-    @Argument(help: "The session's id.")
+    @Argument(help: "The session's id.", transform: Identifier.init(parsing:))
     var session: Identifier
 
     @OptionGroup var revoking: RevokingOptions

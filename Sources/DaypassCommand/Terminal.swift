@@ -29,6 +29,15 @@ enum Terminal {
         write(text + "\n", to: STDERR_FILENO)
     }
 
+    static func warn(_ text: String) {
+        note("warning: \(ReadableText.escaped(text))")
+    }
+
+    /// What an answer of the broker warns of.
+    static func warn(of answer: JSON) {
+        for warning in answer.list("warnings").compactMap(\.text) { warn(warning) }
+    }
+
     /// Nil unless standard output is a terminal.
     static var columns: Int? {
         guard isatty(STDOUT_FILENO) == 1 else { return nil }

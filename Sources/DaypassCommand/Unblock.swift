@@ -45,14 +45,14 @@ struct Unblock: AsyncParsableCommand {
                 guard !destructive.dryRun else {
                     if broker.json { return try Terminal.print(preview) }
                     Terminal.note("\(ReadableText.escaped(words)) is blocked \(Self.end(preview)), and would be let in")
-                    return RevokingOptions.warn(of: preview)
+                    return Terminal.warn(of: preview)
                 }
-                RevokingOptions.warn(of: preview)
+                Terminal.warn(of: preview)
                 try destructive.confirm("Let \(ReadableText.escaped(words)) in, blocked \(Self.end(preview)).")
             }
             let lift = try await client.post("unblock", .object(order))
             if broker.json { return try Terminal.print(lift) }
-            if destructive.yes { RevokingOptions.warn(of: lift) }
+            if destructive.yes { Terminal.warn(of: lift) }
             let numbers = lift.list("revocations").compactMap { $0.count.map(String.init) }
             Terminal.print(
                 Table(

@@ -56,9 +56,28 @@ import Testing
         #expect(read.rules.rules.map(\.name) == ["team"])
         #expect(
             read.notes.map(\.description).sorted() == [
-                "daypass.yaml:15:10: the files that it names are not read here: those count that are in force",
+                "daypass.yaml:15:10: none of the files that it names is given: rules in them are not looked at",
                 "daypass.yaml:7:3: the issuers are not read here: those count that are in force",
             ])
+    }
+
+    @Test(
+        arguments: [
+            (["conf/daypass.yaml", "conf/rules/ci.yaml"], false),
+            (["./conf/daypass.yaml", "conf/rules/a.yaml"], false),
+            (["/etc/daypass.yaml", "/etc/rules/ci.yaml"], false), (["daypass.yaml", "rules/ci.yaml"], false),
+            (["conf/daypass.yaml"], true), (["conf/daypass.yaml", "rules/ci.yaml"], true),
+            (["conf/daypass.yaml", "conf/new.yaml"], true), (["conf/daypass.yaml", "conf/rules/.ci.yaml"], true),
+            (["conf/daypass.yaml", "-"], true),
+        ] as [([String], Bool)])
+    func `files that include names are missed only where none of them is given`(_ names: [String], _ isMissed: Bool)
+        throws
+    {
+        let main = Array("rules: []\ninclude: [issuers/*.yaml, rules/*.yaml]\n".utf8)
+        let documents = names.map { (name: $0, contents: $0 == names[0] ? main : Array("# nothing\n".utf8)) }
+        let read = try ConfigurationReader.readRules(documents, under: SampleConfiguration.read().configuration)
+        #expect(read.notes.contains { $0.description.contains("none of the files that it names") } == isMissed)
+        #expect(read.notes.count == (isMissed ? 1 : 0), "\(read.notes)")
     }
 
     @Test func `every error has its document, line and column`() throws {

@@ -70,10 +70,41 @@ import Testing
         ["audit", "search", "--since", "yesterday"], ["audit", "search", "--subject", ""],
         ["audit", "search", "--limit", "0"], ["audit", "tail", "-n", "1001"], ["audit", "export", "--after", "x"],
         ["audit", "search", "--trace", "a/b"], ["audit", "search", "--trace", "zz"],
+        ["audit", "search", "--since", "5d", "--until", "10d"],
+        ["audit", "tail", "--since", "2027-01-02", "--until", "2027-01-02T00:00:00Z"],
+        ["audit", "export", "--since", "1h", "--until", "2023-01-01"],
     ])
     func `what cannot be asked for ends with 2`(_ arguments: [String]) async throws {
         let outcome = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": "/nonexistent/admin.sock"])
         #expect(outcome.status == 2 && outcome.output == "", "\(outcome)")
+    }
+
+    @Test(arguments: [
+        (["audit", "search", "--since", "tomorrow"], "2027-01-31T12:00:00Z"),
+        (["audit", "search", "--until", "2027-02-30"], "a day such as 2027-01-31"),
+        (["audit", "search", "--since", "2d", "--until", "3d"], "has to be later than --since"),
+        (["audit", "search", "--trace", "xyz"], "a trace id is 32 hexadecimal digits"),
+        (["explain", "0199e1c4"], "a trace id is 32 hexadecimal digits"),
+        (["audit", "search", "--session", "a b"], "1 to 128 letters, digits, - and _"),
+        (["audit", "search", "--token", ""], "1 to 128 letters, digits, - and _"),
+        (["sessions", "show", "a/b"], "1 to 128 letters, digits, - and _"),
+        (["keys", "revoke", "ä", "--yes"], "1 to 128 letters, digits, - and _"),
+    ])
+    func `what has another form is refused with the form that it has`(_ arguments: [String], _ words: String)
+        async throws
+    {
+        let outcome = try await AdministeredBroker.daypass(arguments, ["DAYPASS_SOCKET": "/nonexistent/admin.sock"])
+        #expect(outcome.status == 2 && outcome.error.contains(words), "\(outcome.error)")
+    }
+
+    @Test func `a day begins at 00:00 UTC`() async throws {
+        try await run { broker in
+            let outcome = try await broker.daypass("audit", "search", "--since", "2023-11-15", "--until", "2023-12-01")
+            #expect(outcome.status == 0 && outcome.error == "none\n", "\(outcome.error)")
+            let asked = broker.fake.calls.conditions.last
+            #expect(asked?.since == Date(timeIntervalSince1970: 1_700_006_400))
+            #expect(asked?.until == Date(timeIntervalSince1970: 1_701_388_800))
+        }
     }
 
     @Test func `a kind that there is not ends with 2 and names those that there are`() async throws {
@@ -107,7 +138,9 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: Programs.python != nil)) func `a narrow terminal has trace ids as a whole`() async throws {
+    @Test(.enabled(if: Programs.python != nil)) func `a narrow terminal has moments, kinds and trace ids as a whole`()
+        async throws
+    {
         let script = """
             import fcntl, os, pty, struct, sys, termios
             pid, terminal = pty.fork()
@@ -122,10 +155,20 @@ import Testing
             """
         try await run { broker in
             let python = try #require(Programs.python)
+            broker.fake.record([
+                AuditEvent(
+                    time: Sample.time, trace: Self.trace(9), kind: .exchangeGranted, issuer: Sample.issuer,
+                    subject: "ci:a-subject-of-some-length", rule: "r", details: [:])
+            ])
             let table = try await AdministeredBroker.daypass(
                 ["audit", "search"], ["DAYPASS_SOCKET": broker.socket, "TERM": "dumb"], through: [python, "-c", script])
             #expect(table.status == 0 && table.output.contains("…"), "something else gave way: \(table.output)")
-            for number in 0..<5 { #expect(table.output.contains("\(Self.trace(number))"), "\(table.output)") }
+            for number in 0..<5 {
+                let time = RecordedTime(Self.events[number].time).text
+                let kind = Self.events[number].kind.rawValue
+                #expect(table.output.contains("\(time)  \(kind)  "), "\(table.output)")
+                #expect(table.output.contains("\(Self.trace(number))"), "\(table.output)")
+            }
         }
     }
 

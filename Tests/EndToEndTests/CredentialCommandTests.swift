@@ -52,8 +52,8 @@ import Testing
             #expect(
                 outcome.output.hasPrefix(
                     """
-                    PROVIDER   VERSION  STATE   SINCE                 CREATED               FIRST USE  LAST USE  BY
-                    anthropic  1        staged  2027-01-15T08:00:00Z  2027-01-15T08:00:00Z  -          -         uid
+                    PROVIDER   VERSION  STATE   SINCE                 FIRST USE  LAST USE
+                    anthropic  1        staged  2027-01-15T08:00:00Z  -          -
                     """), "\(outcome.output)")
             #expect(
                 outcome.error == "it is not used yet; `daypass credentials promote anthropic 1` has it used\n",
@@ -273,19 +273,32 @@ import Testing
             let all = try await broker.daypass("credentials", "list")
             #expect(
                 all.output == """
-                    PROVIDER   VERSION  STATE     SINCE                 CREATED               FIRST USE             LAST USE              BY
-                    anthropic  1        active    2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z  session s1, rule admins, subject ci:é\\u{0}
-                    anthropic  2        staged    2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  -                     -                     session s1, rule admins, subject ci:é\\u{0}
-                    openai     1        draining  2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z  session s1, rule admins, subject ci:é\\u{0}
+                    PROVIDER   VERSION  STATE     SINCE                 FIRST USE             LAST USE
+                    anthropic  1        active    2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
+                    anthropic  2        staged    2023-11-14T22:13:20Z  -                     -
+                    openai     1        draining  2023-11-14T22:13:20Z  2023-11-14T22:13:20Z  2023-11-14T22:14:20Z
 
                     """, "\(all.output)")
             let one = try await broker.daypass("credentials", "list", "openai", "--json")
             let json = try JSONReader.readObject(Array(one.output.utf8))
             #expect(json["complete"] == true)
             #expect(json["credentials"]?.array?.map { $0.object?["provider"] } == ["openai"])
+            #expect(
+                json["credentials"]?.array?.first?.object?["caller"]
+                    == ["by": "token", "sub": "ci:é\u{0}", "sid": "s1", "rule": "admins"], "\(one.output)")
             let part = try await broker.daypass("credentials", "list", "--limit", "1")
             #expect(part.output.split(separator: "\n").count == 2)
             #expect(part.error == "there are more: --limit shows them\n")
+        }
+    }
+
+    @Test(.enabled(if: Programs.python != nil))
+    func `on a terminal of 80 columns the provider and every moment are whole`() async throws {
+        try await AdministeredBroker.run { broker in
+            Self.hold(broker)
+            let piped = try await broker.daypass("credentials", "list")
+            let shown = try await OnTerminal.daypass(["credentials", "list"], socket: broker.socket)
+            #expect(shown.output == piped.output && shown.output.contains("2023-11-14T22:14:20Z"), "\(shown.output)")
         }
     }
 
@@ -296,7 +309,10 @@ import Testing
             #expect(meant.status == 0, "\(meant.error)")
             let rows = meant.output.split(separator: "\n")
             #expect(rows.count == 3 && rows[1].hasPrefix("anthropic  2        active "), "\(meant.output)")
-            #expect(rows[2].hasPrefix("anthropic  1        draining "))
+            #expect(rows[2].hasPrefix("anthropic  1        draining ") && meant.error == "")
+            let again = try await broker.daypass("credentials", "promote", "anthropic", "2")
+            #expect(again.status == 0 && again.error == "it is active already: nothing was changed\n", "\(again.error)")
+            #expect(again.output.split(separator: "\n").count == 2)
             let none = try await broker.daypass("credentials", "promote", "anthropic")
             #expect(none.status == 1 && none.error.contains("no version of the credential of anthropic is staged"))
             let json = try await broker.daypass("credentials", "promote", "anthropic", "1", "--json")
@@ -316,12 +332,17 @@ import Testing
             #expect(dry.status == 0 && dry.error == "this version would be retired, and its secret erased:\n")
             #expect(dry.output.contains("2023-11-14T22:14:20Z"), "\(dry.output)")
             let active = try await broker.daypass("credentials", "retire", "anthropic", "1", "--dry-run")
-            #expect(active.error.contains("the active version is not retired"), "\(active.error)")
+            #expect(active.status == 1 && active.output == "", "\(active.output)")
+            #expect(active.error.contains("is the active one: promote another one first"), "\(active.error)")
+            let asked = try await broker.daypass("credentials", "retire", "openai", "1", "--dry-run", "--json")
+            #expect(try JSONReader.readObject(Array(asked.output.utf8))["state"] == "draining", "\(asked.output)")
             let unknown = try await broker.daypass("credentials", "retire", "anthropic", "7", "--dry-run")
             #expect(unknown.status == 1 && unknown.error.contains("there is no version 7"), "\(unknown.error)")
             #expect(broker.fake.credentials.versions == before)
             let done = try await broker.daypass("credentials", "retire", "openai", "1", "--yes")
             #expect(done.status == 0 && done.output.contains("retired"), "\(done.error)")
+            let again = try await broker.daypass("credentials", "retire", "openai", "1", "--dry-run")
+            #expect(again.status == 0 && again.error == "it is retired already\n", "\(again.error)")
             #expect(broker.fake.credentials.versions.last?.state == .retired)
         }
     }

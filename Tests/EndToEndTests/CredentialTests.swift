@@ -72,6 +72,49 @@ import Testing
         #expect(opened == Array(second.utf8))
     }
 
+    @Test(.enabled(if: Programs.python != nil))
+    func `the commands of Operations rotate a provider's key, in their order`() async throws {
+        let stage = try await AdministeredGrants()
+        let (workspace, old, new) = (stage.broker.workspace, Self.secret(), Self.secret())
+        try workspace.write("anthropic.key", old + "\n")
+        try workspace.write("new.key", new + "\n")
+        let page = try String(
+            contentsOf: Programs.repository.appending(path: "Sources/Broker/Broker.docc/Operations.md"), encoding: .utf8
+        )
+        let section = page.components(separatedBy: "\n## Provider credentials\n").last?
+            .components(separatedBy: "\n## ").first
+        let commands = try #require(section).matches(of: /daypass (credentials [a-z]+ anthropic[^`\n]*)/)
+            .map { String($0.output.1) }
+        #expect(
+            commands == [
+                "credentials add anthropic < anthropic.key", "credentials promote anthropic 1",
+                "credentials add anthropic < new.key", "credentials promote anthropic",
+                "credentials promote anthropic 1",
+                "credentials list anthropic", "credentials retire anthropic 1",
+            ])
+        let socket = workspace.path("run/admin.sock")
+        for (index, command) in commands.enumerated() {
+            // The one that asks.
+            let isAsked = command.contains("retire")
+            let outcome = try await AdministeredBroker.daypass(
+                isAsked ? command.split(separator: " ").map(String.init) : [],
+                ["DAYPASS_SOCKET": socket, "ANSWER": "yes", "TERM": "dumb"], in: workspace.folder,
+                through: isAsked
+                    ? [try #require(Programs.python), "-c", OnTerminal.script]
+                    : ["/bin/sh", "-c", "\"$0\" \(command)"])
+            #expect(outcome.status == 0, "\(command): \(outcome.output)\(outcome.error)")
+            // What goes back is no part of it.
+            if index == 4 { try await stage.done("credentials", "promote", "anthropic", "2") }
+        }
+        let list = try await stage.done("credentials", "list", "anthropic")
+        let states = list.split(separator: "\n").dropFirst().map { $0.split(separator: " ")[2] }
+        #expect(states == ["retired", "active"], "\(list)")
+        stage.broker.process.signal(SIGTERM)
+        #expect(try await stage.broker.process.outcome().status == 0)
+        let opened = try await StoredCredentials.open(workspace) { try await $0.opened() }
+        #expect(opened == Array(new.utf8))
+    }
+
     @Test func `a secret is in no log, no file, no backup, no argument and no environment`() async throws {
         let stage = try await AdministeredGrants()
         let (workspace, secret) = (stage.broker.workspace, Self.secret())
@@ -110,6 +153,17 @@ import Testing
             Programs.daypassd, ["backup", workspace.path("backup.db"), "--config", workspace.path("daypass.yaml")]
         ).outcome()
         #expect(backup.status == 0, "\(backup.error)")
+        let retired = try await stage.daypass(["credentials", "retire", "anthropic", "1", "--yes"])
+        let exported = try await stage.daypass(["audit", "export"])
+        let records = try exported.output.split(separator: "\n").map { try AuditLine.parse(Array($0.utf8)) }
+        let trace = try #require(records.first { $0.event.kind == .credentialAdded }).event.trace.description
+        let explained = try await stage.daypass(["explain", trace])
+        for outcome in [retired, exported, explained, try await stage.daypass(["explain", trace, "--json"])] {
+            #expect(outcome.status == 0, "\(outcome.error)")
+            shown += Data((outcome.output + outcome.error).utf8)
+        }
+        #expect(records.contains { $0.event.kind == .credentialRetired })
+        #expect(explained.output.contains("credential.added"))
         let files = Self.files(below: workspace.path("").trimmingSuffix("/"))
         #expect(files.contains { $0.hasSuffix("/backup.db") } && files.contains { $0.hasSuffix("/daypass.db-wal") })
         // Reading the pipe would not end.
@@ -290,7 +344,8 @@ import Testing
         #expect(list.count == 3 && list[1].hasPrefix("anthropic  1        active "), "\(list)")
         // Its number was given out by the store that was replaced, and is not given out again.
         #expect(list.last?.hasPrefix("anthropic  2        retired ") == true, "\(list)")
-        #expect(list.last?.hasSuffix(" the broker") == true)
+        let versions = try await stage.json("credentials", "list")["credentials"]?.array
+        #expect(versions?.last?.object?["caller"] == ["by": "daemon"])
         let restored = try await stage.audited("store.restored").first
         #expect(restored?["retired_credentials"] == ["anthropic/2"], "\(String(describing: restored))")
         #expect(try await Self.add(Self.secret(), stage).output.contains("anthropic  3        staged"))

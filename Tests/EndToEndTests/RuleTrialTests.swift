@@ -1,6 +1,7 @@
 import BrokerTesting
 import Foundation
 import JOSE
+import NIOHTTP1
 import Testing
 
 /// Rules tried before they go live, with a real broker: what `daypass rules` says is what the broker then does.
@@ -124,6 +125,30 @@ import Testing
         #expect(try await setting.exchange(dev).status == 400)
     }
 
+    @Test func `a test shows the rules as explain shows them of the exchange: the nearest, and the smallest change`()
+        async throws
+    {
+        let setting = try await Setting()
+        for (claims, scope) in [
+            (setting.claims("job", "refs/heads/dev"), nil),
+            (setting.claims("job", "x", ["environment": ["staging", "\u{1B}x"]]), nil),
+            (setting.claims("job", "refs/heads/dev"), "openai:responses"),
+        ] as [(JSONObject, String?)] {
+            let answer = try await setting.exchange(claims, scope.map { ["scope": $0] } ?? [:])
+            try #require(answer.status == 400)
+            let trace = try #require(answer.headers.first(name: "Daypass-Trace-Id"))
+            let explained = try await setting.daypass("explain", trace, "--json")
+            let decision = try JSONReader.readObject(Array(explained.output.utf8), depth: 16)["decisions"]?.array?.first
+            let test =
+                if let scope { try await setting.test(claims, "--scope", scope) } else {
+                    try await setting.test(claims)
+                }
+            #expect(test.json["rules"] == decision?.object?["rules"], "\(test.json)")
+            #expect(test.json["changes"] == decision?.object?["changes"] && test.json["changes"] != nil)
+            #expect(test.json["rules"]?.array?.first?.object?["nearest"] == true)
+        }
+    }
+
     @Test func `a replay finds who gains, who loses, who changes, and of whom it cannot be told`() async throws {
         let setting = try await Setting()
         let job = setting.claims("job", "refs/heads/main")
@@ -144,7 +169,7 @@ import Testing
         let replayed = try await setting.daypass("rules", "replay", "--since", "1h", "--rules", "next.yaml", "--json")
         #expect(replayed.status == 0, "\(replayed.error)")
         let json = try JSONReader.readObject(Array(replayed.output.utf8))
-        #expect(json["examined"] == 10 && json["decided_otherwise"] == 1, "\(replayed.output)")
+        #expect(json["examined"] == 10 && json["not_by_rules"] == 1, "\(replayed.output)")
         #expect(json["unchanged"] == 4 && json["complete"] == true)
         var found: [String: JSONObject] = [:]
         for group in json["groups"]?.array?.compactMap(\.object) ?? [] {
@@ -243,11 +268,16 @@ import Testing
         #expect(
             test.output.hasSuffix(
                 """
-                RULE  CLAIM            WANTED    GOT     HELD
-                fed   repository_id    "9"       "9"     yes
-                fed   flag             true      "true"  NO
-                fed   n                5 or "5"  5       yes
-                fed   organization_id  org-1     org-2   NO
+                RULE           CLAIM            WANTED    GOT     HELD
+                fed (nearest)  flag             true      "true"  NO
+                fed (nearest)  organization_id  org-1     org-2   NO
+                fed (nearest)  repository_id    "9"       "9"     yes
+                fed (nearest)  n                5 or "5"  5       yes
+
+                The nearest rule would match with:
+                  flag being true (they differ in type: the token has a text; write it in quotes)
+                    or, where it is to be let in, with this line in the place of the rule's own: "flag": [true,"true"]
+                  the parameter organization_id being org-1
 
                 """), "\(test.output)")
         let who = try await setting.daypass("rules", "who", "--scope", "openai:responses", "--json")

@@ -44,14 +44,18 @@ import Testing
                     subject  ci:\\u{1B}[2K\\u{202E}eve\\u{200B}
                     granted  no
 
-                    RULE     CLAIM  WANTED  GOT                    HELD
-                    ci-main  ref    main    \\u{1B}[31m\\u{202E}dev  NO
+                    RULE               CLAIM  WANTED  GOT                    HELD
+                    ci-main (nearest)  ref    main    \\u{1B}[31m\\u{202E}dev  NO
+                    and 2 more rules, further away
+
+                    The nearest rule would match with:
+                      ref being main
+                        or, where it is to be let in, with this line in the place of the rule's own: "ref": ["main","\\u001b[31m\\u202edev"]
 
                     """)
             #expect(
                 shown.error == """
                     warning: aud is not \\u{1B}[2Kx
-                    and 2 more rules
                     daypass: nothing would be granted: no rule matches
 
                     """)
@@ -123,9 +127,13 @@ import Testing
             #expect(both.status == 2)
             let rules = try await broker.daypass("rules", "replay", "--since", "7d")
             #expect(rules.status == 2 && rules.error.contains("--rules"), "\(rules.error)")
-            for since in ["yesterday", "-1d", "7", "1.5d"] {
-                #expect(try await broker.daypass("rules", "replay", "--since=\(since)", "--rules", "x").status == 2)
+            for since in ["yesterday", "-1d", "7", "1.5d", "2027-13-01", "+1d"] {
+                let wrong = try await broker.daypass("rules", "replay", "--since=\(since)", "--rules", "x")
+                #expect(wrong.status == 2 && wrong.error.contains("a day such as 2027-01-31"), "\(wrong.error)")
             }
+            let inverted = try await broker.daypass(
+                "rules", "replay", "--since", "1d", "--until", "2d", "--rules", "x")
+            #expect(inverted.status == 2 && inverted.error.contains("has to be later than --since"))
             #expect(broker.fake.calls.tests.isEmpty && broker.fake.calls.replays.isEmpty)
         }
     }

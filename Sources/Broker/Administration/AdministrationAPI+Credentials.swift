@@ -15,13 +15,15 @@ package protocol CredentialAdministration: Sendable {
     ) async throws(AdministrationFailure) -> AdministrationAPI.Credential
 
     /// That version becomes active, and the active one drains.
+    /// - Parameter number: nil for the one that is staged.
     func promote(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int?, of provider: ProviderName, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.CredentialPromotion
 
     /// That version, which is not the active one, is retired and its secret erased.
+    /// - Parameter isRehearsal: decides the same and changes nothing; what is returned is the version as it is.
     func retire(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int, of provider: ProviderName, isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.Credential
 }
 
@@ -44,7 +46,7 @@ extension AdministrationAPI {
             if let first = version.firstUsed { _ = json.append("first_used", AdministrationAPI.json(first)) }
             if let last = version.lastUsed { _ = json.append("last_used", AdministrationAPI.json(last)) }
             _ = json.append("master_key", .string(version.masterKeyID))
-            _ = json.append("caller", .string(version.caller.text))
+            _ = json.append("caller", .object(version.caller.json))
             return json
         }
     }
@@ -54,14 +56,17 @@ extension AdministrationAPI {
         package let active: Credential
         /// Nil where none was active before, or the same one.
         package let draining: Credential?
+        /// False where it was active already.
+        package let isNew: Bool
 
-        package init(active: Credential, draining: Credential?) {
+        package init(active: Credential, draining: Credential?, isNew: Bool) {
             self.active = active
             self.draining = draining
+            self.isNew = isNew
         }
 
         package var json: JSONObject {
-            var json: JSONObject = ["active": .object(active.json)]
+            var json: JSONObject = ["active": .object(active.json), "changed": .bool(isNew)]
             if let draining { _ = json.append("draining", .object(draining.json)) }
             return json
         }

@@ -7,7 +7,7 @@ extension AdministrationAPI.Revocation {
         self.init(
             sequence: revocation.sequence, kind: revocation.target.kind, value: revocation.target.value,
             reason: revocation.reason.map { ExactString($0) }, block: revocation.block,
-            created: revocation.created, caller: revocation.caller.text,
+            created: revocation.created, caller: revocation.caller,
             expires: revocation.isBlockedWithoutEnd ? nil : revocation.expires, isDurable: isDurable)
     }
 }

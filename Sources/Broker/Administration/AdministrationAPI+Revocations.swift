@@ -44,8 +44,7 @@ extension AdministrationAPI {
         package let reason: ExactString?
         package let block: RevocationOrder.Block?
         package let created: Date
-        /// `Caller.text`
-        package let caller: ExactString
+        package let caller: Caller
         /// When it is forgotten, if nothing keeps it.
         package let expires: Date?
         /// Whether it is recorded, and so survives a crash.
@@ -53,7 +52,7 @@ extension AdministrationAPI {
 
         package init(
             sequence: UInt64, kind: RevocationKind, value: ExactString?, reason: ExactString? = nil,
-            block: RevocationOrder.Block? = nil, created: Date, caller: ExactString, expires: Date? = nil,
+            block: RevocationOrder.Block? = nil, created: Date, caller: Caller, expires: Date? = nil,
             isDurable: Bool = true
         ) {
             self.sequence = sequence
@@ -74,7 +73,7 @@ extension AdministrationAPI {
             _ = json.append("block", .bool(block != nil))
             if let until = block?.until { _ = json.append("until", AdministrationAPI.json(until)) }
             _ = json.append("created", AdministrationAPI.json(created))
-            _ = json.append("caller", .string(caller))
+            _ = json.append("caller", .object(caller.json))
             if let expires { _ = json.append("expires", AdministrationAPI.json(expires)) }
             _ = json.append("durable", .bool(isDurable))
             return json

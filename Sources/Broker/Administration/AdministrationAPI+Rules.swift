@@ -14,7 +14,7 @@ extension AdministrationAPI {
         package var json: JSONObject {
             let terms = rule.terms
             var json: JSONObject = [
-                "name": .string(rule.name), "issuer": .string(rule.issuer.text),
+                "rule": .string(rule.name), "issuer": .string(rule.issuer.text),
                 "match": .array(rule.matchers.map { .object($0.json) }),
             ]
             if !rule.federation.isEmpty { _ = json.append("federation", .object(rule.federation.json)) }
@@ -111,7 +111,15 @@ extension AdministrationAPI {
                 _ = json.append("rule", .string(rule))
                 _ = json.append("claims", AdministrationAPI.json(claims))
             }
-            _ = json.append("rules", .array(attempts.map { .object($0.json) }))
+            let tried = attempts.map { TriedRule($0) }
+            let isMatched = attempts.first?.truth == .holds
+            _ = json.append(
+                "rules",
+                .array(tried.enumerated().map { .object($1.json(isNearest: $0 == 0 && !isMatched)) }))
+            let changes = tried.first?.changes ?? []
+            if case .refused = answer, !changes.isEmpty {
+                _ = json.append("changes", .array(changes.map { .object($0) }))
+            }
             _ = json.append("omitted_rules", .number(Double(omittedRules)))
             _ = json.append("warnings", .array(warnings.map { .string(ExactString($0)) }))
             return json
@@ -138,7 +146,7 @@ extension AdministrationAPI {
         package var json: JSONObject {
             var json: JSONObject = [
                 "examined": .number(Double(counts.examined)), "unchanged": .number(Double(counts.unchanged)),
-                "decided_otherwise": .number(Double(counts.otherwise)),
+                "not_by_rules": .number(Double(counts.otherwise)),
             ]
             for change in RuleReplay.Change.allCases {
                 _ = json.append(ExactString(change.rawValue), .number(Double(counts.byChange[change] ?? 0)))
@@ -149,20 +157,6 @@ extension AdministrationAPI {
             _ = json.append("warnings", .array(warnings.map { .string(ExactString($0)) }))
             return json
         }
-    }
-}
-
-extension ClaimMatcher {
-    private static let maximumShown = 16
-
-    /// Each value with the type that it has to have.
-    fileprivate var json: JSONObject {
-        var json: JSONObject = [
-            "claim": .string(claim.text), "wanted": .array(anyOf.prefix(Self.maximumShown).map(\.json)),
-        ]
-        let more = anyOf.count - Self.maximumShown
-        if more > 0 { _ = json.append("omitted_wanted", .number(Double(more))) }
-        return json
     }
 }
 
@@ -183,34 +177,6 @@ extension GrantTerms {
             "max_session_seconds": .number(maximumSession.seconds), "bind": .bool(bindsCertificate),
         ]
         if let models { _ = json.append("models", AdministrationAPI.json(models.map(\.pattern))) }
-        return json
-    }
-}
-
-extension RuleAttempt {
-    fileprivate var json: JSONObject {
-        let failed: [JSONValue] = ids.map { parameter in
-            var json: JSONObject = [
-                "parameter": .string(ExactString(parameter.rawValue)),
-                "wanted": .string(rule.federation[parameter] ?? ""),
-            ]
-            if let got = presented[parameter] { _ = json.append("got", JSONValue.string(got).shown) }
-            return .object(json)
-        }
-        var json: JSONObject = [
-            "rule": .string(rule.name), "result": .string(ExactString(truth.rawValue)),
-            "claims": .array(claims.map { .object($0.json) }),
-        ]
-        if !failed.isEmpty { _ = json.append("ids", .array(failed)) }
-        return json
-    }
-}
-
-extension RuleAttempt.Claim {
-    fileprivate var json: JSONObject {
-        var json = matcher.json
-        _ = json.append("result", .string(ExactString(truth.rawValue)))
-        if case .value(let value) = got { _ = json.append("got", value.shown) }
         return json
     }
 }
@@ -237,13 +203,5 @@ extension RuleReplay.Group {
         _ = json.append("last", AdministrationAPI.json(last))
         _ = json.append("trace", .string(ExactString(trace.description)))
         return json
-    }
-}
-
-extension JSONValue {
-    /// As it is shown: a long one by its digest.
-    fileprivate var shown: JSONValue {
-        let bytes = encoded()
-        return bytes.count > Explanation.maximumValueLength ? KeptClaims.digest(of: bytes) : self
     }
 }

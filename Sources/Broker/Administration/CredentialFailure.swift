@@ -17,6 +17,8 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
     case otherMasterKey(CredentialVersion, have: ExactString)
     /// No version of the provider was promoted yet.
     case noneActive(ProviderName)
+    /// The one that is staged was meant, and there is none, or these are.
+    case staged([Int], ProviderName)
     case tooManyVersions(ProviderName)
     case tooManyProviders
     /// Others changed the same credential all the time.
@@ -39,6 +41,10 @@ package enum CredentialFailure: Error, Sendable, CustomStringConvertible {
         case .otherMasterKey(let version, let have):
             "\(version.name) was sealed with master key \(version.masterKeyID), and the master key file holds \(have)"
         case .noneActive(let provider): "no version of the credential of \(provider) is active: promote one"
+        case .staged([], let provider): "no version of the credential of \(provider) is staged"
+        case .staged(let numbers, let provider):
+            "versions \(numbers.map(String.init).joined(separator: ", ")) of the credential of \(provider) are staged: "
+                + "say which one"
         case .tooManyVersions(let provider):
             "the credential of \(provider) has \(CredentialVersion.maximumLive) versions that are not retired: "
                 + "retire one first"

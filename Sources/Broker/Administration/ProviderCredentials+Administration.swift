@@ -39,23 +39,24 @@ extension ProviderCredentials: CredentialAdministration {
     }
 
     package func promote(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int?, of provider: ProviderName, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.CredentialPromotion {
         do {
             let promoted = try await promote(number, of: provider, by: context.caller, under: context.trace)
             return AdministrationAPI.CredentialPromotion(
-                active: .init(promoted.active), draining: promoted.draining.map { .init($0) })
+                active: .init(promoted.active), draining: promoted.draining.map { .init($0) }, isNew: promoted.isNew)
         } catch {
             throw AdministrationFailure(error)
         }
     }
 
     package func retire(
-        _ number: Int, of provider: ProviderName, _ context: AdministrativeContext
+        _ number: Int, of provider: ProviderName, isRehearsal: Bool, _ context: AdministrativeContext
     ) async throws(AdministrationFailure) -> AdministrationAPI.Credential {
         do {
             return AdministrationAPI.Credential(
-                try await retire(number, of: provider, by: context.caller, under: context.trace))
+                try await retire(
+                    number, of: provider, isRehearsal: isRehearsal, by: context.caller, under: context.trace))
         } catch {
             throw AdministrationFailure(error)
         }
@@ -67,7 +68,7 @@ extension AdministrationFailure {
         switch failure {
         case .unknown: self = .notFound("\(failure)")
         case .length: self = .invalid("\(failure)")
-        case .duplicate, .retired, .lastUsable, .activeUnusable, .damaged, .noneActive, .tooManyVersions,
+        case .duplicate, .retired, .lastUsable, .activeUnusable, .damaged, .noneActive, .staged, .tooManyVersions,
             .tooManyProviders:
             self = .conflict("\(failure)")
         case .otherMasterKey, .busy, .sealing, .store: self = .unavailable("\(failure)")

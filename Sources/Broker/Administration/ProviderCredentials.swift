@@ -52,36 +52,47 @@ package final class ProviderCredentials: Sendable {
         throw .busy(provider)
     }
 
+    /// What a promotion did.
+    package struct Promoted: Sendable {
+        package let active: CredentialVersion
+        /// The one that was active before.
+        package let draining: CredentialVersion?
+        /// False where it was active already.
+        package let isNew: Bool
+    }
+
     /// Lets requests begin with that version from now on, and the active one drain. Nothing happens where it is active.
-    /// - Returns: the version, and the one that was active before.
+    /// - Parameter number: nil for the one that is staged.
     /// - Throws: also where it does not open: nothing could use it then.
     package func promote(
-        _ number: Int, of provider: ProviderName, by caller: Caller, under trace: TraceID
-    ) async throws(CredentialFailure) -> (active: CredentialVersion, draining: CredentialVersion?) {
+        _ number: Int?, of provider: ProviderName, by caller: Caller, under trace: TraceID
+    ) async throws(CredentialFailure) -> Promoted {
         for _ in 0..<Self.attempts {
             let known = try await versions(of: provider)
+            let number = if let number { number } else { try Self.staged(of: provider, in: known) }
             let found = try Self.version(number, of: provider, in: known)
             let former = known.first { $0.version.state == .active }?.version
             switch found.version.state {
-            case .active: return (found.version, nil)
+            case .active: return Promoted(active: found.version, draining: nil, isNew: false)
             case .retired: throw .retired(found.version)
             case .staged, .draining: _ = try open(found)
             }
             let change = CredentialChange(
                 provider, .promote(number, from: found.version.state, former: former?.number), at: clock.now)
             if try await apply(change, .credentialPromoted, by: caller, under: trace) {
-                return (
-                    found.version.moved(to: .active, at: change.time), former?.moved(to: .draining, at: change.time)
-                )
+                return Promoted(
+                    active: found.version.moved(to: .active, at: change.time),
+                    draining: former?.moved(to: .draining, at: change.time), isNew: true)
             }
         }
         throw .busy(provider)
     }
 
     /// Takes that version out of use for good, and erases its secret. Nothing happens where it is retired.
+    /// - Parameter isRehearsal: decides the same and changes nothing; what is returned is the version as it is.
     /// - Throws: where it is the active one, or where no other could be used: the active one has to open.
     package func retire(
-        _ number: Int, of provider: ProviderName, by caller: Caller, under trace: TraceID
+        _ number: Int, of provider: ProviderName, isRehearsal: Bool = false, by caller: Caller, under trace: TraceID
     ) async throws(CredentialFailure) -> CredentialVersion {
         for _ in 0..<Self.attempts {
             let known = try await versions(of: provider)
@@ -93,6 +104,7 @@ package final class ProviderCredentials: Sendable {
             case .staged, .draining:
                 if let active, (try? open(active)) == nil { throw .activeUnusable(active.version) }
             }
+            guard !isRehearsal else { return found.version }
             let change = CredentialChange(
                 provider, .retire(number, from: found.version.state, beside: active?.version.number), at: clock.now)
             if try await apply(change, .credentialRetired, by: caller, under: trace) {
@@ -187,6 +199,16 @@ extension ProviderCredentials {
     ) throws(CredentialFailure) -> SealedCredential {
         guard let found = known.first(where: { $0.version.number == number }) else { throw .unknown(provider, number) }
         return found
+    }
+
+    /// The number of the one version that is staged.
+    private static func staged(
+        of provider: ProviderName, in known: [SealedCredential]
+    ) throws(CredentialFailure) -> Int {
+        guard !known.isEmpty else { throw .unknown(provider, nil) }
+        let staged = known.filter { $0.version.state == .staged }.map(\.version.number)
+        guard let number = staged.first, staged.count == 1 else { throw .staged(staged, provider) }
+        return number
     }
 
     private func checkRoom() async throws(CredentialFailure) {

@@ -169,7 +169,7 @@ struct RecordedDecision {
         case .scope, .target:
             let (asked, granted) = (event.details["asked"]?.object, event.details["granted"]?.object)
             let name: ExactString = reason == .scope ? "scope" : "audiences"
-            let wanted = granted?[name]?.array.map { "some of \(Self.list($0))" }
+            let wanted = granted?[name]?.array.map { "at most \(Self.list($0))" }
             return [Self.fact(name, wanted, asked?[name])]
         default: return []
         }

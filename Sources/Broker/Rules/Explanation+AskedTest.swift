@@ -6,14 +6,15 @@ extension Explanation {
         /// `scope` or `audience`
         package let parameter: ExactString
         /// What the rule grants.
-        package let wanted: [ExactString]
+        package let wanted: WantedValues
         /// What is asked for; by its digest where that is long.
         package let got: JSONValue
 
         package var json: JSONObject {
-            [
-                "parameter": .string(parameter), "wanted": .array(wanted.map { .string($0) }), "got": got,
-            ]
+            var json: JSONObject = ["parameter": .string(parameter)]
+            wanted.append(to: &json)
+            _ = json.append("got", got)
+            return json
         }
 
         /// Of scope and audience those that the terms refuse, as `Grant.narrowed` does.
@@ -32,10 +33,8 @@ extension Explanation {
 
         private init(_ parameter: ExactString, wanted: [ExactString], got: [ExactString]) {
             self.parameter = parameter
-            self.wanted = wanted
-            let asked = JSONValue.array(got.map { .string($0) })
-            let bytes = asked.encoded()
-            self.got = bytes.count > Explanation.maximumValueLength ? KeptClaims.digest(of: bytes) : asked
+            self.wanted = WantedValues(wanted.map { JSONValue.string($0) })
+            self.got = JSONValue.array(got.map { .string($0) }).shown
         }
     }
 }

@@ -40,7 +40,7 @@ package struct Explanation: Sendable, Hashable {
     package struct ClaimTest: Sendable, Hashable {
         package let claim: ExactString
         /// As the rule has them: patterns as text, truth and numbers as what they are.
-        package let wanted: [JSONValue]
+        package let wanted: WantedValues
         /// Nil where the claim is missing.
         package let got: JSONValue?
     }
@@ -135,25 +135,26 @@ extension Explanation.RuleMiss {
 
 extension Explanation.ClaimTest {
     package init(_ matcher: ClaimMatcher, in claims: JSONObject) {
+        self.init(matcher, got: matcher.claim.value(in: claims))
+    }
+
+    /// - Parameter got: nil where the claim is missing.
+    init(_ matcher: ClaimMatcher, got: JSONValue?) {
         claim = matcher.claim.text
-        wanted = matcher.anyOf.map(\.json)
-        got = matcher.claim.value(in: claims).map { value in
-            let bytes = value.encoded()
-            return bytes.count > Explanation.maximumValueLength ? KeptClaims.digest(of: bytes) : value
-        }
+        wanted = matcher.wanted
+        self.got = got?.shown
     }
 
     package var json: JSONObject {
-        var json: JSONObject = [
-            "claim": .string(claim), "wanted": .array(wanted),
-        ]
+        var json: JSONObject = ["claim": .string(claim)]
+        wanted.append(to: &json)
         if let got { _ = json.append("got", got) }
         return json
     }
 }
 
 extension Explanation.IDTest {
-    fileprivate init?(_ parameter: FederationIDs.Parameter, of rule: Rule, presented: FederationIDs) {
+    init?(_ parameter: FederationIDs.Parameter, of rule: Rule, presented: FederationIDs) {
         guard let wanted = rule.federation[parameter] else { return nil }
         self.parameter = parameter
         self.wanted = wanted

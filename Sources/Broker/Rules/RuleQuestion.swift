@@ -71,7 +71,7 @@ extension RuleSet {
         let attempts = candidates(of: question.issuer, naming: question.named, asking: question.scope ?? [])
             .map { RuleAttempt($0, question) }
         // The sort is stable: of equal ones the first stays first.
-        return attempts.sorted { $0.misses < $1.misses }
+        return attempts.sorted { $0.distance < $1.distance }
     }
 }
 
@@ -113,8 +113,10 @@ package struct RuleAttempt: Sendable {
     package let claims: [Claim]
     /// The ids of `federation` that the request lacks or has otherwise.
     package let ids: [FederationIDs.Parameter]
+    /// What is asked for and the rule does not grant.
+    let asked: [Explanation.AskedTest]
     /// Those of the request.
-    package let presented: FederationIDs
+    private let presented: FederationIDs
 
     package struct Claim: Sendable {
         package let matcher: ClaimMatcher
@@ -130,6 +132,7 @@ package struct RuleAttempt: Sendable {
                 truth: matcher.truth(in: question.claims))
         }
         ids = rule.federation.mismatches(with: question.federation)
+        asked = Explanation.AskedTest.failed(by: question.scope, [], rule.terms)
         presented = question.federation
     }
 
@@ -139,5 +142,20 @@ package struct RuleAttempt: Sendable {
     }
 
     /// How much of it does not hold, or cannot be told.
-    fileprivate var misses: Int { claims.count { $0.truth != .holds } + ids.count }
+    private var misses: Int { claims.count { $0.truth != .holds } + ids.count }
+
+    /// What matches comes first; of the rest what a smaller change makes match, as in an `Explanation`.
+    fileprivate var distance: (Int, Int) { misses == 0 ? (0, 0) : (asked.isEmpty ? 1 : 2, misses) }
+
+    /// As an explanation has a rule that was tried.
+    var miss: Explanation.RuleMiss {
+        func test(_ claim: Claim) -> Explanation.ClaimTest {
+            if case .value(let value) = claim.got { return Explanation.ClaimTest(claim.matcher, got: value) }
+            return Explanation.ClaimTest(claim.matcher, got: nil)
+        }
+        return Explanation.RuleMiss(
+            rule: rule.name, claims: claims.filter { $0.truth != .holds }.map(test),
+            ids: ids.compactMap { Explanation.IDTest($0, of: rule, presented: presented) }, asked: asked,
+            held: claims.filter { $0.truth == .holds }.map(test))
+    }
 }

@@ -1,6 +1,6 @@
 import JOSE
 
-/// A rule that was tried and did not match, as an `Explanation` was recorded.
+/// A rule that was tried, as administrators see it: out of a recorded `Explanation`, or out of a test of rules.
 struct TriedRule {
     let rule: ExactString
     private let tests: [Test]
@@ -10,11 +10,24 @@ struct TriedRule {
         let name: ExactString
         let isClaim: Bool
         let wanted: [JSONValue]
+        /// How many values more the rule takes.
+        let omitted: Int
         let got: JSONValue?
         let held: Bool
 
+        var shown: WantedValues { WantedValues(wanted, omitted: omitted) }
+
         /// Those that are patterns of text.
         var patterns: [ExactString] { wanted.compactMap(\.string) }
+    }
+
+    init(_ attempt: RuleAttempt) {
+        let miss = attempt.miss
+        rule = miss.rule
+        tests =
+            (miss.claims.map(\.json) + miss.ids.map(\.json) + miss.asked.map(\.json))
+            .compactMap { Self.test($0, held: false) }
+            + miss.held.compactMap { Self.test($0.json, held: true) }
     }
 
     /// - Returns: nil for what is no rule of an explanation.
@@ -30,19 +43,18 @@ struct TriedRule {
         guard let json, let name = (json["claim"] ?? json["parameter"])?.string else { return nil }
         return Test(
             name: name, isClaim: json["claim"] != nil, wanted: json["wanted"]?.array ?? [],
-            got: json["got"], held: held)
+            omitted: json["omitted_wanted"]?.number.flatMap { Int(exactly: $0) } ?? 0, got: json["got"], held: held)
     }
 
-    /// `{"rule", "nearest", "tests": [{"claim" | "parameter", "wanted", "got", "held"}]}`
+    /// `{"rule", "nearest", "tests": [{"claim" | "parameter", "wanted", "omitted_wanted", "held", "got"}]}`, first what failed.
     func json(isNearest: Bool) -> JSONObject {
         [
             "rule": .string(rule), "nearest": .bool(isNearest),
             "tests": .array(
                 tests.map { test in
-                    var json: JSONObject = [
-                        test.isClaim ? "claim" : "parameter": .string(test.name),
-                        "wanted": .array(test.wanted), "held": .bool(test.held),
-                    ]
+                    var json: JSONObject = [test.isClaim ? "claim" : "parameter": .string(test.name)]
+                    test.shown.append(to: &json)
+                    _ = json.append("held", .bool(test.held))
                     if let got = test.got { _ = json.append("got", got) }
                     return .object(json)
                 }),
@@ -53,36 +65,36 @@ struct TriedRule {
     /// rule. All of them together are the smallest change.
     var changes: [JSONObject] {
         tests.filter { !$0.held }.map { test in
-            var change: JSONObject = [
-                test.isClaim ? "claim" : "parameter": .string(test.name), "to": .array(test.wanted),
-            ]
-            if let line = test.isClaim ? Self.line(test) : nil {
-                _ = change.append("or_rule", .string(ExactString(line)))
+            var change: JSONObject = [test.isClaim ? "claim" : "parameter": .string(test.name)]
+            test.shown.append(to: &change, as: "to")
+            if let value = test.isClaim ? Self.pattern(test) : nil {
+                // A line without the values that are not known would keep out whom they let in.
+                if test.shown.omitted > 0 {
+                    _ = change.append("or_rule_adds", .string(ExactString(Self.yaml(Self.text(value)))))
+                } else {
+                    let line = "\(Self.text(.string(test.name))): \(Self.text(.array(test.wanted + [value])))"
+                    _ = change.append("or_rule", .string(ExactString(Self.yaml(line))))
+                }
             }
             if let hint = Self.hint(test) { _ = change.append("hint", .string(ExactString(hint))) }
             return change
         }
     }
 
-    /// The line of `match` that would take the token as it is: JSON, which is YAML too. Nil where no line can.
-    private static func line(_ test: Test) -> String? {
-        let value: JSONValue
+    /// The value that a line of `match` would have to list as well to take the token as it is. Nil where none can.
+    private static func pattern(_ test: Test) -> JSONValue? {
         switch test.got {
         case .string(let text):
-            guard text.utf8.count <= Explanation.maximumValueLength else { return nil }
-            value = .string(escaped(text))
+            return text.utf8.count <= Explanation.maximumValueLength ? .string(escaped(text)) : nil
         case .bool, .number:
-            value = test.got ?? .null
+            let value = test.got ?? .null
             // Without quotes it would be there already.
-            guard !test.patterns.contains(ExactString(text(value))) else { return nil }
+            return test.patterns.contains(ExactString(text(value))) ? nil : value
         case .array(let elements):
             // Any of them would do; the first text is as good as the next.
-            guard let text = elements.lazy.compactMap(\.string).first else { return nil }
-            value = .string(escaped(text))
+            return elements.lazy.compactMap(\.string).first.map { .string(escaped($0)) }
         case .null, .object, nil: return nil
         }
-        let name = text(.string(test.name))
-        return yaml("\(name): \(text(.array(test.wanted + [value])))")
     }
 
     /// JSON of which YAML takes every character as it is: those that are no text to YAML, and its line breaks beyond those

@@ -134,18 +134,13 @@ extension RecentRefusal {
     static func said(by token: SecretText) -> JSONObject? {
         guard let jws = try? CompactJWS(parsing: Array(token.reveal().utf8)) else { return nil }
         var said: JSONObject = ["alg": .string(ExactString(jws.header.algorithm.rawValue))]
-        if let keyID = jws.header.keyID { _ = said.append("kid", bounded(.string(keyID))) }
-        if let type = jws.header.type { _ = said.append("typ", bounded(.string(type))) }
+        if let keyID = jws.header.keyID { _ = said.append("kid", JSONValue.string(keyID).shown) }
+        if let type = jws.header.type { _ = said.append("typ", JSONValue.string(type).shown) }
         let claims = (try? JSONReader.readObject(jws.payload, depth: GatewayClaims.maximumDepth)) ?? [:]
         for name in shown {
-            if let value = claims[name] { _ = said.append(name, bounded(value)) }
+            if let value = claims[name] { _ = said.append(name, value.shown) }
         }
         return said
-    }
-
-    private static func bounded(_ value: JSONValue) -> JSONValue {
-        let bytes = value.encoded()
-        return bytes.count > KeptClaims.maximumTextLength ? KeptClaims.digest(of: bytes) : value
     }
 }
 

@@ -5,16 +5,22 @@ import JOSE
 import NIOCore
 import OpenSSL
 
-/// What is asked of the providers' credentials: `credentials`, `credentials/{provider}/versions`, and of one version
-/// `…/{number}/promote` and `…/{number}/retire`.
+/// What is asked of the providers' credentials: `credentials`, `credentials/{provider}/versions`, of one version
+/// `…/{number}/promote` and `…/{number}/retire`, and of the one that is staged `credentials/{provider}/promote`.
 enum CredentialOperation: Equatable {
     case list(ProviderName?)
     case add(ProviderName)
-    case promote(Int, ProviderName)
+    /// Without a number the one that is staged.
+    case promote(Int?, ProviderName)
     case retire(Int, ProviderName)
 
     var parameters: [ExactString] {
         if case .list = self { ["cursor", "limit"] } else { [] }
+    }
+
+    /// The members that its body may have.
+    var flags: [ExactString] {
+        if case .retire = self { ["dry_run"] } else { [] }
     }
 
     /// - Parameter parts: of the path behind `credentials`.
@@ -23,11 +29,13 @@ enum CredentialOperation: Equatable {
     ) throws(AdministrationError) -> [HTTPRequest.Method: CredentialOperation] {
         let parts = Array(parts)
         guard let name = parts.first else { return [.get: .list(nil)] }
-        guard parts.count == 2 || parts.count == 4, parts[1] == "versions" else { throw .notFound }
+        let isOfStaged = parts.count == 2 && parts[1] == "promote"
+        guard isOfStaged || ((parts.count == 2 || parts.count == 4) && parts[1] == "versions") else { throw .notFound }
         // It is not repeated: who mixes up the two sends a secret here.
         guard let provider = ProviderName(parsing: name.string) else {
             throw .invalid("a provider's name has 1 to 63 small letters, digits and hyphens, and begins with a letter")
         }
+        if isOfStaged { return [.post: .promote(nil, provider)] }
         guard parts.count == 4 else { return [.get: .list(provider), .post: .add(provider)] }
         guard let number = Int(parts[2].string), number > 0, String(number) == parts[2].string else { throw .notFound }
         switch parts[3] {
@@ -42,28 +50,28 @@ extension AdministrationRoutes {
     func answer(
         _ operation: CredentialOperation, _ request: Request, _ query: AdministrationQuery, _ act: AdministrativeContext
     ) async throws(AdministrationError) -> Response {
-        let secret: SecretBytes?
+        var secret: SecretBytes?
+        var flags: Set<ExactString> = []
         if case .add = operation {
             secret = try await self.secret(of: request)
         } else {
-            secret = nil
             var body = try await body(of: request, upTo: AdministrationRoutes.maximumBodyLength)
             defer { body.wipe() }
             do throws(AdministrationFailure) {
-                _ = try AdministrationAPI.flags(body, [])
+                flags = try AdministrationAPI.flags(body, operation.flags)
             } catch {
                 throw AdministrationError(error)
             }
         }
         do throws(AdministrationFailure) {
-            return try await answer(operation, secret, query, act)
+            return try await answer(operation, secret, isRehearsal: flags.contains("dry_run"), query, act)
         } catch {
             throw AdministrationError(error)
         }
     }
 
     private func answer(
-        _ operation: CredentialOperation, _ secret: SecretBytes?, _ query: AdministrationQuery,
+        _ operation: CredentialOperation, _ secret: SecretBytes?, isRehearsal: Bool, _ query: AdministrationQuery,
         _ act: AdministrativeContext
     ) async throws(AdministrationFailure) -> Response {
         let credentials = administration.credentials
@@ -77,7 +85,7 @@ extension AdministrationRoutes {
         case .promote(let number, let provider):
             return .json(.ok, try await credentials.promote(number, of: provider, act).json)
         case .retire(let number, let provider):
-            return .json(.ok, try await credentials.retire(number, of: provider, act).json)
+            return .json(.ok, try await credentials.retire(number, of: provider, isRehearsal: isRehearsal, act).json)
         }
     }
 

@@ -59,7 +59,8 @@ import Testing
                     "since": "2027-01-15T08:00:00Z", "master_key": "m1",
                     "caller": answer.json["caller"] ?? .null,
                 ])
-            #expect(answer.text("caller")?.hasPrefix("uid \(getuid())") == true)
+            #expect(answer.json["caller"]?.object?["by"] == "socket")
+            #expect(answer.json["caller"]?.object?["uid"]?.number == Double(getuid()))
             #expect(answer.headers.first(name: "Cache-Control") == "no-store")
             #expect(fake.secrets == [Array(secret.utf8)])
             #expect(!answer.body.contains("sk-ant"))
@@ -154,6 +155,15 @@ import Testing
             #expect(promoted.status == 200, "\(promoted.body)")
             #expect(promoted.json["active"]?.object?["version"] == 2)
             #expect(promoted.json["draining"]?.object?["version"] == 1)
+            #expect(promoted.json["changed"] == true)
+            let again = try await live.send(.POST, "credentials/anthropic/versions/2/promote")
+            #expect(again.status == 200 && again.json["changed"] == false && again.json["draining"] == nil)
+            let rehearsed = try await live.send(
+                .POST, "credentials/anthropic/versions/1/retire", #"{"dry_run":true}"#)
+            #expect(rehearsed.status == 200 && rehearsed.text("state") == "draining", "\(rehearsed.body)")
+            let active = try await live.send(.POST, "credentials/anthropic/versions/2/retire", #"{"dry_run":true}"#)
+            #expect(active.status == 409, "\(active.body)")
+            #expect(fake.versions.map(\.state) == [.draining, .active])
             let retired = try await live.send(.POST, "credentials/anthropic/versions/1/retire", "{}")
             #expect(retired.status == 200 && retired.text("state") == "retired", "\(retired.body)")
             for act in ["promote", "retire"] {
@@ -162,6 +172,23 @@ import Testing
                 #expect(answer.status == 400, "\(answer.body)")
             }
             #expect(fake.versions.map(\.state) == [.retired, .active])
+            let rehearsal = try await live.send(
+                .POST, "credentials/anthropic/versions/2/promote", #"{"dry_run":true}"#)
+            #expect(rehearsal.status == 400, "nothing decides a rehearsal of a promotion: \(rehearsal.body)")
+        }
+    }
+
+    @Test func `POST credentials/{provider}/promote promotes the one that is staged, and 409 where that is not one`()
+        async throws
+    {
+        try await Self.run { live, fake in
+            fake.hold([Sample.credential("anthropic", 1, .active), Sample.credential("anthropic", 2)].map(\.version))
+            let promoted = try await live.send(.POST, "credentials/anthropic/promote")
+            #expect(promoted.status == 200 && promoted.json["active"]?.object?["version"] == 2, "\(promoted.body)")
+            let none = try await live.send(.POST, "credentials/anthropic/promote")
+            #expect(none.status == 409 && none.text("message")?.hasSuffix("is staged") == true, "\(none.body)")
+            #expect(try await live.send(.GET, "credentials/anthropic/promote").status == 405)
+            #expect(try await live.send(.POST, "credentials/anthropic/retire").status == 404)
         }
     }
 

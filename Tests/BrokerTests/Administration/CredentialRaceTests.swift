@@ -3,6 +3,7 @@ import BrokerTesting
 import Foundation
 import JOSE
 import OpenSSL
+import Synchronization
 import Testing
 
 @Suite struct `Provider credentials at the same moment` {
@@ -93,6 +94,53 @@ import Testing
                     == Dictionary(uniqueKeysWithValues: versions.map { ($0.version.number, $0.version.state.rawValue) })
             )
         }
+    }
+
+    private final class Tally: Sendable {
+        let opened = Mutex(0)
+        let isDone = Mutex(false)
+    }
+
+    /// What a gateway does, while an administrator does what Operations says: at least one request for each step.
+    @Test func `whoever opens it while a key is rotated two hundred times is never refused`() async throws {
+        let (credentials, provider, caller) = (credentials(), provider, caller)
+        let tally = Tally()
+        @Sendable func add(_ number: Int) async throws {
+            _ = try await credentials.add(
+                Self.secret("secret \(number)"), to: provider, by: caller, under: TraceID())
+        }
+        @Sendable func letOthersOpen() async {
+            let before = tally.opened.withLock { $0 }
+            while tally.opened.withLock({ $0 }) < before + 2, !Task.isCancelled { await Task.yield() }
+        }
+        try await add(1)
+        _ = try await credentials.promote(nil, of: provider, by: caller, under: TraceID())
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<2 {
+                group.addTask {
+                    while !tally.isDone.withLock({ $0 }) {
+                        let found = try await credentials.open(provider)
+                        #expect(found.secret == Self.secret("secret \(found.version.number)"))
+                        tally.opened.withLock { $0 += 1 }
+                        // Nothing of this waits: without it whoever rotates would never have his turn.
+                        await Task.yield()
+                    }
+                }
+            }
+            group.addTask {
+                defer { tally.isDone.withLock { $0 = true } }
+                for number in 2...201 {
+                    try await add(number)
+                    _ = try await credentials.promote(nil, of: provider, by: caller, under: TraceID())
+                    await letOthersOpen()
+                    _ = try await credentials.retire(number - 1, of: provider, by: caller, under: TraceID())
+                    await letOthersOpen()
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(tally.opened.withLock { $0 } >= 400)
+        #expect(try await credentials.open(provider).version.number == 201)
     }
 
     /// Another one is promoted between the decision and its being stored, once or always.

@@ -157,14 +157,14 @@ import Testing
         let scope = try await refused(try bench.request(bench.token(), scope: ["a:read", "a:admin"]), bench)
         #expect(
             fact(scope, "scope") == [
-                "name": "scope", "wanted": "some of a:read a:write", "got": ["a:read", "a:admin"],
+                "name": "scope", "wanted": "at most a:read a:write", "got": ["a:read", "a:admin"],
             ])
         let target = try await refused(
             try bench.request(bench.token(), targets: ["https://third.example.com"]), bench)
         #expect(fact(target, "audiences")?["got"] == ["https://third.example.com"])
         let response = try await bench.opened()
         let narrowed = try await refused(try bench.renewal(of: response.accessToken, scope: ["a:admin"]), bench)
-        #expect(fact(narrowed, "scope")?["wanted"] == "some of a:read a:write")
+        #expect(fact(narrowed, "scope")?["wanted"] == "at most a:read a:write")
         // What a caller asks for does not fill the record.
         let many = (0..<64).map { "s\($0)" + String(repeating: "x", count: 120) }
         _ = await bench.refusal(try bench.request(bench.token(), scope: many))

@@ -66,7 +66,7 @@ import Testing
             }
         }
         let found = try #require(try await administration.revocation(3))
-        #expect(found.value == "s3" && found.reason == "why" && found.caller == context.caller.text && found.isDurable)
+        #expect(found.value == "s3" && found.reason == "why" && found.caller == context.caller && found.isDurable)
         for sequence in [0, 99, UInt64.max] { #expect(try await administration.revocation(sequence) == nil) }
         #expect(try await store.auditEvents(trace: context.trace).count == 7)
     }

@@ -91,7 +91,14 @@ import Testing
         #expect(granted.subject == "corp:alice" && granted.warnings == [])
         #expect(granted.json["granted"] == true && granted.json["rule"] == "alices")
         #expect(granted.json["ttl_seconds"] == 900 && granted.json["scope"] == ["anthropic:messages"])
-        #expect(granted.json["rules"]?.array?.first?.object?["result"] == "holds")
+        #expect(
+            granted.json["rules"] == [
+                [
+                    "rule": "alices", "nearest": false,
+                    "tests": [["claim": "sub", "wanted": ["alice"], "held": true, "got": "alice"]],
+                ]
+            ])
+        #expect(granted.json["changes"] == nil)
         order.scope = try Fixture.scopes(["openai:responses"])
         #expect(try await live.test(order).answer == .refused(.scope))
         order.scope = nil
@@ -103,9 +110,12 @@ import Testing
         let other = try await live.test(order)
         #expect(other.answer == .refused(.noRule) && other.warnings == ["a warning"])
         #expect(
-            other.json["rules"]?.array?.first?.object?["claims"]?.array?.first == [
-                "claim": "sub", "wanted": ["b*"], "result": "fails", "got": "alice",
+            other.json["rules"]?.array?.first == [
+                "rule": "bobs", "nearest": true,
+                "tests": [["claim": "sub", "wanted": ["b*"], "held": false, "got": "alice"]],
             ])
+        #expect(
+            other.json["changes"] == [["claim": "sub", "to": ["b*"], "or_rule": #""sub": ["b*","alice"]"#]])
         order.rule = nil
         guard case .granted(let grant) = try await live.test(order).answer else {
             Issue.record("refused")
@@ -211,7 +221,7 @@ import Testing
         let live = try Self.live(rules)
         let result = try await live.test(.init(claims: claims.merging(["groups": long])))
         #expect(result.attempts.count == 50 && result.omittedRules == 150)
-        let first = try #require(result.json["rules"]?.array?.first?.object?["claims"]?.array?.first?.object)
+        let first = try #require(result.json["rules"]?.array?.first?.object?["tests"]?.array?.first?.object)
         #expect(first["wanted"]?.array?.count == 16 && first["omitted_wanted"] == 184)
         #expect(result.json.encoded().count < 64 * 1024)
     }

@@ -27,13 +27,22 @@ import Testing
     }
 
     @discardableResult
-    private func promote(_ number: Int) async throws -> (active: CredentialVersion, draining: CredentialVersion?) {
+    private func promote(_ number: Int) async throws -> ProviderCredentials.Promoted {
         try await credentials.promote(number, of: provider, by: caller, under: trace)
     }
 
     @discardableResult
     private func retire(_ number: Int) async throws -> CredentialVersion {
         try await credentials.retire(number, of: provider, by: caller, under: trace)
+    }
+
+    /// What a rehearsal says; nothing changes by it.
+    private func rehearse(_ number: Int) async throws -> CredentialVersion {
+        let (states, count) = (try await states(), memory.events.count)
+        let version = try await credentials.retire(number, of: provider, isRehearsal: true, by: caller, under: trace)
+        #expect(try await self.states() == states)
+        #expect(memory.events.count == count)
+        return version
     }
 
     private func states() async throws -> [CredentialVersion.State] {
@@ -112,6 +121,24 @@ import Testing
         }
     }
 
+    @Test func `without a number the one that is staged is promoted, and none where there is not just one`()
+        async throws
+    {
+        func promote() async throws -> Int {
+            try await credentials.promote(nil, of: provider, by: caller, under: trace).active.number
+        }
+        #expect(await failure { _ = try await promote() } == "there is no credential of anthropic")
+        _ = try await add("one")
+        #expect(try await promote() == 1)
+        #expect(await failure { _ = try await promote() } == "no version of the credential of anthropic is staged")
+        _ = try await add("two")
+        _ = try await add("three")
+        #expect(
+            await failure { _ = try await promote() }
+                == "versions 2, 3 of the credential of anthropic are staged: say which one")
+        #expect(try await states() == [.active, .staged, .staged])
+    }
+
     /// Any bytes are a secret.
     @Test(
         arguments: [
@@ -167,6 +194,9 @@ import Testing
         _ = try await add("two")
         // A staged one is none that requests use.
         #expect(await failure { try await retire(1) } == last)
+        #expect(await failure { _ = try await rehearse(1) } == last)
+        #expect(await failure { _ = try await rehearse(3) } == "there is no version 3 of the credential of anthropic")
+        #expect(try await rehearse(2).state == .staged)
         try await retire(2)
         #expect(try await states() == [.active, .retired])
         #expect(await failure { try await retire(1) } == last)
@@ -194,6 +224,8 @@ import Testing
         try await damage(rows[1])
         #expect(
             await failure { try await retire(1) }.contains("version 2 of the credential of anthropic is the active"))
+        let rehearsed = await failure { _ = try await rehearse(1) }
+        #expect(rehearsed.hasPrefix("version 2 of the credential of anthropic is the active one and does not open"))
         #expect(try await states() == [.draining, .active, .staged])
         // The way out: back to the one that opens.
         try await promote(1)

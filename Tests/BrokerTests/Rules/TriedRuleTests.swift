@@ -85,6 +85,18 @@ import Testing
         #expect(long["hint"] == "the value is long: it was kept by its digest" && long["or_rule"] == nil)
     }
 
+    /// A line without the values that are not shown would keep out whom they let in.
+    @Test(arguments: [(16, nil), (17, 1), (200, 184)] as [(Int, Double?)])
+    func `of many values sixteen are kept, and the change is one to add to the others`(
+        _ count: Int, _ omitted: Double?
+    ) async throws {
+        let values = (0..<count).map { "refs/heads/v\($0)" }
+        let change = try await change(Fixture.matcher("ref", values), ["ref": "refs/heads/dev*"])
+        #expect(change["to"]?.array?.count == 16 && change["omitted_to"]?.number == omitted)
+        #expect((change["or_rule"] == nil) == (omitted != nil))
+        #expect(change["or_rule_adds"]?.string?.string == (omitted == nil ? nil : #""refs/heads/dev\\*""#))
+    }
+
     @Test(arguments: [
         "{}", #"{"rule":1,"failed":[]}"#, #"{"rule":"a"}"#, #"{"rule":"a","failed":{}}"#,
     ])
