@@ -137,8 +137,8 @@ import Testing
 
     @Test func `that cannot be looked at is not signed until it could be, and was as it should be`() async throws {
         let keys = try await filled()
-        try await alter("ALTER TABLE audit_checkpoints RENAME COLUMN archived TO later")
         let store = try folder.open(.existing)
+        try await alter("ALTER TABLE audit_checkpoints RENAME COLUMN archived TO later")
         let finding = await store.verifyAuditAtStart(with: keys).finding
         #expect(finding?.message.hasPrefix("the end of the audit trail could not be looked at: ") == true)
         // More than a broker may have left before it was started.
@@ -156,8 +156,8 @@ import Testing
     @Test func `that could not be looked at, and was altered, is never signed`() async throws {
         let keys = try await filled()
         try await alter("DELETE FROM audit_checkpoints WHERE number = 3")
-        try await alter("ALTER TABLE audit_checkpoints RENAME COLUMN archived TO later")
         let store = try folder.open(.existing)
+        try await alter("ALTER TABLE audit_checkpoints RENAME COLUMN archived TO later")
         _ = await store.verifyAuditAtStart(with: keys)
         try await alter("ALTER TABLE audit_checkpoints RENAME COLUMN later TO archived")
         for _ in 0..<2 {

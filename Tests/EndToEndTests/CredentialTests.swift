@@ -344,7 +344,8 @@ import Testing
         #expect(list.count == 3 && list[1].hasPrefix("anthropic  1        active "), "\(list)")
         // Its number was given out by the store that was replaced, and is not given out again.
         #expect(list.last?.hasPrefix("anthropic  2        retired ") == true, "\(list)")
-        #expect(list.last?.hasSuffix(" the broker") == true)
+        let versions = try await stage.json("credentials", "list")["credentials"]?.array
+        #expect(versions?.last?.object?["caller"] == ["by": "daemon"])
         let restored = try await stage.audited("store.restored").first
         #expect(restored?["retired_credentials"] == ["anthropic/2"], "\(String(describing: restored))")
         #expect(try await Self.add(Self.secret(), stage).output.contains("anthropic  3        staged"))

@@ -3,14 +3,16 @@ import Testing
 
 /// A terminal of 80 columns for one program.
 enum OnTerminal {
-    /// For Python: runs a program on it, answers with $ANSWER, and prints what it prints.
+    /// For Python: runs a program on it, answers with $ANSWER where there is one, and prints what it prints.
     static let script = """
         import os, pty, sys, fcntl, termios, struct
         pid, terminal = pty.fork()
         if pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
             os.execv(sys.argv[1], sys.argv[1:])
-        os.write(terminal, (os.environ["ANSWER"] + "\\n").encode())
+        # The terminal shows what is typed.
+        if "ANSWER" in os.environ:
+            os.write(terminal, (os.environ["ANSWER"] + "\\n").encode())
         output = b""
         while True:
             try:
@@ -27,7 +29,7 @@ enum OnTerminal {
     /// What `daypass` prints on it, each line at its end without the carriage return.
     static func daypass(_ arguments: [String], socket: String) async throws -> RunningProcess.Outcome {
         let outcome = try await AdministeredBroker.daypass(
-            arguments, ["DAYPASS_SOCKET": socket, "ANSWER": "", "TERM": "dumb"],
+            arguments, ["DAYPASS_SOCKET": socket, "TERM": "dumb"],
             through: [try #require(Programs.python), "-c", script])
         return RunningProcess.Outcome(
             status: outcome.status, output: outcome.output.replacing("\r\n", with: "\n"), error: outcome.error)

@@ -9,6 +9,8 @@ package final class LiveRules: RuleInspector {
     private let clock: any BrokerClock
     private let revocations: @Sendable () -> RevocationSet
     private let aside: @Sendable (@escaping @Sendable () -> Void) -> Void
+    /// In steps of a `MatchingBudget`.
+    private let budget: Int
     /// How much of each is under way.
     private let busy = Mutex<[Work: Int]>([:])
 
@@ -33,13 +35,16 @@ package final class LiveRules: RuleInspector {
     ///   - configuration: that whose rules are in force at the moment.
     ///   - revocations: those in force at the moment, whose blocks are warned of.
     ///   - aside: runs what it is given, one after another, where it may take its time.
+    ///   - budget: what a test, or one exchange of a replay, may take, in steps of a `MatchingBudget`.
     package init(
         _ configuration: @escaping @Sendable () -> BrokerConfiguration, history: any ExchangeHistory,
         reader: any RuleDocumentReader, clock: any BrokerClock,
         revocations: @escaping @Sendable () -> RevocationSet = { .none },
-        aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() }
+        aside: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void = { $0() },
+        budget: Int = MatchingBudget.standard
     ) {
         self.aside = aside
+        self.budget = budget
         self.configuration = configuration
         self.history = history
         self.reader = reader
@@ -125,8 +130,8 @@ package final class LiveRules: RuleInspector {
         let cancellation = MatchingCancellation()
         let result: Result<(RuleAnswer, [RuleAttempt]), MatchingFailure> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                aside {
-                    var budget = MatchingBudget(cancellation: cancellation)
+                aside { [budget] in
+                    var budget = MatchingBudget(budget, cancellation: cancellation)
                     do throws(MatchingFailure) {
                         let answer = try rules.answer(to: question, within: &budget)
                         let attempts = try rules.attempts(question, within: &budget)
@@ -177,7 +182,8 @@ package final class LiveRules: RuleInspector {
     ) async -> Result<Progress, StoreFailure> {
         let (clock, deadline) = (clock, clock.uptime + Self.partTime)
         do throws(StoreFailure) {
-            let done = try await history.exchanges(part, into: Progress(replay: replay)) { progress, event in
+            let done = try await history.exchanges(part, into: Progress(replay: replay, budget: budget)) {
+                progress, event in
                 progress.examine(event, cancellation) && clock.uptime < deadline
             }
             var progress = done.state
@@ -191,12 +197,13 @@ package final class LiveRules: RuleInspector {
     /// How far a replay is, and what ends it.
     private struct Progress: Sendable {
         var replay: RuleReplay
+        let budget: Int
         var next: HistoryPosition?
         var failure: MatchingFailure?
 
         /// Between two looks at the clock no more is done than for one exchange.
         mutating func examine(_ event: AuditEvent, _ cancellation: MatchingCancellation) -> Bool {
-            var budget = MatchingBudget(cancellation: cancellation)
+            var budget = MatchingBudget(budget, cancellation: cancellation)
             do throws(MatchingFailure) {
                 try replay.examine(event, within: &budget)
                 return true
