@@ -255,7 +255,9 @@ enum ArchiveMark {
                 row.bytes(0).map { Array(AuditEvent.Kind.recordsArchived.rawValue.utf8) == $0 } == true
                 && details?["checkpoint"]?.number == Double(checkpoint.number)
                 && details?["hash"]?.string == ExactString(Base64URL.encode(checkpoint.hash))
-                && details.flatMap({ ArchiveSignature($0) }).map { keys?.didArchive(checkpoint, $0) == true } == true
+                && details.flatMap({ CheckpointSignature($0) }).map {
+                    keys?.didSay(.archived, of: checkpoint, $0) == true
+                } == true
             return false
         }
         guard !isRecorded else { return nil }

@@ -15,29 +15,29 @@ enum LastCheckpoint {
         """
 
     static func note(_ checkpoint: Checkpoint, signedWith keys: CheckpointKeys, _ db: Database) throws {
-        let signature = try keys.lastSignature(checkpoint)
+        let signature = try keys.signature(saying: .last, of: checkpoint)
         try db.cachedStatement(
             sql: "INSERT OR REPLACE INTO audit_last (id, number, key_id, signature) VALUES (1, ?, ?, ?)"
         ).run { binder in
             binder.integer(checkpoint.number)
-            binder.text(keys.signing.keyID)
-            binder.blob(signature)
+            binder.text(signature.keyID)
+            binder.blob(signature.bytes)
         }
     }
 
     /// Nil where the last checkpoint is the one that was noted, and where there never was one.
     static func finding(_ keys: CheckpointKeys?, _ db: Database) throws -> AuditFinding? {
         let last = try Checkpoint.last(db)
-        var noted: (number: Int64, keyID: ExactString, signature: [UInt8])?
+        var noted: (number: Int64, signature: CheckpointSignature)?
         let statement = try db.makeStatement(sql: "SELECT number, key_id, signature FROM audit_last")
         try statement.rows(binding: { _ in }) { row in
             let keyID = row.bytes(1).flatMap { ExactString(validating: $0[...]) }
-            noted = (row.integer(0), keyID ?? "", row.bytes(2) ?? [])
+            noted = (row.integer(0), CheckpointSignature(keyID: keyID ?? "", bytes: row.bytes(2) ?? []))
             return false
         }
         if last == nil, noted == nil { return nil }
         if let last, let noted, noted.number == last.number,
-            keys?.didSignAsLast(last, noted.keyID, noted.signature) == true
+            keys?.didSay(.last, of: last, noted.signature) == true
         {
             return nil
         }

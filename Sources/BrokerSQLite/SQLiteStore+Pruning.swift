@@ -62,9 +62,9 @@ extension SQLiteStore: PrunableStore {
 
     private static func signature(
         _ checkpoint: Checkpoint, _ keys: CheckpointKeys
-    ) throws(StoreFailure) -> ArchiveSignature {
+    ) throws(StoreFailure) -> CheckpointSignature {
         do {
-            return try keys.archiveSignature(checkpoint)
+            return try keys.signature(saying: .archived, of: checkpoint)
         } catch {
             throw StoreFailure(.unavailable, "archive audit records", cause: "\(error)")
         }

@@ -54,14 +54,6 @@ private enum SessionNumbers {
                 sql: "SELECT rowid FROM sessions WHERE rowid < ? AND rowid >= 1 ORDER BY rowid DESC LIMIT 1"),
             arguments: [min(number, maximum)])
     }
-
-    /// The least above `number`; nil where there is none.
-    static func first(after number: Int64, _ db: Database) throws -> Int64? {
-        try Int64.fetchOne(
-            db.cachedStatement(
-                sql: "SELECT rowid FROM sessions WHERE rowid > ? AND rowid < ? ORDER BY rowid LIMIT 1"),
-            arguments: [max(number, 0), maximum])
-    }
 }
 
 extension SessionCondition {

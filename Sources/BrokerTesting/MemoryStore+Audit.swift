@@ -61,7 +61,7 @@ extension MemoryStore {
                 ends = checkpoint
                 if count >= order.maximumRecords { break }
             }
-            guard let ends, let signature = try? state.chain.signing?.archiveSignature(ends) else {
+            guard let ends, let signature = try? state.chain.signing?.signature(saying: .archived, of: ends) else {
                 return ArchiveResult()
             }
             let moved = state.events.numbered.filter {

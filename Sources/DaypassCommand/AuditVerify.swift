@@ -52,16 +52,15 @@ struct AuditVerify: AsyncParsableCommand {
     ///
     /// While somebody else verifies, a stretch waits for its turn. Begun anew where the beginning was archived meanwhile.
     private static func verify(_ client: AdministrationClient) async throws -> JSON {
-        var (records, checkpoints, first, after): (Int, Int, JSON?, Int?) = (0, 0, nil, nil)
-        var (late, firstLate): (Int, JSON?) = (0, nil)
+        var found = Found()
+        var after: Int?
         var (refusals, begun) = (0, 0)
         while true {
             let answer = await Self.asked(after: after, client)
             if case .failure(.refused(status: 409, message: _, trace: _)) = answer, begun < restarts {
                 refusals += 1
                 if refusals == patience {
-                    (records, checkpoints, first, after) = (0, 0, nil, nil)
-                    (late, firstLate) = (0, nil)
+                    (found, after) = (Found(), nil)
                     (refusals, begun) = (0, begun + 1)
                 }
                 try await Task.sleep(for: pause)
@@ -69,24 +68,39 @@ struct AuditVerify: AsyncParsableCommand {
             }
             let stretch = try answer.get()
             refusals = 0
+            found.add(stretch)
+            guard let next = stretch["next"]?.count else { return found.whole(endingWith: stretch) }
+            guard next > after ?? 0 else { throw ClientFailure.unreadable("the broker's stretches do not end") }
+            after = next
+            if Terminal.columns != nil, found.records > 0 {
+                Terminal.note("\(found.records) records are intact so far")
+            }
+        }
+    }
+
+    /// What stretches have together.
+    private struct Found {
+        private(set) var records = 0
+        private var (checkpoints, late) = (0, 0)
+        private var first: JSON?
+        private var firstLate: JSON?
+
+        mutating func add(_ stretch: JSON) {
             records += stretch["records"]?.count ?? 0
             checkpoints += stretch["checkpoints"]?.count ?? 0
             first = first ?? stretch["first"]
             late += stretch["late"]?["records"]?.count ?? 0
             firstLate = firstLate ?? stretch["late"]?["checkpoint"]
-            guard let next = stretch["next"]?.count else {
-                var whole = stretch.with("records", .integer(Int64(records)))
-                    .with("checkpoints", .integer(Int64(checkpoints)))
-                if let first { whole = whole.with("first", first) }
-                if let firstLate {
-                    whole = whole.with(
-                        "late", .object(["records": .integer(Int64(late)), "checkpoint": firstLate]))
-                }
-                return whole
+        }
+
+        func whole(endingWith last: JSON) -> JSON {
+            var whole = last.with("records", .integer(Int64(records)))
+                .with("checkpoints", .integer(Int64(checkpoints)))
+            if let first { whole = whole.with("first", first) }
+            if let firstLate {
+                whole = whole.with("late", .object(["records": .integer(Int64(late)), "checkpoint": firstLate]))
             }
-            guard next > after ?? 0 else { throw ClientFailure.unreadable("the broker's stretches do not end") }
-            after = next
-            if Terminal.columns != nil, records > 0 { Terminal.note("\(records) records are intact so far") }
+            return whole
         }
     }
 

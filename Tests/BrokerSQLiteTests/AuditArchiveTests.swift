@@ -216,11 +216,11 @@ import Testing
             _ = try StoreBackup(of: folder.file, to: copy.file, at: Sample.time)
             var store = try copy.open(.existing)
             let checkpoints = try await store.checkpoints(after: 0, limit: 9)
-            let signed = try signature.map { try keys.archiveSignature(checkpoints[Int($0) - 1]) }
+            let signed = try signature.map { try keys.signature(saying: .archived, of: checkpoints[Int($0) - 1]) }
             try await store.record(
                 order().event(
                     checkpoints[1],
-                    signed ?? ArchiveSignature(keyID: keys.signing.keyID, bytes: checkpoints[1].signature),
+                    signed ?? CheckpointSignature(keyID: keys.signing.keyID, bytes: checkpoints[1].signature),
                     count: 20, first: 1, file: archive, digest: AuditChain.start))
             await store.close()
             try await copy.connect().writeWithoutTransaction {

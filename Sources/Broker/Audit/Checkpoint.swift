@@ -75,18 +75,18 @@ package struct Checkpoint: Sendable, Hashable {
             Self.payload(number, place, time: time, generation: generation, keyID, previous: previous) + signature)
     }
 
-    /// What is signed where it is the last that there is.
-    var lastPayload: [UInt8] {
-        var payload: [UInt8] = []
-        payload.append(counted: "daypass-audit-last-v1")
-        payload += digest
-        return payload
+    /// What a checkpoint key says of a checkpoint beside its making.
+    package enum Statement: String, Sendable {
+        /// It is the last that there is.
+        case last = "daypass-audit-last-v1"
+        /// The records up to it were archived.
+        case archived = "daypass-audit-archive-v1"
     }
 
-    /// What is signed where the records up to it were archived.
-    var archivePayload: [UInt8] {
+    /// What is signed where that is said of it.
+    func payload(saying statement: Statement) -> [UInt8] {
         var payload: [UInt8] = []
-        payload.append(counted: "daypass-audit-archive-v1")
+        payload.append(counted: statement.rawValue)
         payload += digest
         return payload
     }

@@ -91,35 +91,26 @@ package struct CheckpointKeys: Sendable {
         publicKeys[checkpoint.keyID].map(checkpoint.isSigned) ?? false
     }
 
-    /// That `checkpoint` is the last that was made, by the key that signs.
-    package func lastSignature(_ checkpoint: Checkpoint) throws(OpenSSLError) -> [UInt8] {
-        try signing.signature(over: checkpoint.lastPayload)
+    /// That of the key that signs.
+    package func signature(
+        saying statement: Checkpoint.Statement, of checkpoint: Checkpoint
+    ) throws(OpenSSLError) -> CheckpointSignature {
+        let bytes = try signing.signature(over: checkpoint.payload(saying: statement))
+        return CheckpointSignature(keyID: signing.keyID, bytes: bytes)
     }
 
-    /// Whether the key of that name signed that `checkpoint` is the last that was made.
-    package func didSignAsLast(_ checkpoint: Checkpoint, _ keyID: ExactString, _ signature: [UInt8]) -> Bool {
-        guard let key = publicKeys[keyID] else { return false }
-        let payload = checkpoint.lastPayload
-        return key.isValidSignature(signature.span, over: payload.span, scheme: .ed25519)
-    }
-
-    /// That the records up to `checkpoint` were archived.
-    package func archiveSignature(_ checkpoint: Checkpoint) throws(OpenSSLError) -> ArchiveSignature {
-        let bytes = try signing.signature(over: checkpoint.archivePayload)
-        return ArchiveSignature(keyID: signing.keyID, bytes: bytes)
-    }
-
-    /// Whether one of them signed that the records up to `checkpoint` were archived.
-    package func didArchive(_ checkpoint: Checkpoint, _ signature: ArchiveSignature) -> Bool {
+    /// Whether one of them said so.
+    package func didSay(
+        _ statement: Checkpoint.Statement, of checkpoint: Checkpoint, _ signature: CheckpointSignature
+    ) -> Bool {
         guard let key = publicKeys[signature.keyID] else { return false }
-        let (bytes, payload) = (signature.bytes, checkpoint.archivePayload)
+        let (bytes, payload) = (signature.bytes, checkpoint.payload(saying: statement))
         return key.isValidSignature(bytes.span, over: payload.span, scheme: .ed25519)
     }
 }
 
-/// Says of a checkpoint that the records up to it were moved to a file. Without it the record of an archiving counts for
-/// nothing: its hash anybody can compute.
-package struct ArchiveSignature: Sendable, Hashable {
+/// Under a `Checkpoint.Statement`. Without it the record of an archiving counts for nothing: its hash anybody can compute.
+package struct CheckpointSignature: Sendable, Hashable {
     package let keyID: ExactString
     /// Ed25519, 64 bytes.
     package let bytes: [UInt8]

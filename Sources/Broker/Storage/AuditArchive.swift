@@ -34,7 +34,7 @@ package struct ArchiveOrder: Sendable {
 
     /// The record that the records up to `checkpoint` were moved.
     package func event(
-        _ checkpoint: Checkpoint, _ signature: ArchiveSignature, count: Int64, first: Int64, file: String,
+        _ checkpoint: Checkpoint, _ signature: CheckpointSignature, count: Int64, first: Int64, file: String,
         digest: [UInt8]
     ) -> AuditEvent {
         AuditEvent(
