@@ -2,6 +2,7 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+import Synchronization
 
 /// An HTTP/1 connection whose requests are answered on the connection's own event loop.
 ///
@@ -14,6 +15,14 @@ struct EventLoopChannel: ServerChildChannel {
         let identity: ConnectionIdentity?
         /// Nil but on a Unix socket.
         let peer: SocketPeer?
+        fileprivate let handover: Handover
+
+        fileprivate init(_ base: HTTP1Channel.Value, _ identity: ConnectionIdentity?, _ peer: SocketPeer?) {
+            self.base = base
+            self.identity = identity
+            self.peer = peer
+            handover = Handover(base)
+        }
 
         var channel: any Channel { base.channel }
     }
@@ -49,15 +58,16 @@ struct EventLoopChannel: ServerChildChannel {
         } catch {
             return channel.eventLoop.makeFailedFuture(error)
         }
-        guard let socketPlaces else { return value.map { Value(base: $0, identity: identity, peer: nil) } }
+        guard let socketPlaces else { return value.map { Value($0, identity, nil) } }
         let peer = SocketPeer.of(channel).flatMapThrowing { peer in
             guard socketPlaces.admit(channel, peer) else { throw ChannelError.ioOnClosedChannel }
             return peer
         }
-        return value.and(peer).map { Value(base: $0, identity: identity, peer: $1) }
+        return value.and(peer).map { Value($0, identity, $1) }
     }
 
     func handle(value: Value, logger: Logger) async {
+        value.handover.isDone.store(true, ordering: .relaxed)
         await ConnectionIdentity.$current.withValue(value.identity) {
             await SocketPeer.$current.withValue(value.peer) {
                 await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
@@ -65,6 +75,26 @@ struct EventLoopChannel: ServerChildChannel {
                 }
             }
         }
+    }
+}
+
+/// Ends a connection that nobody takes: a listener that stops while it accepts hands on no more.
+///
+/// Whoever holds the last of such a connection has to finish it, or NIO ends the process: SIGTERM under load would be a crash.
+private final class Handover: Sendable {
+    let isDone = Atomic(false)
+    private let connection: HTTP1Channel.Value
+
+    init(_ connection: HTTP1Channel.Value) {
+        self.connection = connection
+    }
+
+    deinit {
+        guard !isDone.load(ordering: .relaxed) else { return }
+        let connection = connection
+        // It is finished once it is closed.
+        connection.channel.closeFuture.whenComplete { _ in withExtendedLifetime(connection) {} }
+        connection.channel.close(promise: nil)
     }
 }
 

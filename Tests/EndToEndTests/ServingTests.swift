@@ -69,6 +69,26 @@ import Testing
         #expect(outcome.error.contains(#""message":"stopped""#))
     }
 
+    @Test(arguments: 0..<3) func `SIGTERM among connections that are being made exits with 0`(_: Int) async throws {
+        let (broker, _) = try await broker()
+        let request = Array("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".utf8)
+        let port = try #require(URL(string: broker.origin)?.port)
+        await withTaskGroup { group in
+            for client in 0..<24 {
+                group.addTask {
+                    var answers = 0
+                    // Until nobody listens any more.
+                    while answers < 5000, (try? await PlainConnection.exchange(request, port: port)) != nil {
+                        answers += 1
+                        if client == 0, answers == 20 { broker.process.signal(SIGTERM) }
+                    }
+                }
+            }
+        }
+        let outcome = try await broker.process.outcome(within: 30)
+        #expect(outcome.status == 0, "\(outcome.error)")
+    }
+
     @Test func `every token that was handed out before a kill has its session in the store`() async throws {
         let (broker, issuer) = try await broker()
         let tokens = try (0..<300).map { try token(of: issuer, ["jti": .string(ExactString("\($0)"))]) }
