@@ -50,6 +50,11 @@ struct RawConnection: Sendable {
         await answer(to: "GET /verify HTTP/1.1\r\nHost: broker\r\n\r\n")
     }
 
+    /// Waits until the other side has closed.
+    func end() async {
+        try? await channel.closeFuture.get()
+    }
+
     func close() async throws {
         try await channel.close()
     }
