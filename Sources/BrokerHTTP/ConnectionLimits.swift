@@ -39,6 +39,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     private var readPart = false
     /// Whether some of a head has come, and not all.
     private var headBegan = false
+    private var isQuiescing = false
 
     /// - Parameter refusals: where refused requests are counted; nil for a listener that only operators reach.
     init(_ limits: ConnectionBounds, refusals: LimitRefusals? = nil) {
@@ -61,7 +62,13 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     /// Requests were answered that never come here.
     func answeredInFront(at now: NIODeadline) {
         headBegan = false
-        deadline = now + limits.idle
+        if !isQuiescing { deadline = now + limits.idle }
+    }
+
+    /// Nothing more is read in front: what is answered has to be taken within the time of one response.
+    func quiescedInFront(at now: NIODeadline) {
+        isQuiescing = true
+        deadline = now + limits.response
     }
 
     /// Some of a head has come, which is kept in front.
@@ -104,7 +111,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             }
         case .end:
             isReading = false
-            deadline = context.eventLoop.now + limits.response
+            // Behind this handler it may be answered already.
+            deadline = context.eventLoop.now + (unanswered > 0 ? limits.response : limits.idle)
         }
         context.fireChannelRead(data)
     }

@@ -7,36 +7,72 @@ package struct CompactJWS: Sendable {
     /// In bytes; longer input is refused before anything looks at it.
     package static let maximumLength = 16 * 1024
 
-    package let header: JWSHeader
+    package var header: JWSHeader { unopened.header }
     package let payload: [UInt8]
+    private let unopened: UnopenedJWS
     private let signature: [UInt8]
-    /// The exact bytes presented: `header.payload.signature`.
-    private let token: [UInt8]
-    private let signingInputLength: Int
 
     /// - Throws: unless `token` is exactly three non-empty segments of canonical base64url around a header that we
     ///   accept. The payload may be anything.
     package init(parsing token: [UInt8]) throws(JWSFailure) {
-        guard token.count <= Self.maximumLength else { throw .tooLong }
-        let dot = UInt8(ascii: ".")
-        guard let first = token.firstIndex(of: dot), let second = token[(first + 1)...].firstIndex(of: dot),
-            !token[(second + 1)...].contains(dot)
-        else { throw .segments }
-        header = try JWSHeader(parsing: Self.decode(token[..<first]))
-        payload = try Self.decode(token[(first + 1)..<second])
-        signature = try Self.decode(token[(second + 1)...])
-        signingInputLength = second
-        self.token = token
+        unopened = try UnopenedJWS(parsing: token)
+        payload = try unopened.payload()
+        signature = try unopened.signature()
     }
 
     /// The same token as verified, if `key` signed it with the header's algorithm.
     package func verified(with key: JWK) throws(JWSFailure) -> VerifiedJWS {
+        try unopened.checkSignature(signature, with: key)
+        return VerifiedJWS(header: header, payload: payload, signingInput: unopened.signingInput)
+    }
+}
+
+/// The same with nothing but its header read: for whoever knows by that which key it has to be signed with, and spends
+/// nothing on what others send.
+package struct UnopenedJWS: Sendable {
+    package let header: JWSHeader
+    /// The exact bytes presented: `header.payload.signature`.
+    private let token: [UInt8]
+    private let payloadRange: Range<Int>
+
+    /// - Parameter maximumHeaderLength: of its segment, in bytes.
+    /// - Throws: unless `token` is exactly three non-empty segments, the first one of which is canonical base64url of a
+    ///   header that we accept.
+    package init(
+        parsing token: [UInt8], maximumHeaderLength: Int = CompactJWS.maximumLength
+    ) throws(JWSFailure) {
+        guard token.count <= CompactJWS.maximumLength else { throw .tooLong }
+        let dot = UInt8(ascii: ".")
+        guard let first = token.firstIndex(of: dot), let second = token[(first + 1)...].firstIndex(of: dot),
+            !token[(second + 1)...].contains(dot)
+        else { throw .segments }
+        guard first <= maximumHeaderLength else { throw .headerTooLong }
+        header = try JWSHeader(parsing: Self.decode(token[..<first]))
+        guard first + 1 < second, second + 1 < token.count else { throw .segments }
+        payloadRange = first + 1..<second
+        self.token = token
+    }
+
+    /// What `key` signed, if it did, with the header's algorithm.
+    package func verified(with key: JWK) throws(JWSFailure) -> VerifiedJWS {
+        try checkSignature(signature(), with: key)
+        return VerifiedJWS(header: header, payload: try payload(), signingInput: signingInput)
+    }
+
+    fileprivate func checkSignature(_ signature: [UInt8], with key: JWK) throws(JWSFailure) {
         guard key.permits(header.algorithm) else { throw .algorithmDoesNotFitKey }
-        let signingInput = token.span.extracting(0..<signingInputLength)
+        let signingInput = token.span.extracting(0..<payloadRange.upperBound)
         guard key.publicKey.isValidSignature(signature.span, over: signingInput, scheme: header.algorithm.scheme) else {
             throw .signature
         }
-        return VerifiedJWS(header: header, payload: payload, signingInput: token[..<signingInputLength])
+    }
+
+    fileprivate var signingInput: ArraySlice<UInt8> { token[..<payloadRange.upperBound] }
+
+    fileprivate func payload() throws(JWSFailure) -> [UInt8] { try Self.decode(token[payloadRange]) }
+
+    fileprivate func signature() throws(JWSFailure) -> [UInt8] {
+        try Self.decode(token[(payloadRange.upperBound + 1)...])
     }
 
     private static func decode(_ segment: ArraySlice<UInt8>) throws(JWSFailure) -> [UInt8] {
@@ -49,7 +85,7 @@ package struct CompactJWS: Sendable {
     }
 }
 
-/// A token whose signature was checked; what it says is said by the holder of the key. Made by `CompactJWS` alone.
+/// A token whose signature was checked; what it says is said by the holder of the key. Made in this file alone.
 package struct VerifiedJWS: Sendable {
     package let header: JWSHeader
     package let payload: [UInt8]
@@ -106,7 +142,7 @@ package struct JWSHeader: Sendable, Hashable {
 
 /// Why a token is not accepted as a JWS. Holds nothing of the token but names of our own choice.
 package enum JWSFailure: Error, Sendable, Equatable, CustomStringConvertible {
-    case tooLong, segments, base64url
+    case tooLong, segments, base64url, headerTooLong
     case headerJSON(JSONFailure)
     case forbiddenHeader(String)
     case algorithm
@@ -118,6 +154,7 @@ package enum JWSFailure: Error, Sendable, Equatable, CustomStringConvertible {
         case .tooLong: "the token is longer than \(CompactJWS.maximumLength) bytes"
         case .segments: "the token is not three non-empty segments"
         case .base64url: "a segment is not canonical base64url"
+        case .headerTooLong: "the header is longer than any of ours"
         case .headerJSON(let failure): "the header is \(failure)"
         case .forbiddenHeader(let name): "the header member \(name) is not acceptable"
         case .algorithm: "the header names no asymmetric signature algorithm that we know"

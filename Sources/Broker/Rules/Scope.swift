@@ -15,13 +15,15 @@ package struct Scope: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The scopes of a space-separated list, in its order, each once.
-    /// - Returns: nil when one is malformed, or there are more than 64.
+    /// - Returns: nil when one is malformed, or there are more than 64 with those that are repeated.
     package static func list(parsing text: String) -> [Scope]? {
         var scopes: [Scope] = []
-        for part in text.split(separator: " ") {
+        // No further than one too many: a list may have come from anybody, and be as long as a body or a header.
+        let parts = text.split(separator: " ", maxSplits: maximumCount)
+        guard parts.count <= maximumCount else { return nil }
+        for part in parts {
             guard let scope = Scope(parsing: String(part)) else { return nil }
             if !scopes.contains(scope) { scopes.append(scope) }
-            guard scopes.count <= maximumCount else { return nil }
         }
         return scopes
     }

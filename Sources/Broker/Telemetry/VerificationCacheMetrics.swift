@@ -16,6 +16,10 @@ struct VerificationCacheMetrics: MetricSource {
         text.family("daypass_verification_cache_misses_total", .counter, "Tokens that were not.")
         text.sample(counts.misses)
         text.family(
+            "daypass_verification_cache_oversized_total", .counter,
+            "Tokens that are verified anew each time, since they say too much to be remembered.")
+        text.sample(counts.oversized)
+        text.family(
             "daypass_verification_cache_rechecks_total", .counter,
             "Hits that were looked at again after a revocation or a change of keys.")
         text.sample(counts.rechecks)

@@ -80,7 +80,7 @@ extension Denial.TokenFault {
         case .issuer: "its iss is not this broker"
         case .audience: "its aud is not one of the gateways' audiences"
         case .algorithm: "its alg is not that of the key that it names"
-        case .key: "its kid is none of this broker's keys, or of one that was retired or revoked"
+        case .key: "its kid is none of this broker's keys: somebody else signed it, or that key was retired or revoked"
         case .signature: "its signature does not fit: it was altered, or signed by somebody else"
         case .expired: "it has expired"
         case .notYetValid: "it is not yet valid: the clocks of two brokers differ"

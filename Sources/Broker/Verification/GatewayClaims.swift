@@ -13,11 +13,11 @@ package struct GatewayClaims: Sendable {
     package let sessionID: ExactString
     /// The session ids from the first one to this token's own.
     package let lineage: [ExactString]
-    package let audience: ExactString
-    package let rule: ExactString
+    package private(set) var audience: ExactString
+    package private(set) var rule: ExactString
     package let tokenID: ExactString
     /// Which of the broker's keys signed it.
-    package let keyID: ExactString
+    package private(set) var keyID: ExactString
     /// Which others signed the tokens that it was renewed or narrowed from, each once, the first one first: `kids`. It is
     /// as good as all of them, since with any one somebody could have made up what it comes from.
     package let ancestorKeys: [ExactString]
@@ -27,11 +27,11 @@ package struct GatewayClaims: Sendable {
     package let actor: JSONObject?
     /// The subjects of those who act, the last one first.
     package let actors: [ExactString]
-    package let scope: [Scope]
+    package private(set) var scope: [Scope]
     /// The certificate without which the token is good for nothing (RFC 8705 §3); nil for a plain bearer token.
     package let binding: CertificateFingerprint?
     /// Nil where the token does not speak of models.
-    package let models: [Glob]?
+    package private(set) var models: [Glob]?
     /// Seconds since 1970.
     package let issuedAt: Double
     package let notBefore: Double
@@ -85,34 +85,42 @@ package struct GatewayClaims: Sendable {
         self.expiry = expiry
     }
 
-    /// Those of a token that says nothing beyond what every token says: of a session that descends from no other, with
-    /// neither actors, nor ancestor keys, nor a certificate.
+    /// Those of a token for which nobody acts, and that is good from the moment on at which it was issued.
+    /// - Parameter ancestors: the session ids before its own.
     init(
         subject: ExactString, sessionID: ExactString, tokenID: ExactString, _ grant: VerifiedGrant.Content,
-        revision: UInt64, issuedAt: Double, expiry: Double
+        revision: UInt64, issuedAt: Double, expiry: Double, ancestors: [ExactString] = [],
+        ancestorKeys: [ExactString] = [], binding: CertificateFingerprint? = nil
     ) {
         self.subject = subject
         self.sessionID = sessionID
-        lineage = [sessionID]
+        lineage = ancestors + [sessionID]
         audience = grant.audience
         rule = grant.rule
         self.tokenID = tokenID
         keyID = grant.keyID
-        ancestorKeys = []
+        self.ancestorKeys = ancestorKeys
         self.revision = revision
         actor = nil
         actors = []
         scope = grant.scope
-        binding = nil
+        self.binding = binding
         models = grant.models
         self.issuedAt = issuedAt
         notBefore = issuedAt
         self.expiry = expiry
     }
 
-    /// Whether the other initializer for plain tokens loses nothing of it but what it is given.
-    var isPlain: Bool {
-        lineage == [sessionID] && ancestorKeys.isEmpty && actor == nil && binding == nil && notBefore == issuedAt
+    /// Whether the other initializer loses nothing of it.
+    var isPlain: Bool { actor == nil && notBefore == issuedAt }
+
+    /// The same in the texts of `grant`, which says the same, so that they are kept once.
+    mutating func share(_ grant: VerifiedGrant.Content) {
+        audience = grant.audience
+        rule = grant.rule
+        keyID = grant.keyID
+        scope = grant.scope
+        models = grant.models
     }
 
     /// The keys that whatever is made of this token descends from.

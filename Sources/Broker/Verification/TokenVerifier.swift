@@ -45,7 +45,7 @@ package struct TokenVerifier: Sendable {
     /// The verdict, and what it was about.
     package func judgement(
         on token: SecretText, requiring requirement: Requirement, presentedBy certificate: CertificateFingerprint?,
-        from client: () -> AddressGroup? = { nil }, at now: Date
+        from client: () -> FailureHolder? = { nil }, at now: Date
     ) -> Judgement {
         let text = token.reveal()
         return judgement(
@@ -60,7 +60,7 @@ package struct TokenVerifier: Sendable {
     ///     back: for a trusted proxy itself.
     package func judgement(
         on token: Span<UInt8>, requiring requirement: Requirement,
-        presentedBy certificate: CertificateFingerprint?, from client: () -> AddressGroup?, at now: Date
+        presentedBy certificate: CertificateFingerprint?, from client: () -> FailureHolder?, at now: Date
     ) -> Judgement {
         switch examine(token, for: audiences, client, at: now.timeIntervalSince1970) {
         case .good(let token):
@@ -127,7 +127,7 @@ extension TokenVerifier {
     /// - Parameter seconds: since 1970.
     private func examine(
         _ token: Span<UInt8>, for audiences: Set<ExactString>,
-        _ client: () -> AddressGroup?, at seconds: Double
+        _ client: () -> FailureHolder?, at seconds: Double
     ) -> Finding {
         // What is too long is not even digested.
         guard token.count <= CompactJWS.maximumLength else { return .bad(.malformed) }
@@ -162,27 +162,25 @@ extension TokenVerifier {
     /// A token that is not remembered.
     @inline(never)
     private func verify(
-        _ token: Span<UInt8>, _ digest: SHA256Digest, for audiences: Set<ExactString>, _ client: () -> AddressGroup?,
+        _ token: Span<UInt8>, _ digest: SHA256Digest, for audiences: Set<ExactString>, _ client: () -> FailureHolder?,
         at seconds: Double
     ) -> Finding {
+        if let cache, cache.forgeries.contains(digest, at: seconds) { return .bad(.signature) }
         let state = state.current
         let candidate: Candidate
         do {
-            candidate = try self.candidate(token, for: audiences, state)
+            candidate = try self.candidate(token, state)
         } catch {
             return .bad(error)
         }
-        if let cache, cache.forgeries.contains(digest, at: seconds) { return .bad(.signature) }
         let holder = failures == nil ? nil : client()
         if let failures, let holder, !failures.admits(holder) { return .heldBack }
         let verified: VerifiedToken
         do {
-            verified = try self.verified(candidate)
+            verified = try self.verified(candidate, for: audiences)
         } catch {
-            if error == .signature {
-                cache?.forgeries.insert(digest, at: seconds)
-                if let failures, let holder { failures.note(holder) }
-            }
+            if error == .signature { cache?.forgeries.insert(digest, at: seconds) }
+            if let failures, let holder { failures.note(holder) }
             return .bad(error)
         }
         let dead = state.fault(of: verified)
@@ -200,41 +198,47 @@ extension TokenVerifier {
         return .good(token)
     }
 
-    /// A token of ours by its own account, whose signature nobody has looked at.
+    /// A token of ours by its header, of which nothing else was looked at.
     private struct Candidate {
-        let jws: CompactJWS
-        let payload: JSONObject
+        let jws: UnopenedJWS
         let keyID: ExactString
         let key: JWK
     }
 
-    /// Foreign tokens, and those that name no key of ours, are told apart here, before any cryptography.
-    private func candidate(
-        _ token: Span<UInt8>, for audiences: Set<ExactString>, _ state: BrokerState
-    ) throws(Denial.TokenFault) -> Candidate {
+    /// Of a header's segment, in bytes; ours have some 110. Whoever sends more is not read.
+    private static let maximumHeaderLength = 1024
+
+    /// Foreign tokens are told apart here, by no more than their header: before any cryptography, and before anything is
+    /// read that somebody may have made as costly as 16 KiB allow.
+    private func candidate(_ token: Span<UInt8>, _ state: BrokerState) throws(Denial.TokenFault) -> Candidate {
         let bytes = unsafe token.withUnsafeBufferPointer { unsafe Array($0) }
-        guard let jws = try? CompactJWS(parsing: bytes) else { throw .malformed }
+        guard let jws = try? UnopenedJWS(parsing: bytes, maximumHeaderLength: Self.maximumHeaderLength) else {
+            throw .malformed
+        }
         // RFC 9068 §4: other kinds of tokens are not access tokens, whoever signed them.
         let isAccessToken = jws.header.type.map { type in
             type.equalsIgnoringASCIICase("at+jwt") || type.equalsIgnoringASCIICase("application/at+jwt")
         }
         guard isAccessToken == true else { throw .type }
-        guard let claims = try? JSONReader.readObject(jws.payload, depth: GatewayClaims.maximumDepth) else {
-            throw .malformed
-        }
-        guard claims["iss"]?.string == issuer else { throw .issuer }
-        guard let audience = claims["aud"]?.string, audiences.contains(audience) else { throw .audience }
         guard let keyID = jws.header.keyID, let key = state.keyRing.published[keyID] else { throw .key }
         guard key.algorithm == jws.header.algorithm else { throw .algorithm }
-        return Candidate(jws: jws, payload: claims, keyID: keyID, key: key)
+        return Candidate(jws: jws, keyID: keyID, key: key)
     }
 
     /// What is cached: the outcome of this alone.
-    private func verified(_ candidate: Candidate) throws(Denial.TokenFault) -> VerifiedToken {
-        guard (try? candidate.jws.verified(with: candidate.key)) != nil else { throw .signature }
-        guard let claims = GatewayClaims(candidate.payload, signedBy: candidate.keyID) else { throw .claims }
+    private func verified(
+        _ candidate: Candidate, for audiences: Set<ExactString>
+    ) throws(Denial.TokenFault) -> VerifiedToken {
+        // A signature that is no base64url is none either.
+        guard let jws = try? candidate.jws.verified(with: candidate.key) else { throw .signature }
+        guard let json = try? JSONReader.readObject(jws.payload, depth: GatewayClaims.maximumDepth) else {
+            throw .malformed
+        }
+        guard json["iss"]?.string == issuer else { throw .issuer }
+        guard let audience = json["aud"]?.string, audiences.contains(audience) else { throw .audience }
+        guard let claims = GatewayClaims(json, signedBy: candidate.keyID) else { throw .claims }
         guard claims.isForBroker == (claims.audience == issuer) else { throw .audience }
-        return VerifiedToken(claims, from: cache?.grants, payloadLength: candidate.jws.payload.count)
+        return VerifiedToken(claims, from: cache?.grants)
     }
 }
 

@@ -130,6 +130,7 @@ extension VerificationCache {
             sum.evictions += counts.evictions
             sum.expirations += counts.expirations
             sum.keyRemovals += counts.keyRemovals
+            sum.oversized += counts.oversized
         }
     }
 }

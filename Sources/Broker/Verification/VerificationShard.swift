@@ -33,6 +33,8 @@ struct VerificationShard {
         var expirations: UInt64 = 0
         /// Removals of tokens whose key is published no more.
         var keyRemovals: UInt64 = 0
+        /// Tokens that were too large to be kept, each time.
+        var oversized: UInt64 = 0
     }
 
     enum Removal {
@@ -84,6 +86,8 @@ struct VerificationShard {
     private static let maximumUses: UInt32 = 3
     /// So many of the main queue get another round before one has to go in any case.
     private static let maximumRounds = 256
+    /// So many newcomers are moved on at once: in a cache of the standard size all, in the largest some 50 µs' worth.
+    private static let maximumMoves = 4096
     static let maximumCapacity = 1 << 24
 
     private let capacity: Int
@@ -140,7 +144,10 @@ struct VerificationShard {
         _ digest: SHA256Digest, _ token: VerifiedToken, stamp: UInt64, maximumCost: Int, at seconds: Double
     ) {
         let cost = token.cost + Self.overhead
-        guard cost <= min(maximumCost, maximumBytes) else { return }
+        guard cost <= min(maximumCost, maximumBytes) else {
+            counts.oversized += 1
+            return
+        }
         // Another thread was faster: what it found out is as good.
         guard number(of: digest) == nil else { return }
         while count >= capacity || bytes + cost > maximumBytes { makeWay(at: seconds) }
@@ -193,7 +200,9 @@ extension VerificationShard {
     /// Removes one, or moves some and removes one.
     private mutating func makeWay(at seconds: Double) {
         if newcomers.count * 10 >= capacity || newcomers.bytes * 10 >= maximumBytes || main.count == 0 {
-            while newcomers.count > 0 {
+            var moved = 0
+            while newcomers.count > 0, moved < Self.maximumMoves {
+                moved += 1
                 let number = newcomers.first
                 let entry = entries[Int(number)]
                 guard let token = entry.token else { preconditionFailure("a free entry stands in no queue") }

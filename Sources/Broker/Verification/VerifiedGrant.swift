@@ -39,14 +39,17 @@ package final class VerifiedGrant: Sendable {
 
 /// The grants that cached tokens have, each kept once. Callable from any thread.
 ///
-/// Bounded: 4096 grants and 8 MiB. A grant for which there is no room belongs to its token alone, and its bytes are counted
-/// there. Who has many scopes can have tokens with any part of them, so that there may be more grants than rules.
+/// Bounded: 4096 grants and 8 MiB, and 256 grants of one rule. A grant for which there is no room belongs to its token alone,
+/// and its bytes are counted there. Who has many scopes can have tokens with any part of them: so one holder could fill the
+/// table, and takes no more than his rule's part of it.
 final class VerifiedGrants: Sendable {
     static let maximumCount = 4096
     static let maximumBytes = 8 << 20
+    static let maximumPerRule = 256
 
     private struct State {
         var grants: [VerifiedGrant.Content: VerifiedGrant] = [:]
+        var countByRule: [ExactString: Int] = [:]
         var bytes = 0
     }
 
@@ -57,10 +60,11 @@ final class VerifiedGrants: Sendable {
         state.withLock { state in
             if let known = state.grants[content] { return known }
             let new = VerifiedGrant(content, isShared: true)
-            guard state.grants.count < Self.maximumCount, state.bytes + new.cost <= Self.maximumBytes else {
-                return VerifiedGrant(content)
-            }
+            guard state.grants.count < Self.maximumCount, state.bytes + new.cost <= Self.maximumBytes,
+                state.countByRule[content.rule, default: 0] < Self.maximumPerRule
+            else { return VerifiedGrant(content) }
             state.grants[content] = new
+            state.countByRule[content.rule, default: 0] += 1
             state.bytes += new.cost
             return new
         }
@@ -79,6 +83,8 @@ final class VerifiedGrants: Sendable {
             for content in unused {
                 guard let grant = state.grants.removeValue(forKey: content) else { continue }
                 state.bytes -= grant.cost
+                let others = state.countByRule[content.rule, default: 1] - 1
+                state.countByRule[content.rule] = others > 0 ? others : nil
             }
         }
     }

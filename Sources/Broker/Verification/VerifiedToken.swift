@@ -4,13 +4,13 @@ package import SPIFFE
 /// A gateway token whose signature was good, as it is remembered: what it says, and nothing of its text. Immutable.
 ///
 /// One allocation of some 130 bytes, and a reference to what it has in common with others. Almost all tokens are plain and
-/// fit that form; of the others (with actors, ancestor keys, a certificate, a session below another, or ids that no mint
-/// makes) the claims are kept as they are. Nothing that a token says gets lost either way.
+/// fit that form; of the others (with actors, or with ids, keys or moments that no mint makes) the claims are kept as they
+/// are. Nothing that a token says gets lost either way.
 @safe package struct VerifiedToken: @unchecked Sendable {
     // Sendable: nothing changes the storage after `init`, and what it refers to is Sendable.
     private let storage: Storage
 
-    /// The subject's bytes stand behind the head.
+    /// Behind the head of a plain token stand the subject's bytes, and then, where it has any, its `Ties`.
     private final class Storage: ManagedBuffer<Head, UInt8> {}
 
     private struct Head {
@@ -22,9 +22,29 @@ package import SPIFFE
         let issuedAt: UInt32
         let lifetime: UInt32
         let revision: UInt32
-        let subjectLength: UInt16
-        /// Whether the subject is sent as it is.
-        let isSubjectPlain: Bool
+        /// The length in 14 bits, and then whether the subject is sent as it is, and whether there are `Ties`.
+        private let packed: UInt16
+
+        static let maximumSubjectLength = 1 << 14 - 1
+
+        init(
+            _ kind: Kind, tokenID: (UInt64, UInt64) = (0, 0), sessionID: (UInt64, UInt64) = (0, 0),
+            issuedAt: UInt32 = 0,
+            lifetime: UInt32 = 0, revision: UInt32 = 0, subjectLength: Int = 0, isSubjectPlain: Bool = false,
+            hasTies: Bool = false
+        ) {
+            self.kind = kind
+            self.tokenID = tokenID
+            self.sessionID = sessionID
+            self.issuedAt = issuedAt
+            self.lifetime = lifetime
+            self.revision = revision
+            packed = UInt16(subjectLength) | (isSubjectPlain ? 1 << 14 : 0) | (hasTies ? 1 << 15 : 0)
+        }
+
+        var subjectLength: Int { Int(packed & 0x3FFF) }
+        var isSubjectPlain: Bool { packed & 1 << 14 != 0 }
+        var hasTies: Bool { packed & 1 << 15 != 0 }
     }
 
     /// A single pointer.
@@ -33,39 +53,92 @@ package import SPIFFE
         case special(SpecialToken)
     }
 
-    /// - Parameters:
-    ///   - grants: where its grant is looked up; nil makes one for it alone.
-    ///   - length: of the token's payload, in bytes.
-    init(_ claims: GatewayClaims, from grants: VerifiedGrants?, payloadLength length: Int) {
+    /// - Parameter grants: where its grant is looked up; nil makes one for it alone.
+    init(_ claims: GatewayClaims, from grants: VerifiedGrants?) {
         let content = VerifiedGrant.Content(
             audience: claims.audience, rule: claims.rule, keyID: claims.keyID, scope: claims.scope,
             models: claims.models)
         let grant = grants?.grant(content) ?? VerifiedGrants.unshared(content)
-        let subject = claims.subject
-        let count = subject.utf8.count
-        let isPlain = subject.utf8.allSatisfy(HeaderValue.isPlain)
         let head: Head
+        var tail: [UInt8] = []
         if claims.isPlain, let tokenID = Self.raw(claims.tokenID), let sessionID = Self.raw(claims.sessionID),
             let issuedAt = UInt32(exactly: claims.issuedAt),
             let lifetime = UInt32(exactly: claims.expiry - claims.issuedAt),
             Double(issuedAt) + Double(lifetime) == claims.expiry, let revision = UInt32(exactly: claims.revision),
-            let subjectLength = UInt16(exactly: count)
+            claims.subject.utf8.count <= Head.maximumSubjectLength, let ties = Ties(claims)
         {
+            tail = Array(claims.subject.utf8) + ties.bytes
             head = Head(
-                kind: .plain(grant), tokenID: tokenID, sessionID: sessionID, issuedAt: issuedAt, lifetime: lifetime,
-                revision: revision, subjectLength: subjectLength, isSubjectPlain: isPlain)
+                .plain(grant), tokenID: tokenID, sessionID: sessionID, issuedAt: issuedAt, lifetime: lifetime,
+                revision: revision, subjectLength: claims.subject.utf8.count,
+                isSubjectPlain: claims.subject.utf8.allSatisfy(HeaderValue.isPlain), hasTies: !ties.bytes.isEmpty)
         } else {
-            head = Head(
-                kind: .special(SpecialToken(claims, grant, payloadLength: length)), tokenID: (0, 0), sessionID: (0, 0),
-                issuedAt: 0, lifetime: 0, revision: 0, subjectLength: 0, isSubjectPlain: isPlain)
+            head = Head(.special(SpecialToken(claims, grant)))
         }
-        let capacity = Int(head.subjectLength)
-        let buffer = Storage.create(minimumCapacity: capacity) { _ in head }
+        let buffer = Storage.create(minimumCapacity: tail.count) { _ in head }
         storage = unsafe unsafeDowncast(buffer, to: Storage.self)
-        guard capacity > 0 else { return }
-        let bytes = subject.utf8.span
         unsafe storage.withUnsafeMutablePointerToElements { elements in
-            for index in 0..<capacity { unsafe elements[index] = bytes[index] }
+            for (index, byte) in tail.enumerated() { unsafe elements[index] = byte }
+        }
+    }
+
+    /// What makes a token good only together with something else, as bytes: how many sessions stand above its own, how many
+    /// ancestor keys it has, and whether it is bound; then their ids and thumbprints, and the certificate's. Empty where there
+    /// is none of all that.
+    private struct Ties {
+        static let headLength = 3
+        static let sessionLength = 16
+        static let digestLength = 32
+
+        let bytes: [UInt8]
+
+        /// - Returns: nil where an id is not of the form that we make.
+        init?(_ claims: GatewayClaims) {
+            let ancestors = claims.lineage.dropLast()
+            guard !ancestors.isEmpty || !claims.ancestorKeys.isEmpty || claims.binding != nil else {
+                bytes = []
+                return
+            }
+            guard claims.lineage.last == claims.sessionID, let sessions = UInt8(exactly: ancestors.count),
+                let keys = UInt8(exactly: claims.ancestorKeys.count)
+            else { return nil }
+            var bytes = [sessions, keys, claims.binding == nil ? 0 : 1]
+            for (ids, length) in [(Array(ancestors), Self.sessionLength), (claims.ancestorKeys, Self.digestLength)] {
+                for id in ids {
+                    guard let raw = try? Base64URL.decode(id), raw.count == length else { return nil }
+                    bytes += raw
+                }
+            }
+            self.bytes = bytes + (claims.binding?.bytes ?? [])
+        }
+
+        init(_ bytes: UnsafeBufferPointer<UInt8>) {
+            let length = unsafe Self.length(bytes)
+            self.bytes = unsafe Array(bytes.prefix(length))
+        }
+
+        static func length(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+            unsafe headLength + sessionLength * Int(bytes[0]) + digestLength * (Int(bytes[1]) + Int(bytes[2]))
+        }
+
+        /// Where the certificate's digest stands; nil where there is none.
+        static func binding(_ bytes: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer<UInt8>? {
+            guard unsafe bytes[2] == 1 else { return nil }
+            let end = unsafe length(bytes)
+            return unsafe UnsafeBufferPointer(rebasing: bytes[(end - digestLength)..<end])
+        }
+
+        var ancestors: [ExactString] { ids(from: Self.headLength, count: Int(bytes[0]), Self.sessionLength) }
+
+        var ancestorKeys: [ExactString] {
+            ids(from: Self.headLength + Self.sessionLength * Int(bytes[0]), count: Int(bytes[1]), Self.digestLength)
+        }
+
+        private func ids(from start: Int, count: Int, _ length: Int) -> [ExactString] {
+            (0..<count).map { number in
+                let first = start + number * length
+                return ExactString(Base64URL.encode(Array(bytes[first..<first + length])))
+            }
         }
     }
 
@@ -95,12 +168,22 @@ package import SPIFFE
         let grant: VerifiedGrant
         let cost: Int
 
-        init(_ claims: GatewayClaims, _ grant: VerifiedGrant, payloadLength: Int) {
+        init(_ claims: GatewayClaims, _ grant: VerifiedGrant) {
+            var claims = claims
+            claims.share(grant.content)
             self.claims = claims
             self.grant = grant
-            // As text, and as values of JSON with texts of their own.
-            cost = 1024 + 4 * payloadLength
+            let texts =
+                [claims.subject, claims.sessionID, claims.tokenID] + claims.lineage + claims.ancestorKeys
+                + claims.actors
+            // Texts with what holds them; who acts also as values of JSON, with texts of their own.
+            cost = 512 + texts.reduce(0) { $0 + $1.utf8.count + 64 } + 6 * (claims.actor?.encoded().count ?? 0)
         }
+    }
+
+    /// Whether it has the small form.
+    var isPlain: Bool {
+        if case .plain = storage.header.kind { true } else { false }
     }
 
     func isSame(as other: VerifiedToken) -> Bool { storage === other.storage }
@@ -123,8 +206,8 @@ extension VerifiedToken {
         case .plain(let grant):
             GatewayClaims(
                 subject: subject, sessionID: sessionID, tokenID: tokenID, grant.content,
-                revision: UInt64(storage.header.revision),
-                issuedAt: issuedAt, expiry: expiry)
+                revision: UInt64(storage.header.revision), issuedAt: issuedAt, expiry: expiry,
+                ancestors: ties?.ancestors ?? [], ancestorKeys: ties?.ancestorKeys ?? [], binding: binding)
         }
     }
 
@@ -175,7 +258,8 @@ extension VerifiedToken {
     package var binding: CertificateFingerprint? {
         switch storage.header.kind {
         case .special(let special): special.claims.binding
-        case .plain: nil
+        case .plain:
+            unsafe withBinding { digest in unsafe digest.flatMap { unsafe CertificateFingerprint(bytes: Array($0)) } }
         }
     }
 
@@ -187,11 +271,16 @@ extension VerifiedToken {
     /// Whether any of its scopes is one of the broker's own.
     var isForBroker: Bool { scope.contains(where: \.isReserved) }
 
-    /// Whether whoever has that certificate, or none, may use it.
+    /// Whether whoever has that certificate, or none, may use it. Allocates nothing.
     func mayBeUsed(with certificate: CertificateFingerprint?) -> Bool {
         switch storage.header.kind {
         case .special(let special): special.claims.mayBeUsed(with: certificate)
-        case .plain: true
+        case .plain:
+            unsafe withBinding { digest in
+                guard let digest = unsafe digest else { return true }
+                guard let certificate else { return false }
+                return unsafe digest.elementsEqual(certificate.bytes)
+            }
         }
     }
 
@@ -203,8 +292,10 @@ extension VerifiedToken {
 
     /// Bytes of memory that it takes and shares with no other, as the allocator rounds them.
     var cost: Int {
-        let header = 16 + MemoryLayout<Head>.size
-        let own = (header + Int(storage.header.subjectLength) + 8 + 15) & ~15
+        let tail = unsafe withTies { bytes in
+            storage.header.subjectLength + (unsafe bytes.map { unsafe Ties.length($0) } ?? 0)
+        }
+        let own = (16 + MemoryLayout<Head>.size + tail + 8 + 15) & ~15
         switch storage.header.kind {
         case .plain(let grant): return own + (grant.isShared ? 0 : grant.cost)
         case .special(let special): return own + special.cost + (special.grant.isShared ? 0 : special.grant.cost)
@@ -213,10 +304,27 @@ extension VerifiedToken {
 
     /// Calls `body` with the subject's bytes, of a plain token.
     private func withSubject<Value>(_ body: (UnsafeBufferPointer<UInt8>) -> Value) -> Value {
-        let count = Int(storage.header.subjectLength)
+        let count = storage.header.subjectLength
         return unsafe storage.withUnsafeMutablePointerToElements { elements in
             unsafe body(UnsafeBufferPointer(start: elements, count: count))
         }
+    }
+
+    /// Calls `body` with what begins with the ties of a plain token; with nil where it has none.
+    private func withTies<Value>(_ body: (UnsafeBufferPointer<UInt8>?) -> Value) -> Value {
+        guard storage.header.hasTies else { return body(nil) }
+        let start = storage.header.subjectLength
+        let length = storage.capacity - start
+        return unsafe storage.withUnsafeMutablePointerToElements { elements in
+            unsafe body(UnsafeBufferPointer(start: elements + start, count: length))
+        }
+    }
+
+    private var ties: Ties? { unsafe withTies { bytes in unsafe bytes.map { unsafe Ties($0) } } }
+
+    /// Calls `body` with the digest of a plain token's certificate.
+    private func withBinding<Value>(_ body: (UnsafeBufferPointer<UInt8>?) -> Value) -> Value {
+        unsafe withTies { bytes in unsafe body(bytes.flatMap { unsafe Ties.binding($0) }) }
     }
 }
 
@@ -227,7 +335,7 @@ extension VerifiedToken {
     package var answerFieldsCapacity: Int {
         switch storage.header.kind {
         case .plain(let grant):
-            Self.fixedAnswerLength + 3 * Int(storage.header.subjectLength) + grant.answerFields.count
+            Self.fixedAnswerLength + 3 * storage.header.subjectLength + grant.answerFields.count
         case .special(let special):
             Self.fixedAnswerLength + 3 * (special.claims.subject.utf8.count + special.claims.sessionID.utf8.count)
                 + special.grant.answerFields.count

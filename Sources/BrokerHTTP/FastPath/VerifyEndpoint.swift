@@ -55,14 +55,19 @@ final class VerifyEndpoint: Sendable {
         _ token: Span<UInt8>, requiring requirement: Requirement?, by asker: Asker, headers: () -> HTTPFields,
         trace: () -> TraceID
     ) -> VerifyAnswer {
-        guard let requirement else { return refuse(.insufficientScope, asker, trace, token: Self.text(token)) }
         let judgement = verifier.judgement(
-            on: token, requiring: requirement, presentedBy: asker.certificate,
+            on: token, requiring: requirement ?? Requirement(), presentedBy: asker.certificate,
             from: { holder(asker.client, headers) }, at: asker.now)
         switch judgement.verdict {
         case .allow(let verified):
+            // RFC 6750 §3.1: 403 is for a token that is good, whatever else there is to refuse.
+            guard requirement != nil else {
+                return refuse(.insufficientScope, asker, trace, judgement, token: Self.text(token))
+            }
             metrics.allowed()
             return .allowed(verified)
+        case .deny(.nothingRequired) where requirement == nil:
+            return refuse(.insufficientScope, asker, trace, judgement, token: Self.text(token))
         case .deny(let denial):
             return refuse(denial, asker, trace, judgement, token: Self.text(token), requiring: requirement)
         }
@@ -85,13 +90,19 @@ final class VerifyEndpoint: Sendable {
     }
 
     /// Whom failed verifications count for. Never a proxy itself: others are behind it, whom it did not name.
-    private func holder(_ peer: ClientAddress, _ headers: () -> HTTPFields) -> AddressGroup? {
-        guard proxies.trusts(peer) else { return peer.holder }
+    private func holder(_ peer: ClientAddress, _ headers: () -> HTTPFields) -> FailureHolder? {
+        guard proxies.trusts(peer) else { return FailureHolder(peer) }
         let client = proxies.client(of: peer, headers())
-        return proxies.trusts(client) ? nil : client.holder
+        return proxies.trusts(client) ? nil : FailureHolder(client)
     }
 
     private static func text(_ token: Span<UInt8>) -> SecretText {
         SecretText(token.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) })
+    }
+}
+
+extension FailureHolder {
+    fileprivate init(_ client: ClientAddress) {
+        self.init(address: client.holder, network: client.network)
     }
 }

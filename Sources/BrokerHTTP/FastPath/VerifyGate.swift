@@ -39,6 +39,8 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     private var wantsRead = false
     /// Events that came behind what waits.
     private var events: [Any] = []
+    /// Whether the listener stops: nothing more is read then.
+    private var isQuiescing = false
 
     init(
         _ endpoint: VerifyEndpoint, metrics: RequestMetrics, identity: ConnectionIdentity?, client: ClientAddress,
@@ -195,7 +197,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        guard isOpen || (!isBlocked && context.channel.isWritable) else {
+        guard isOpen || (!isBlocked && !isQuiescing && context.channel.isWritable) else {
             wantsRead = true
             return
         }
@@ -226,20 +228,28 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard !isOpen else { return context.fireUserInboundEventTriggered(event) }
+        if event is ChannelShouldQuiesceEvent {
+            isQuiescing = true
+            limits?.quiescedInFront(at: context.eventLoop.now)
+        }
         if isBlocked { events.append(event) } else { pass(event, context) }
     }
 
     private func pass(_ event: Any, _ context: ChannelHandlerContext) {
-        if !isOpen, case .some(.inputClosed) = event as? ChannelEvent, let input = held {
+        let ends = event as? ChannelEvent == .inputClosed
+        if !isOpen, ends, let input = held {
             // Nothing follows: it is for the decoder to say what this is.
             openNow(input, context)
         }
-        guard event is ChannelShouldQuiesceEvent, !isOpen else { return context.fireUserInboundEventTriggered(event) }
+        guard !isOpen, ends || event is ChannelShouldQuiesceEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
         // Whoever is told so closes a connection on which nothing is under way: not before the answers have gone.
         let written = context.eventLoop.makePromise(of: Void.self)
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let bound = NIOLoopBound((context, event), eventLoop: context.eventLoop)
         written.futureResult.whenSuccess {
-            bound.value.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            let (context, event) = bound.value
+            context.fireUserInboundEventTriggered(event)
         }
         context.writeAndFlush(NIOAny(ByteBuffer()), promise: written)
     }

@@ -82,20 +82,32 @@ struct VerifyQuestion: Sendable {
         return UnsafeRawBufferPointer(rebasing: value[start...])
     }
 
+    /// Of headers and query together, in bytes: 64 scopes of the greatest length fit.
+    static let maximumRequirementLength = 12 * 1024
+
     /// What the gateway requires: its headers, and its query.
     /// - Returns: nil when it cannot be read.
     static func requirement(scopes: [String], models: [String], query: String?) -> Requirement? {
+        let length = (scopes + models).reduce(query?.utf8.count ?? 0) { $0 + $1.utf8.count }
+        guard length <= maximumRequirementLength else { return nil }
         var (scopes, models) = (scopes, models)
         if let query {
             guard let form = try? FormBody(parsing: Array(query.utf8)) else { return nil }
             if let scope = form["scope"] { scopes.append(scope.string) }
             if let model = form["model"] { models.append(model.string) }
         }
-        guard let required = Scope.list(parsing: elements(scopes).joined(separator: " ")) else { return nil }
-        return Requirement(scopes: required, models: elements(models).map { ExactString($0) })
+        let scopeTexts = elements(scopes, maximum: Scope.maximumCount)
+        guard let required = Scope.list(parsing: scopeTexts.joined(separator: " ")) else { return nil }
+        let modelTexts = elements(models, maximum: Requirement.maximumModels)
+        return Requirement(scopes: required, models: modelTexts.map { ExactString($0) })
     }
 
-    private static func elements(_ fields: [String]) -> [String] {
-        fields.flatMap { $0.split { $0 == " " || $0 == "," }.map(String.init) }
+    /// The elements of lists, or more than `maximum` where there are more.
+    private static func elements(_ fields: [String], maximum: Int) -> [String] {
+        var elements: [String] = []
+        for field in fields where elements.count <= maximum {
+            elements += field.split(maxSplits: maximum) { $0 == " " || $0 == "," }.map(String.init)
+        }
+        return elements
     }
 }

@@ -5,12 +5,14 @@ import BrokerTesting
 import Foundation
 import JOSE
 import Logging
+import OpenSSL
 
-/// Usage: ExchangeSteps [COUNT [STEP]]
+/// Usage: ExchangeSteps [COUNT [STEP [KEY]]]
 ///
 /// Prints microseconds for each step, over COUNT exchanges of distinct tokens. With a STEP (`authenticate`, `match`, `mint`,
 /// or `exchange`, all of them with a record in a store that is memory) nothing but that is done, COUNT times for one token:
-/// the difference between two runs with different counts is what that many take.
+/// the difference between two runs with different counts is what that many take. KEY is the file of the issuer's RSA key, which
+/// it would make otherwise: that takes more instructions at one time, and fewer at another, than all that is counted.
 @main
 struct ExchangeSteps {
     static func main() async throws {
@@ -48,7 +50,11 @@ struct ExchangeSteps {
     }
 
     private static func again(_ step: String, _ count: Int) async throws {
-        let steps = try Steps(count: 1)
+        let key = try CommandLine.arguments.dropFirst(3).first.map { path in
+            let pem = Array(try Data(contentsOf: URL(filePath: path)))
+            return try PrivateKey(pem: pem.span)
+        }
+        let steps = try Steps(count: 1, issuerKey: key)
         defer { try? FileManager.default.removeItem(at: steps.folder) }
         let token = steps.tokens[0]
         let subject = try await steps.authenticator.authenticate(token, at: steps.now)
@@ -103,8 +109,14 @@ private struct Steps {
     let folder: URL
     let store: SQLiteStore
 
-    init(count: Int) throws {
-        let issuer = try TestIssuer("https://issuer.example.com")
+    init(count: Int, issuerKey: PrivateKey? = nil) throws {
+        let url = "https://issuer.example.com"
+        let issuer =
+            if let issuerKey {
+                TestIssuer(url, algorithm: .RS256, keyID: JWK.thumbprint(of: issuerKey.publicKey), key: issuerKey)
+            } else {
+                try TestIssuer(url)
+            }
         guard let name = IssuerName(parsing: "ci"), let scope = Scope(parsing: "anthropic:messages"),
             let terms = GrantTerms(
                 scope: [scope], timeToLive: .seconds(900), audiences: ["https://gateway.example.com"]),

@@ -137,6 +137,52 @@ import Testing
         #expect(gate.passed.events.count == 1)
     }
 
+    @Test func `the end of a peer's side is passed on behind the answers that it has not taken`() throws {
+        let gate = try EmbeddedGate()
+        let slow = Slow()
+        try gate.channel.pipeline.syncOperations.addHandler(slow, position: .first)
+        try gate.receive(String(repeating: Self.request, count: 3).utf8)
+        gate.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(gate.passed.events.isEmpty)
+        slow.take()
+        #expect(gate.passed.events.count == 1)
+    }
+
+    /// Keeps what is written until it is taken.
+    private final class Slow: ChannelOutboundHandler {
+        typealias OutboundIn = ByteBuffer
+        private var kept: [EventLoopPromise<Void>?] = []
+
+        func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+            kept.append(promise)
+        }
+
+        func take() {
+            for promise in kept { promise?.succeed() }
+            kept = []
+        }
+    }
+
+    @Test func `a shutdown reads nothing more, and waits for who takes no answers as long as for one response`() throws
+    {
+        let gate = try EmbeddedGate()
+        let reads = Reads()
+        try gate.channel.pipeline.syncOperations.addHandler(reads, position: .first)
+        gate.channel.isWritable = false
+        try gate.receive(String(repeating: Self.request, count: 1000).utf8)
+        gate.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        gate.loop.advanceTime(by: .seconds(20))
+        // He takes some, which gets him no more time.
+        gate.channel.isWritable = true
+        gate.channel.pipeline.fireChannelWritabilityChanged()
+        gate.channel.read()
+        #expect(reads.count == 0)
+        gate.loop.advanceTime(by: .seconds(9))
+        #expect(gate.channel.isActive)
+        gate.loop.advanceTime(by: .seconds(1))
+        #expect(!gate.channel.isActive)
+    }
+
     @Test func `the times of the connection go by what the gate reads`() throws {
         let gate = try EmbeddedGate()
         gate.loop.advanceTime(by: .seconds(9))

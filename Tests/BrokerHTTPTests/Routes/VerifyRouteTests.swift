@@ -132,6 +132,12 @@ import Testing
             #expect(try await broker.send(.GET, "/verify?scope=anthropic:messages&model=gpt-5", [bearer]).status == 403)
             #expect(try await broker.send(.GET, "/verify?scope=%zz", [bearer]).status == 403)
             #expect(try await broker.send(.GET, "/verify?scope=a&scope=b", [bearer]).status == 403)
+            // Only for a good token: whoever has another one gets himself a new one.
+            let bad = ("Authorization", "Bearer x")
+            #expect(try await broker.send(.GET, "/verify?scope=%zz", [bad]).status == 401)
+            let long = ("Daypass-Require-Scope", String(repeating: "anthropic:messages ", count: 650))
+            #expect(try await broker.send(.GET, "/verify", [long, bearer]).status == 403)
+            #expect(try await broker.send(.GET, "/verify", [long, bad]).status == 401)
             // Below, the query is the client's: it neither satisfies nor changes what the gateway requires.
             #expect(try await broker.send(.GET, "/verify/?scope=anthropic:messages", [bearer]).status == 403)
             #expect(

@@ -95,5 +95,7 @@ import Testing
         let texts = (0..<65).map { "s\($0)" }
         #expect(Scope.list(parsing: texts.dropLast().joined(separator: " "))?.count == 64)
         #expect(Scope.list(parsing: texts.joined(separator: " ")) == nil)
+        #expect(
+            Scope.list(parsing: Array(repeating: "s", count: 65).joined(separator: " ")) == nil, "repeated ones, too")
     }
 }

@@ -9,11 +9,11 @@ import Testing
 @Suite struct FailedVerificationTests {
     /// 2 a second, 10 at once.
     private let bench: VerificationBench
-    private let address: AddressGroup
+    private let address: FailureHolder
 
     init() throws {
         bench = try VerificationBench(failuresPerSecond: 2)
-        address = try VerificationBench.group("192.0.2.1")
+        address = try VerificationBench.holder("192.0.2.1")
     }
 
     /// The token with another signature, of the right length.
@@ -59,10 +59,23 @@ import Testing
 
     @Test func `nobody else is held back, and a trusted proxy never is`() throws {
         try exhaust()
-        let other = try VerificationBench.group("192.0.2.2")
+        let other = try VerificationBench.holder("192.0.2.2")
         #expect(try bench.judge(bench.token(20), from: { other }) == nil)
         for number in 30..<80 { #expect(try bench.judge(forged(number)) == .token(.signature)) }
         #expect(try bench.judge(bench.token(81)) == nil)
+    }
+
+    @Test func `all of a network together have eight times as much`() throws {
+        for host in 0..<8 {
+            let holder = try VerificationBench.holder("2001:db8:1:\(host)::1")
+            for number in 0..<10 {
+                #expect(try bench.judge(forged(host * 10 + number), from: { holder }) == .token(.signature))
+            }
+        }
+        let ninth = try VerificationBench.holder("2001:db8:2::1")
+        #expect(try bench.judge(forged(90), from: { ninth }) == .tooManyFailures)
+        let elsewhere = try VerificationBench.holder("2001:db9::1")
+        #expect(try bench.judge(forged(91), from: { elsewhere }) == .token(.signature))
     }
 
     @Test func `what is refused before its signature is looked at counts for nothing`() throws {
@@ -86,6 +99,27 @@ import Testing
         }
         #expect(asked == 0, "nobody even asks whose it is")
         #expect(try bench.judge(bench.token(1), from: { address }) == nil)
+    }
+
+    @Test func `of what nobody of ours signed no more is read than its header`() throws {
+        let good = TokenSegments(try bench.token(1).reveal())
+        let long = "[" + Array(repeating: "0.5", count: 2000).joined(separator: ",") + "]"
+        let payload = Base64URL.encode(Array(#"{"a":\#(long)}"#.utf8))
+        for other in [payload, Base64URL.encode(Array("{".utf8)), "not/base64url"] {
+            let forged = SecretText("\(good.header).\(other).\(good.signature)")
+            #expect(try bench.judge(forged) == .token(.signature))
+        }
+        #expect(try bench.judge(SecretText("\(good.header).\(good.payload).%")) == .token(.signature))
+        let header =
+            #"{"alg":"ES256","typ":"at+jwt","kid":"\#(bench.keys[0].keyID)","x":"\#(String(repeating: "x", count: 800))"}"#
+        let wide = SecretText("\(Base64URL.encode(Array(header.utf8))).\(good.payload).\(good.signature)")
+        #expect(try bench.judge(wide) == .token(.malformed))
+    }
+
+    @Test func `a token of ours for somebody else counts, since it is checked each time`() throws {
+        let other = try bench.token(1, ["aud": "https://other.example.com"])
+        for _ in 0..<10 { #expect(try bench.judge(other, from: { address }) == .token(.audience)) }
+        #expect(try bench.judge(other, from: { address }) == .tooManyFailures)
     }
 
     @Test func `the same bad token shown again is neither checked nor counted again, for a minute`() throws {

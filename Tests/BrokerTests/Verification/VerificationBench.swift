@@ -78,11 +78,11 @@ struct VerificationBench {
     ) throws -> VerifiedToken {
         let claims = Self.claims(number, changes)
         return VerifiedToken(
-            try #require(GatewayClaims(claims, signedBy: keyID)), from: grants, payloadLength: claims.encoded().count)
+            try #require(GatewayClaims(claims, signedBy: keyID)), from: grants)
     }
 
     func judge(
-        _ token: SecretText, scopes: [String] = [], from client: () -> AddressGroup? = { nil }
+        _ token: SecretText, scopes: [String] = [], from client: () -> FailureHolder? = { nil }
     ) throws -> Denial? {
         cached.judgement(
             on: token, requiring: Requirement(scopes: try Fixture.scopes(scopes)), presentedBy: nil, from: client,
@@ -108,7 +108,10 @@ struct VerificationBench {
         }
     }
 
-    static func group(_ text: String) throws -> AddressGroup {
-        AddressGroup(of: try #require(IPAddress(parsing: text)), prefixIPv4: 32, prefixIPv6: 64)
+    static func holder(_ text: String) throws -> FailureHolder {
+        let address = try #require(IPAddress(parsing: text))
+        return FailureHolder(
+            address: AddressGroup(of: address, prefixIPv4: 32, prefixIPv6: 64),
+            network: AddressGroup(of: address, prefixIPv4: 24, prefixIPv6: 32))
     }
 }

@@ -1,11 +1,16 @@
 @testable import Broker
 import Foundation
 import JOSE
+import SPIFFE
 import Testing
 
 /// What is remembered of a token says what the token said.
 @Suite struct VerifiedTokenTests {
     private static let fingerprint = String(repeating: "A", count: 42) + "E"
+
+    private static func digest(_ number: Int) -> ExactString {
+        ExactString(Base64URL.encode(Array(repeating: UInt8(truncatingIfNeeded: number), count: 32)))
+    }
 
     /// Changes to the claims of a plain token, and whether the token is plain still.
     private static let changes: [(JSONObject, isPlain: Bool)] = [
@@ -18,8 +23,21 @@ import Testing
         (["sid": "s", "lin": ["s"]], false), (["jti": "AAAAAAAAAAAAAAAAAAAAAB"], false),
         (["jti": "AAAAAAAAAAAAAAAAAAAAA="], false), (["jti": "_____________________w"], true),
         (["lin": ["r", .string(VerificationBench.id(0, 2))]], false), (["kids": ["other"]], false),
+        (["lin": [.string(VerificationBench.id(7, 1)), .string(VerificationBench.id(0, 2))]], true),
+        (["kids": [.string(ExactString(fingerprint))]], true),
+        (["kids": [.string(ExactString(fingerprint)), "other"]], false),
+        (
+            [
+                "sub": "", "kids": .array((0..<32).map { .string(digest($0)) }),
+                "lin": .array(
+                    (0..<40).map { .string(VerificationBench.id($0, 1)) } + [.string(VerificationBench.id(0, 2))]),
+                "cnf": ["x5t#S256": .string(digest(99))],
+            ], true
+        ),
+        (["sub": .string(ExactString(String(repeating: "s", count: 16_383)))], true),
+        (["sub": .string(ExactString(String(repeating: "s", count: 16_384)))], false),
         (["act": ["sub": "agents:bot", "act": ["sub": "x:y"]]], false),
-        (["cnf": ["x5t#S256": .string(ExactString(fingerprint))]], false),
+        (["cnf": ["x5t#S256": .string(ExactString(fingerprint))]], true),
         (["authorization_details": [["type": "daypass_models", "models": ["claude-*", "gpt-5"]]]], true),
         (["scope": ""], true), (["scope": "b a b"], true),
     ]
@@ -28,7 +46,7 @@ import Testing
     func `nothing of the claims is lost`(changes: JSONObject, isPlain: Bool) throws {
         let json = VerificationBench.claims(0, changes)
         let claims = try #require(GatewayClaims(json, signedBy: "key"))
-        let token = VerifiedToken(claims, from: nil, payloadLength: 600)
+        let token = VerifiedToken(claims, from: nil)
         let again = token.claims
         #expect(again.subject == claims.subject && token.subject == claims.subject)
         #expect(again.sessionID == claims.sessionID && token.sessionID == claims.sessionID)
@@ -44,7 +62,11 @@ import Testing
         #expect(again.issuedAt == claims.issuedAt && token.issuedAt == claims.issuedAt)
         #expect(again.notBefore == claims.notBefore && token.notBefore == claims.notBefore)
         #expect(again.expiry == claims.expiry && token.expiry == claims.expiry)
-        #expect((token.cost < 1000 + token.grant.cost) == isPlain)
+        #expect(token.isPlain == isPlain)
+        let other = try #require(CertificateFingerprint(bytes: Array(repeating: 7, count: 32)))
+        for certificate in [nil, claims.binding, other] {
+            #expect(token.mayBeUsed(with: certificate) == claims.mayBeUsed(with: certificate))
+        }
     }
 
     @Test(arguments: changes.filter { !$0.0.members.contains { $0.name == "exp" || $0.name == "iat" } })
@@ -101,12 +123,17 @@ import Testing
         #expect(grants.size.bytes == other.grant.cost)
     }
 
-    @Test func `grants are bounded by count and by bytes, and beyond that each token has its own`() throws {
+    @Test func `grants are bounded by count, by bytes and for each rule, and beyond that each token has its own`()
+        throws
+    {
         let grants = VerifiedGrants()
         var tokens: [VerifiedToken] = []
+        let rules = VerifiedGrants.maximumCount / VerifiedGrants.maximumPerRule
         for number in 0..<VerifiedGrants.maximumCount + 100 {
+            let scope = ExactString("a:s\(number)")
+            let rule = ExactString("rule-\(number % (rules + 1))")
             tokens.append(
-                try VerificationBench.verified(0, ["scope": .string(ExactString("a:s\(number)"))], from: grants))
+                try VerificationBench.verified(0, ["scope": .string(scope), "rule": .string(rule)], from: grants))
         }
         #expect(grants.size.count == VerifiedGrants.maximumCount)
         let last = try #require(tokens.last)
@@ -117,8 +144,27 @@ import Testing
         tokens = []
         for number in 0..<1500 {
             let scope = (0..<60).map { "\(padding)\(number)-\($0)" }.joined(separator: " ")
-            tokens.append(try VerificationBench.verified(0, ["scope": .string(ExactString(scope))], from: large))
+            let rule = ExactString("rule-\(number % 10)")
+            tokens.append(
+                try VerificationBench.verified(
+                    0, ["scope": .string(ExactString(scope)), "rule": .string(rule)], from: large))
         }
         #expect(large.size.bytes <= VerifiedGrants.maximumBytes && large.size.count < 1500)
+    }
+
+    @Test func `who has tokens with every part of his scopes takes no more than his rule's part of the grants`() throws
+    {
+        let grants = VerifiedGrants()
+        var tokens = try (0..<VerifiedGrants.maximumPerRule + 50).map { number in
+            try VerificationBench.verified(number, ["scope": .string(ExactString("a:s\(number)"))], from: grants)
+        }
+        #expect(grants.size.count == VerifiedGrants.maximumPerRule)
+        #expect(tokens.filter(\.grant.isShared).count == VerifiedGrants.maximumPerRule)
+        let other = try VerificationBench.verified(0, ["rule": "other"], from: grants)
+        #expect(other.grant.isShared)
+        // Of his, there is room again once they are gone.
+        tokens.removeAll()
+        grants.forgetUnused()
+        #expect(try VerificationBench.verified(1, ["scope": "a:new"], from: grants).grant.isShared)
     }
 }
