@@ -223,7 +223,7 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes, revocation and
+// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes, overload, revocation and
 // verification in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
@@ -266,5 +266,6 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
             ],
             path: "Tests/Benchmarks/HandshakeLoad",
             swiftSettings: settings),
+        .executableTarget(name: "OverloadLoad", path: "Tests/Benchmarks/OverloadLoad", swiftSettings: settings),
     ]
 }

@@ -24,6 +24,7 @@ package struct BrokerServer: Sendable {
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
     ///   - connectionBounds: what each connection to the public listener is given.
+    ///   - loopBounds: what each event loop of it may be given at once.
     ///   - fastPath: what stands in front of the public listener's router.
     ///   - onListening: told the address of each listener once it accepts connections.
     package init(
@@ -34,11 +35,12 @@ package struct BrokerServer: Sendable {
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
-        connectionBounds: ConnectionBounds = ConnectionBounds(), fastPath layers: FastPathLayers = .all,
+        connectionBounds: ConnectionBounds = ConnectionBounds(), loopBounds: LoopBounds = LoopBounds(),
+        fastPath layers: FastPathLayers = .all,
         onListening: @escaping @Sendable (Listener, SocketAddress) async -> Void = { _, _ in }
     ) {
         let server = configuration.server
-        let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger)
+        let refusals = LimitRefusals(metrics: metrics.requests, clock: clock, logger: logger, recent: recent)
         let svids = trustBundles.map { bundles in X509SVIDAuthenticator { bundles.current } } ?? .none
         let certificates = PresentedCertificates(
             proxies: TrustedProxies(server.trustedProxies), forwarding: server.publicTLS?.forwardedCertificates,
@@ -48,7 +50,8 @@ package struct BrokerServer: Sendable {
                 verifier: verifier, certificates: svids, rules: { exchange().rules }, state: state, clock: clock),
             certificates: certificates)
         let token = TokenRoute(
-            exchange: exchange, limits: ExchangeLimits(server, clock: clock, refusals: refusals),
+            exchange: exchange,
+            limits: ExchangeLimits(server, clock: clock, refusals: refusals, loopBounds: loopBounds),
             certificates: certificates)
         let publicRoutes = PublicRoutes(
             token: token, federation: FederationRoute(token: token),

@@ -3,6 +3,7 @@ package import Broker
 import HTTPTypes
 import Hummingbird
 import JOSE
+import NIOCore
 
 /// An error response of the token endpoint (RFC 6749 §5.2, RFC 8693 §2.2.2).
 package struct OAuthError: Error, Sendable {
@@ -101,18 +102,23 @@ package struct OAuthError: Error, Sendable {
 
     /// - Parameter invalidGrant: the status of `invalid_grant`, for which RFC 6749 §5.2 and Anthropic's SDKs differ.
     func response(trace: TraceID, invalidGrant: HTTPResponse.Status = .badRequest) -> Response {
-        var response = Response.json(code == .invalidGrant ? invalidGrant : status, json(trace: trace))
-        response.headers[.cacheControl] = "no-store"
-        if closesConnection { response.headers[.connection] = "close" }
+        answer(trace: trace, invalidGrant: invalidGrant).response
+    }
+
+    /// The same, with all of its body.
+    func answer(trace: TraceID, invalidGrant: HTTPResponse.Status = .badRequest) -> ImmediateAnswer {
+        var headers: HTTPFields = [.contentType: "application/json", .cacheControl: "no-store"]
+        if closesConnection { headers[.connection] = "close" }
         switch code {
-        case .temporarilyUnavailable: response.headers[.retryAfter] = "1"
-        case .invalidClient: response.headers[.wwwAuthenticate] = #"Basic realm="daypass""#
+        case .temporarilyUnavailable: headers[.retryAfter] = "1"
+        case .invalidClient: headers[.wwwAuthenticate] = #"Basic realm="daypass""#
         case .invalidGrant where invalidGrant == .unauthorized:
             // RFC 9110 §15.5.2: no 401 without a challenge.
-            response.headers[.wwwAuthenticate] = #"Bearer realm="daypass""#
+            headers[.wwwAuthenticate] = #"Bearer realm="daypass""#
         default: break
         }
-        return response
+        return ImmediateAnswer(
+            code == .invalidGrant ? invalidGrant : status, headers, ByteBuffer(bytes: json(trace: trace).encoded()))
     }
 }
 

@@ -21,14 +21,17 @@ struct LiveBroker: HTTPOrigin {
     let store: any ExchangeStore
     let state: StateHolder
     let revocations: Revocations
+    /// What `daypass explain` knows of refusals.
+    let recent: RecentRefusals
 
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
         exchangesPerSecond: Int = 1_000_000, exchangesUnderWay: Int = 1024, trustedProxies: [String] = [],
-        connectionBounds: ConnectionBounds = .patient, log: LogRecorder? = nil,
+        connectionBounds: ConnectionBounds = .patient,
+        loopBounds: LoopBounds = LoopBounds(delay: .seconds(3600)), log: LogRecorder? = nil,
         storeOutage: @escaping @Sendable () async -> Outage? = { nil },
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, fastPath: FastPathLayers = .all,
-        keyRing: KeyRing? = nil,
+        keyRing: KeyRing? = nil, clock: any BrokerClock = SystemClock(),
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
     ) async throws {
         let issuer = try TestIssuer(algorithm: .ES256)
@@ -36,7 +39,7 @@ struct LiveBroker: HTTPOrigin {
             connections: maximumConnections, exchangesPerSecondPerAddress: exchangesPerSecond,
             exchangesUnderWay: exchangesUnderWay)
         let configuration = try configuration(issuer, verify, limits, trustedProxies)
-        let clock = SystemClock()
+        let recent = RecentRefusals()
         let state = StateHolder(BrokerState(keyRing: try keyRing ?? Self.keyRing()))
         let trusted = try configuration.issuers.map {
             TrustedIssuer(
@@ -62,8 +65,9 @@ struct LiveBroker: HTTPOrigin {
             verifier: verifier,
             state: { state.current }, issuers: trusted, revocations: revocations, clock: clock,
             storeOutage: storeOutage,
-            metrics: BrokerMetrics(configuration, issuers: trusted), logger: logger, eventLoops: eventLoops,
-            connectionBounds: connectionBounds, fastPath: fastPath
+            metrics: BrokerMetrics(configuration, issuers: trusted), recent: recent, logger: logger,
+            eventLoops: eventLoops,
+            connectionBounds: connectionBounds, loopBounds: loopBounds, fastPath: fastPath
         ) { listens.yield(($0, $1.port ?? 0)) }
         let group = ServiceGroup(
             configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
@@ -78,7 +82,7 @@ struct LiveBroker: HTTPOrigin {
                 let broker = LiveBroker(
                     origin: "http://127.0.0.1:\(ports[.public] ?? 0)",
                     telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store,
-                    state: state, revocations: revocations)
+                    state: state, revocations: revocations, recent: recent)
                 let outcome = await Result { try await body(broker) }
                 await group.triggerGracefulShutdown()
                 try outcome.get()

@@ -7,7 +7,7 @@ package final class VerifyMetrics: MetricSource {
         case allowed
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired, notYetValid, claims,
             certificate, revoked
-        case insufficientScope, insufficientModel, nothingRequired, tooManyModels, tooManyFailures
+        case insufficientScope, insufficientModel, nothingRequired, tooManyModels, tooManyFailures, overloaded
     }
 
     private let verdicts = Counter<Outcome>("daypass_verdicts_total", by: "outcome", "Verdicts on gateway tokens.")
@@ -49,6 +49,7 @@ extension VerifyMetrics.Outcome {
             case .nothingRequired: .nothingRequired
             case .tooManyModels: .tooManyModels
             case .tooManyFailures: .tooManyFailures
+            case .overloaded: .overloaded
             }
     }
 }

@@ -14,6 +14,7 @@ extension Denial {
         case .nothingRequired: "nothing_required"
         case .tooManyModels: "too_many_models"
         case .tooManyFailures: "too_many_failures"
+        case .overloaded: "overloaded"
         }
     }
 
@@ -28,6 +29,9 @@ extension Denial {
         case .tooManyFailures:
             "429: too many tokens with bad signatures came from this address; for the moment only those are let pass that "
                 + "the broker knows already"
+        case .overloaded:
+            "503: more was asked than could be answered in time, and the token is not one that the broker knows already; it was "
+                + "not looked at, and may be good: asked again, it is"
         }
     }
 
@@ -54,7 +58,7 @@ extension Denial {
             return [
                 .init("models", wanted: Self.list(requirement?.models ?? []).string, got: Self.list(models))
             ]
-        case .token, .nothingRequired, .tooManyModels, .tooManyFailures: return []
+        case .token, .nothingRequired, .tooManyModels, .tooManyFailures, .overloaded: return []
         }
     }
 

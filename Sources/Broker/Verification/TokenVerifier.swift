@@ -58,11 +58,13 @@ package struct TokenVerifier: Sendable {
     /// - Parameters:
     ///   - client: for whom the gateway asks, asked only where a signature has to be checked; nil where nobody is to be held
     ///     back: for a trusted proxy itself.
+    ///   - hasTime: whether a signature may be checked now, asked only where one has to be.
     package func judgement(
         on token: Span<UInt8>, requiring requirement: Requirement,
-        presentedBy certificate: CertificateFingerprint?, from client: () -> FailureHolder?, at now: Date
+        presentedBy certificate: CertificateFingerprint?, from client: () -> FailureHolder?,
+        hasTime: () -> Bool = { true }, at now: Date
     ) -> Judgement {
-        switch examine(token, for: audiences, client, at: now.timeIntervalSince1970) {
+        switch examine(token, for: audiences, client, hasTime, at: now.timeIntervalSince1970) {
         case .good(let token):
             guard token.mayBeUsed(with: certificate) else {
                 return Judgement(verdict: .deny(.token(.certificate)), token: token)
@@ -73,8 +75,8 @@ package struct TokenVerifier: Sendable {
             return Judgement(verdict: .deny(denial), token: token)
         case .bad(let fault, let token, let killer):
             return Judgement(verdict: .deny(.token(fault)), token: token, killer: killer)
-        case .heldBack:
-            return Judgement(verdict: .deny(.tooManyFailures))
+        case .unchecked(let denial):
+            return Judgement(verdict: .deny(denial))
         }
     }
 
@@ -93,11 +95,11 @@ package struct TokenVerifier: Sendable {
     /// The same without regard to who presents it: `mayBeUsed(with:)` remains to be asked.
     func claimsInAnyHands(of token: SecretText, at now: Date) throws(UnacceptableGatewayToken) -> GatewayClaims {
         let text = token.reveal()
-        switch examine(text.utf8.span, for: audiencesAndBroker, { nil }, at: now.timeIntervalSince1970) {
+        switch examine(text.utf8.span, for: audiencesAndBroker, { nil }, { true }, at: now.timeIntervalSince1970) {
         case .good(let token): return token.claims
         case .bad(let fault, let token, _): throw UnacceptableGatewayToken(fault: fault, claims: token?.claims)
-        // Who is nobody is not held back.
-        case .heldBack: throw UnacceptableGatewayToken(fault: .signature, claims: nil)
+        // Who is nobody is not held back, and time there is.
+        case .unchecked: throw UnacceptableGatewayToken(fault: .signature, claims: nil)
         }
     }
 
@@ -120,23 +122,23 @@ extension TokenVerifier {
         case good(VerifiedToken)
         /// With the token, where its signature was good.
         case bad(Denial.TokenFault, VerifiedToken? = nil, Revocation.Target? = nil)
-        /// Its signature was not looked at.
-        case heldBack
+        /// Its signature was not looked at, and why.
+        case unchecked(Denial)
     }
 
     /// - Parameter seconds: since 1970.
     private func examine(
         _ token: Span<UInt8>, for audiences: Set<ExactString>,
-        _ client: () -> FailureHolder?, at seconds: Double
+        _ client: () -> FailureHolder?, _ hasTime: () -> Bool, at seconds: Double
     ) -> Finding {
         // What is too long is not even digested.
         guard token.count <= CompactJWS.maximumLength else { return .bad(.malformed) }
         let digest = SHA256Digest(of: token)
-        guard let cache else { return verify(token, digest, for: audiences, client, at: seconds) }
+        guard let cache else { return verify(token, digest, for: audiences, client, hasTime, at: seconds) }
         // Before the look-up: a token that is stamped with this was found good under it.
         let epoch = state.epoch
         guard let known = cache.lookUp(digest) else {
-            return verify(token, digest, for: audiences, client, at: seconds)
+            return verify(token, digest, for: audiences, client, hasTime, at: seconds)
         }
         guard known.stamp == epoch else { return recheck(known.token, digest, in: cache, at: seconds) }
         if let fault = known.token.fault(at: seconds) { return .bad(fault, known.token) }
@@ -163,7 +165,7 @@ extension TokenVerifier {
     @inline(never)
     private func verify(
         _ token: Span<UInt8>, _ digest: SHA256Digest, for audiences: Set<ExactString>, _ client: () -> FailureHolder?,
-        at seconds: Double
+        _ hasTime: () -> Bool, at seconds: Double
     ) -> Finding {
         if let cache, cache.forgeries.contains(digest, at: seconds) { return .bad(.signature) }
         let state = state.current
@@ -174,7 +176,11 @@ extension TokenVerifier {
             return .bad(error)
         }
         let holder = failures == nil ? nil : client()
-        if let failures, let holder, !failures.admits(holder) { return .heldBack }
+        if let failures, let holder, !failures.admits(holder) {
+            return .unchecked(.tooManyFailures)
+        }
+        // Last: what is refused anyway needs no time.
+        guard hasTime() else { return .unchecked(.overloaded) }
         let verified: VerifiedToken
         do {
             verified = try self.verified(candidate, for: audiences)

@@ -38,6 +38,8 @@ package enum Denial: Sendable, Equatable {
     /// Too many tokens with bad signatures came from the address, so that its next one was not looked at: 429. Not 401, by
     /// which the holder of a good token would throw it away, nor 503, by which gateways take the broker for down.
     case tooManyFailures
+    /// More is asked than can be answered in time, and the token would need a signature check: 503. Nothing is known of it.
+    case overloaded
 
     package enum TokenFault: String, Error, Sendable, Equatable {
         case missing, malformed, type, issuer, audience, algorithm, key, signature, expired

@@ -12,10 +12,15 @@ final class EventLoopState {
     /// Answers are assembled here; it is free again once they are written.
     var output = ByteBuffer()
     var requirements = RequirementMemo()
+    let load: LoopLoad
 
     /// Random bytes are drawn for so many trace ids at once.
     private static let traces = 256
     private static let bytesPerTrace = 10
+
+    init(_ load: LoopLoad) {
+        self.load = load
+    }
 
     /// The value of the field `Date` at the moment `now`.
     func date(at now: Date) -> String {
@@ -54,13 +59,26 @@ extension EventLoopState: Sendable {}
 /// One state for each event loop that asks; they live as long as the listener.
 final class EventLoopStates: Sendable {
     private let states = Mutex<[ObjectIdentifier: NIOLoopBound<EventLoopState>]>([:])
+    private let clock: any BrokerClock
+    private let bounds: LoopBounds
+
+    init(clock: any BrokerClock, bounds: LoopBounds = LoopBounds()) {
+        self.clock = clock
+        self.bounds = bounds
+    }
+
+    /// Whether work that takes its time may begin on `eventLoop` now; elsewhere nobody knows.
+    func haveTime(on eventLoop: any EventLoop) -> Bool {
+        !eventLoop.inEventLoop || state(of: eventLoop).load.hasTime()
+    }
 
     /// That of `eventLoop`, on which it has to be called.
     func state(of eventLoop: any EventLoop) -> EventLoopState {
         eventLoop.preconditionInEventLoop()
         return states.withLock { states in
             if let state = states[ObjectIdentifier(eventLoop)] { return state }
-            let state = NIOLoopBound(EventLoopState(), eventLoop: eventLoop)
+            let state = NIOLoopBound(
+                EventLoopState(LoopLoad(eventLoop, clock: clock, bounds: bounds)), eventLoop: eventLoop)
             states[ObjectIdentifier(eventLoop)] = state
             return state
         }.value

@@ -9,7 +9,7 @@ struct FastPath: Sendable {
     let routes: PublicRoutes
     let metrics: RequestMetrics
     let layers: FastPathLayers
-    let states = EventLoopStates()
+    private var states: EventLoopStates { routes.token.limits.states }
 
     var endpoint: VerifyEndpoint { routes.verify.endpoint }
 
@@ -22,9 +22,12 @@ struct FastPath: Sendable {
         guard !routes.verify.certificates.isExpired(peer, at: now) else { return nil }
         let uri = HummingbirdCore.URI(path)
         let trace = TraceID(state.trace(at: now))
-        guard
-            var answer = routes.immediateAnswer(head.method, uri, head.headerFields, from: peer, trace: trace, at: now)
-        else { return nil }
+        let headers = head.headerFields
+        let found =
+            routes.refusal(head.method, uri, headers, from: peer, trace: trace) { state.load.hasTime() }
+            ?? routes.immediateAnswer(
+                head.method, uri, headers, from: peer, trace: trace, hasTime: { state.load.hasTime() }, at: now)
+        guard var answer = found else { return nil }
         metrics.responded(RequestMetrics.Route(path: uri.path), status: answer.status.code)
         answer.headers[.daypassTraceID] = trace.description
         answer.headers[.date] = state.date(at: now)
@@ -58,5 +61,6 @@ struct FastPath: Sendable {
     /// A first look, before anything is parsed.
     private static func mayBeImmediate(_ path: String) -> Bool {
         path.hasPrefix("/verify") || path.hasPrefix("/healthz") || path.hasPrefix("/oauth/jwks")
+            || path.hasPrefix(TokenRoute.path) || path.hasPrefix(FederationRoute.path)
     }
 }

@@ -25,6 +25,7 @@ extension VerifyAnswer {
         case .allowed: "HTTP/1.1 200 OK\r\n"
         case .refused(.token): "HTTP/1.1 401 Unauthorized\r\n"
         case .refused(.tooManyFailures): "HTTP/1.1 429 Too Many Requests\r\n"
+        case .refused(.overloaded): "HTTP/1.1 503 Service Unavailable\r\n"
         case .refused: "HTTP/1.1 403 Forbidden\r\n"
         }
     }

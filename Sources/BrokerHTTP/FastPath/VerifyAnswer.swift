@@ -13,6 +13,7 @@ enum VerifyAnswer: Sendable {
         // Agents fetch a new token then, and on 403 they do not.
         case .refused(.token): .unauthorized
         case .refused(.tooManyFailures): .tooManyRequests
+        case .refused(.overloaded): .serviceUnavailable
         case .refused: .forbidden
         }
     }
@@ -23,7 +24,7 @@ enum VerifyAnswer: Sendable {
         case .allowed(let token):
             fields.add(token)
             fields.add(.cacheControl, "no-store")
-        case .refused(.tooManyFailures):
+        case .refused(.tooManyFailures), .refused(.overloaded):
             // There is room again after a part of a second; the field counts in whole ones.
             fields.add(.retryAfter, "1")
             fields.add(.cacheControl, "no-store")
@@ -40,7 +41,7 @@ enum VerifyAnswer: Sendable {
             case .tooManyModels:
                 // Requirement.maximumModels
                 fields.add(.hint, "the gateway may name at most 32 models in Daypass-Require-Model")
-            case .token, .insufficientScope, .insufficientModel, .tooManyFailures: break
+            case .token, .insufficientScope, .insufficientModel, .tooManyFailures, .overloaded: break
             }
         }
     }

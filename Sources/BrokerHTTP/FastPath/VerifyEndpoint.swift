@@ -35,9 +35,11 @@ final class VerifyEndpoint: Sendable {
 
     /// - Parameters:
     ///   - headers: those of the request, read only where a trusted proxy speaks for others and a signature is checked.
+    ///   - hasTime: whether a signature may be checked now, asked only where one has to be.
     ///   - trace: that of the answer; made only for a refusal.
     func answer(
-        _ question: VerifyQuestion, by asker: Asker, headers: () -> HTTPFields, trace: () -> TraceID
+        _ question: VerifyQuestion, by asker: Asker, headers: () -> HTTPFields, hasTime: () -> Bool,
+        trace: () -> TraceID
     ) -> VerifyAnswer {
         switch question.credential {
         case .none: return refuse(.token(.missing), asker, trace)
@@ -45,7 +47,8 @@ final class VerifyEndpoint: Sendable {
         case .token(let token):
             let text = token.reveal()
             return answer(
-                text.utf8.span, requiring: question.requirement, by: asker, headers: headers, trace: trace)
+                text.utf8.span, requiring: question.requirement, by: asker, headers: headers, hasTime: hasTime,
+                trace: trace)
         }
     }
 
@@ -53,11 +56,11 @@ final class VerifyEndpoint: Sendable {
     /// - Parameter requirement: nil where it cannot be read.
     func answer(
         _ token: Span<UInt8>, requiring requirement: Requirement?, by asker: Asker, headers: () -> HTTPFields,
-        trace: () -> TraceID
+        hasTime: () -> Bool, trace: () -> TraceID
     ) -> VerifyAnswer {
         let judgement = verifier.judgement(
             on: token, requiring: requirement ?? Requirement(), presentedBy: asker.certificate,
-            from: { holder(asker.client, headers) }, at: asker.now)
+            from: { holder(asker.client, headers) }, hasTime: hasTime, at: asker.now)
         switch judgement.verdict {
         case .allow(let verified):
             // RFC 6750 §3.1: 403 is for a token that is good, whatever else there is to refuse.

@@ -150,6 +150,8 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
             answer = token.withMemoryRebound(to: UInt8.self) { token in
                 endpoint.answer(token.span, requiring: requirement, by: asker) {
                     head.forwarded(in: bytes)
+                } hasTime: {
+                    state.load.hasTime()
                 } trace: {
                     TraceID(trace)
                 }

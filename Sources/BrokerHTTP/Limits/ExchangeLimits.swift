@@ -2,21 +2,35 @@ import Broker
 import HTTPTypes
 import Logging
 
-/// What an exchange has to pass before it is looked at: the limit of its client's address, and a place among those that
-/// are under way.
+/// What an exchange has to pass before it is looked at: the time that the event loop has for it, the limit of its client's
+/// address, and a place among those that are under way.
+///
+/// Places bound what waits for something slow, the store or an issuer's keys; what waits for the processor the event loop's
+/// own delay bounds (`LoopLoad`). Revoking has places of its own, and is never refused for lack of time.
 struct ExchangeLimits: Sendable {
+    enum Work: Sendable {
+        case exchange, revocation
+    }
+
     private let proxies: TrustedProxies
     private let rate: AddressRate
-    private let places: FairPlaces
+    private let exchanges: FairPlaces
+    private let revocations: FairPlaces
     private let clock: any BrokerClock
     let refusals: LimitRefusals
+    let states: EventLoopStates
 
-    init(_ server: ServerConfiguration, clock: any BrokerClock, refusals: LimitRefusals) {
+    init(
+        _ server: ServerConfiguration, clock: any BrokerClock, refusals: LimitRefusals,
+        loopBounds: LoopBounds = LoopBounds()
+    ) {
         proxies = TrustedProxies(server.trustedProxies)
         rate = AddressRate(perSecond: server.limits.exchangesPerSecondPerAddress)
-        places = FairPlaces(server.limits.exchangesUnderWay)
+        exchanges = FairPlaces(server.limits.exchangesUnderWay)
+        revocations = FairPlaces(server.limits.exchangesUnderWay)
         self.clock = clock
         self.refusals = refusals
+        states = EventLoopStates(clock: clock, bounds: loopBounds)
     }
 
     func client(of peer: ClientAddress, _ headers: HTTPFields) -> ClientAddress {
@@ -24,26 +38,43 @@ struct ExchangeLimits: Sendable {
     }
 
     /// Before the body is read: what will be refused is not waited for.
-    func admit(_ client: ClientAddress) throws(OAuthError) {
+    func admit(_ work: Work, _ context: BrokerRequestContext) throws(OAuthError) {
+        let client = context.client
         // First, since it counts nothing: who is told to come back later has not used up anything.
-        guard places.hasPlace(for: client) else { throw overloaded(client) }
+        guard places(for: work).hasPlace(for: client), hasTime(for: work, context) else {
+            throw overloaded(client, context.trace)
+        }
         guard rate.admits(client.holder, at: clock.uptime) else {
-            refusals.note(.addressRate, client)
+            refusals.note(.addressRate, client, context.trace, .tooManyExchanges)
             throw .tooManyExchanges
         }
     }
 
-    /// Runs `work` in a place of its own. A body that is still to come holds none: it could come slowly on purpose.
+    /// Runs `body` in a place of its own. A body that is still to come holds none: it could come slowly on purpose. Many
+    /// could also end at once, hence the time is asked for again.
     func underWay<Value>(
-        _ client: ClientAddress, _ work: () async throws(OAuthError) -> Value
+        _ work: Work, _ context: BrokerRequestContext, _ body: () async throws(OAuthError) -> Value
     ) async throws(OAuthError) -> Value {
-        guard places.take(for: client) else { throw overloaded(client) }
+        let (client, places) = (context.client, places(for: work))
+        guard hasTime(for: work, context), places.take(for: client) else { throw overloaded(client, context.trace) }
         defer { places.giveBack(of: client) }
-        return try await work()
+        return try await body()
     }
 
-    private func overloaded(_ client: ClientAddress) -> OAuthError {
-        refusals.note(.overload, client)
+    /// Counts it.
+    func overloaded(_ client: ClientAddress, _ trace: TraceID) -> OAuthError {
+        refusals.note(.overload, client, trace, .overloaded)
         return .overloaded
+    }
+
+    private func places(for work: Work) -> FairPlaces {
+        switch work {
+        case .exchange: exchanges
+        case .revocation: revocations
+        }
+    }
+
+    private func hasTime(for work: Work, _ context: BrokerRequestContext) -> Bool {
+        work == .revocation || states.haveTime(on: context.eventLoop)
     }
 }

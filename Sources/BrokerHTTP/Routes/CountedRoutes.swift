@@ -27,7 +27,7 @@ extension RequestMetrics.Route {
     init(path: String) {
         self =
             switch path {
-            case "/oauth/token", FederationRoute.path: .token
+            case TokenRoute.path, FederationRoute.path: .token
             case "/oauth/jwks": .keys
             case "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration": .metadata
             case "/healthz": .health

@@ -30,13 +30,28 @@ struct PublicRoutes: HTTPResponder {
         return request.method == .head ? response.createHeadResponse() : response
     }
 
+    /// The refusal of an exchange that could not be answered in time, before its body has come; nil for all else.
+    func refusal(
+        _ method: HTTPRequest.Method, _ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID,
+        hasTime: () -> Bool
+    ) -> ImmediateAnswer? {
+        let path = uri.path
+        guard method == .post, path == TokenRoute.path || path == FederationRoute.path, !hasTime() else { return nil }
+        let error = token.limits.overloaded(token.limits.client(of: peer.address, headers), trace)
+        var answer = error.answer(trace: trace)
+        if path == FederationRoute.path { answer.headers[.requestID] = trace.description }
+        return answer
+    }
+
     /// The answer to what asks for no more than is in memory; nil to all else. Without trace id.
     func immediateAnswer(
         _ method: HTTPRequest.Method, _ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID,
-        at now: Date
+        hasTime: () -> Bool, at now: Date
     ) -> ImmediateAnswer? {
         let path = uri.path
-        if VerifyQuestion.isAsked(at: path) { return verify.answer(uri, headers, from: peer, trace: trace, at: now) }
+        if VerifyQuestion.isAsked(at: path) {
+            return verify.answer(uri, headers, from: peer, trace: trace, hasTime: hasTime, at: now)
+        }
         switch (path, method) {
         case ("/oauth/jwks", .get), ("/oauth/jwks", .head): return keys.jwks(headers)
         case ("/healthz", .get), ("/healthz", .head): return Self.alive
@@ -51,10 +66,10 @@ struct PublicRoutes: HTTPResponder {
         let path = request.uri.path
         let immediate = immediateAnswer(
             request.method, request.uri, request.headers, from: context.connection, trace: context.trace,
-            at: verify.endpoint.clock.now)
+            hasTime: { token.limits.states.haveTime(on: context.eventLoop) }, at: verify.endpoint.clock.now)
         if let immediate { return immediate.response }
         switch (path, request.method) {
-        case ("/oauth/token", .post): return try await token.respond(to: request, withClient(request, context))
+        case (TokenRoute.path, .post): return try await token.respond(to: request, withClient(request, context))
         case (FederationRoute.path, .post):
             return try await federation.respond(to: request, withClient(request, context))
         case (RevocationRoutes.revocationPath, .post):
@@ -66,7 +81,7 @@ struct PublicRoutes: HTTPResponder {
         case ("/.well-known/oauth-authorization-server", .get), ("/.well-known/oauth-authorization-server", .head),
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request.headers).response
-        case ("/oauth/token", _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
+        case (TokenRoute.path, _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
             (RevocationRoutes.introspectionPath, _):
             return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),

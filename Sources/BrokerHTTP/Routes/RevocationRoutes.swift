@@ -20,7 +20,7 @@ struct RevocationRoutes: Sendable {
         do throws(OAuthError) {
             let secret = try await tokenParameter(request, context)
             let certificate = token.certificates.certificate(of: context, request.headers)
-            let outcome = try await token.limits.underWay(context.client) {
+            let outcome = try await token.limits.underWay(.revocation, context) {
                 () async throws(OAuthError) -> RevocationOutcome? in
                 do {
                     return try await revocation.revoke(secret, presenting: certificate, trace: trace)
@@ -64,7 +64,7 @@ struct RevocationRoutes: Sendable {
         _ request: Request, _ context: BrokerRequestContext, isAuthorized: Bool = false
     ) async throws(OAuthError) -> SecretText {
         let body = try await token.body(
-            of: request, type: "application/x-www-form-urlencoded", isAuthorized: isAuthorized, context)
+            of: request, type: "application/x-www-form-urlencoded", for: .revocation, isAuthorized: isAuthorized, context)
         let form: FormBody
         do {
             form = try FormBody(parsing: body)

@@ -6,6 +6,8 @@ import NIOCore
 
 /// `POST /oauth/token` (RFC 6749 §3.2).
 struct TokenRoute: Sendable {
+    static let path = "/oauth/token"
+
     /// That of the moment: each request goes through one, from its beginning to its end.
     let exchange: @Sendable () -> TokenExchange
     let limits: ExchangeLimits
@@ -30,10 +32,11 @@ struct TokenRoute: Sendable {
     /// checked before it is read.
     /// - Parameter isAuthorized: whether a credential was checked already; the limit of the address is not for those.
     func body(
-        of request: Request, type expected: String, isAuthorized: Bool = false, _ context: BrokerRequestContext
+        of request: Request, type expected: String, for work: ExchangeLimits.Work = .exchange, isAuthorized: Bool = false,
+        _ context: BrokerRequestContext
     ) async throws(OAuthError) -> [UInt8] {
         // A gateway asks for all of its clients.
-        if !isAuthorized { try limits.admit(context.client) }
+        if !isAuthorized { try limits.admit(work, context) }
         // RFC 6749 §2.3: whoever sends a credential expects it to be checked.
         guard isAuthorized || request.headers[.authorization] == nil else {
             throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
@@ -77,7 +80,7 @@ struct TokenRoute: Sendable {
         _ request: ExchangeRequest, as grantType: GrantType, typed issuedType: TokenType?,
         _ context: BrokerRequestContext
     ) async throws(OAuthError) -> Response {
-        let issued = try await limits.underWay(context.client) { () async throws(OAuthError) -> ExchangeResponse in
+        let issued = try await limits.underWay(.exchange, context) { () async throws(OAuthError) -> ExchangeResponse in
             do throws(ExchangeRefusal) {
                 return try await exchange().exchange(request)
             } catch {

@@ -11,13 +11,14 @@ struct VerifyRoute: Sendable {
     let endpoint: VerifyEndpoint
     let certificates: PresentedCertificates
 
-    func answer(_ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID, at now: Date)
-        -> ImmediateAnswer
-    {
+    /// - Parameter hasTime: whether a signature may be checked now.
+    func answer(
+        _ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID, hasTime: () -> Bool, at now: Date
+    ) -> ImmediateAnswer {
         let question = VerifyQuestion(headers, query: uri.path == "/verify" ? uri.query : nil)
         let asker = VerifyEndpoint.Asker(
             client: peer.address, certificate: certificates.fingerprint(of: peer, headers, at: now), now: now)
-        let answer = endpoint.answer(question, by: asker, headers: { headers }, trace: { trace })
+        let answer = endpoint.answer(question, by: asker, headers: { headers }, hasTime: hasTime, trace: { trace })
         return ImmediateAnswer(answer.status, HTTPFields(answer))
     }
 

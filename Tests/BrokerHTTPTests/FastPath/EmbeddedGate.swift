@@ -16,6 +16,8 @@ final class EmbeddedGate {
     let loop = EmbeddedEventLoop()
     let limits = ConnectionLimits(ConnectionBounds())
     let passed = Passed()
+    /// That by which the loop's own delay is measured.
+    let clock = ManualClock()
 
     /// What comes behind the gate.
     final class Passed: ChannelInboundHandler {
@@ -52,7 +54,7 @@ final class EmbeddedGate {
         let endpoint = try Self.endpoint.get()
         let gate = VerifyGate(
             endpoint, metrics: RequestMetrics(maximumConnections: 1), identity: nil, client: .unknown,
-            state: EventLoopState())
+            state: EventLoopState(LoopLoad(loop, clock: clock)))
         channel = EmbeddedChannel(loop: loop)
         try channel.pipeline.syncOperations.addHandlers(gate, passed, BehindDecoder(), limits)
         gate.limits = limits

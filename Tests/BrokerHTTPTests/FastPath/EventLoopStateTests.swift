@@ -1,6 +1,8 @@
 import Broker
 @testable import BrokerHTTP
+import BrokerTesting
 import Foundation
+import NIOEmbedded
 import Testing
 
 @Suite struct `What the connections of an event loop share` {
@@ -26,7 +28,7 @@ import Testing
     }
 
     @Test func `a date is made anew when the second changes, also backwards`() {
-        let state = EventLoopState()
+        let state = EventLoopState(LoopLoad(EmbeddedEventLoop(), clock: ManualClock()))
         let now = Date(timeIntervalSince1970: 1_000_000_000.9)
         #expect(state.date(at: now) == "Sun, 09 Sep 2001 01:46:40 GMT")
         #expect(state.date(at: now.addingTimeInterval(0.2)) == "Sun, 09 Sep 2001 01:46:41 GMT")
@@ -36,7 +38,7 @@ import Testing
     }
 
     @Test func `trace ids have the time in front, and never repeat`() {
-        let state = EventLoopState()
+        let state = EventLoopState(LoopLoad(EmbeddedEventLoop(), clock: ManualClock()))
         let now = Date(timeIntervalSince1970: 1_700_000_000.123)
         let ids = (0..<2000).map { _ in TraceID(state.trace(at: now)) }
         #expect(Set(ids).count == ids.count)

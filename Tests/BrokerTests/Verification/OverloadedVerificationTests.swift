@@ -1,0 +1,72 @@
+@testable import Broker
+import BrokerTesting
+import Foundation
+import JOSE
+import Testing
+
+/// A verifier that has no time for signatures.
+@Suite struct `Verification without time` {
+    private let bench: VerificationBench
+    private let address: AddressGroup
+
+    init() throws {
+        bench = try VerificationBench(failuresPerSecond: 1)
+        address = try VerificationBench.group("192.0.2.1")
+    }
+
+    /// - Returns: what is denied, and how often it asked for time.
+    private func judge(_ token: SecretText, hasTime: Bool = false) -> (Denial?, Int) {
+        var asked = 0
+        let text = token.reveal()
+        let verdict = bench.cached.judgement(
+            on: text.utf8.span, requiring: Requirement(), presentedBy: nil, from: { address },
+            hasTime: {
+                asked += 1
+                return hasTime
+            }, at: bench.clock.now
+        ).verdict
+        return (verdict.denial, asked)
+    }
+
+    private func forged(_ number: Int) throws -> SecretText {
+        var segments = TokenSegments(try bench.token(number).reveal())
+        var signature = try Base64URL.decode(ExactString(segments.signature))
+        signature[1] ^= 1
+        segments.signature = Base64URL.encode(signature)
+        return SecretText("\(segments.header).\(segments.payload).\(segments.signature)")
+    }
+
+    @Test func `refuses what it does not know, good or bad, and learns nothing of it`() throws {
+        let token = try bench.token(1)
+        for _ in 0..<20 {
+            #expect(judge(token) == (.overloaded, 1))
+            #expect(judge(try forged(2)) == (.overloaded, 1), "no failure counts that nobody looked at")
+        }
+        #expect(judge(token, hasTime: true) == (nil, 1))
+        #expect(judge(try forged(2), hasTime: true) == (.token(.signature), 1))
+    }
+
+    @Test func `needs none for what it knows, or refuses anyway`() throws {
+        let (known, revoked, expired) = (try bench.token(1), try bench.token(2), try bench.token(3))
+        for token in [known, revoked] { #expect(judge(token, hasTime: true) == (nil, 1)) }
+        #expect(judge(try forged(4), hasTime: true) == (.token(.signature), 1))
+        bench.revoke(.subject("corp:subject-2"))
+        #expect(judge(known) == (nil, 0))
+        #expect(judge(revoked) == (.token(.revoked), 0))
+        #expect(judge(try forged(4)) == (.token(.signature), 0))
+        #expect(judge(SecretText("a.b.c")) == (.token(.malformed), 0))
+        let foreign = try Fixture.quick.token(VerificationBench.claims(), header: ["typ": "at+jwt"])
+        #expect(judge(SecretText(foreign)) == (.token(.key), 0))
+        // Whoever is held back is told so.
+        for number in 10..<14 { _ = judge(try forged(number), hasTime: true) }
+        #expect(judge(try bench.token(20)) == (.tooManyFailures, 0))
+        bench.clock.advance(by: .seconds(901))
+        #expect(judge(known) == (.token(.expired), 0))
+        #expect(judge(expired) == (.overloaded, 1), "whether it expired its claims would say, which nobody has proved")
+    }
+
+    @Test func `it says 503 in words and as a code`() {
+        #expect(Denial.overloaded.code == "overloaded")
+        #expect(Denial.overloaded.words.hasPrefix("503: "))
+    }
+}
