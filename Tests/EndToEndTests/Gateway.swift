@@ -59,14 +59,32 @@ enum Gateway: String, CaseIterable, CustomTestStringConvertible {
         let application: Int
     }
 
+    /// HAProxy does since 3.2, as its README says.
+    var dropsTrailers: Bool {
+        get async throws {
+            guard self == .haproxy else { return true }
+            let version = try await RunningProcess(try #require(program), ["-v"]).outcome().output
+            let found = try #require(version.firstMatch(of: /version (\d+)\.(\d+)/), "\(version)")
+            return try #require(Int(found.1)) * 100 + #require(Int(found.2)) >= 302
+        }
+    }
+
     /// Copies its folder into that of the workspace, with other ports, and with `issuer` where a token's `iss` is meant.
-    func install(in workspace: Workspace, _ ports: Ports, issuer: String) async throws {
+    /// - Parameter changes: texts that stand in its files, and what is to stand there.
+    func install(
+        in workspace: Workspace, _ ports: Ports, issuer: String, changing changes: [String: String] = [:]
+    ) async throws {
+        var left = Set(changes.keys)
         let source = Programs.repository.appending(path: "config/integrations/\(folder)")
         var count = 0
         for name in try FileManager.default.contentsOfDirectory(atPath: source.path(percentEncoded: false)) {
             let file = source.appending(path: name)
             let lines = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n").map { line in
                 var line = line
+                for (old, new) in changes where line.contains(old) {
+                    left.remove(old)
+                    line = line.replacing(old, with: new)
+                }
                 if line.contains("issuer") { line = line.replacing("http://127.0.0.1:8080", with: issuer) }
                 for (old, new) in [
                     ("8000", ports.gateway), ("8001", ports.inner), ("8080", ports.daypass),
@@ -88,6 +106,7 @@ enum Gateway: String, CaseIterable, CustomTestStringConvertible {
             try #require(made.status == 0, "\(made.error)")
         }
         try #require(count >= 3, "\(rawValue): the ports were not found")
+        try #require(left.isEmpty, "\(rawValue): \(left)")
     }
 
     /// The commands of its README, a block each: that which starts it first, then what else has to run beside it.

@@ -22,8 +22,10 @@ struct `Smuggling through a gateway` {
     func `gets nobody taken for somebody else`(gateway: Gateway) async throws {
         let stage = try await GatewayStage(gateway)
         try await getHeadersThrough(stage)
+        try await getTrailersThrough(stage)
         try await lowerRequirements(stage)
         try await takeHeadersAway(stage)
+        try await upgradeTheConnection(stage)
         try await goWithoutToken(stage)
         try await stage.stop()
     }
@@ -62,6 +64,21 @@ struct `Smuggling through a gateway` {
                 #expect(name != "x-forwarded-for" || !line.hasSuffix("198.51.100.7"), "\(line)")
                 #expect(name != "x-forwarded-uri" || line.contains("/?scope=daypass:admin"), "\(line)")
             }
+        }
+    }
+
+    /// Headers that come behind the body, which some applications take for headers.
+    private func getTrailersThrough(_ stage: GatewayStage) async throws {
+        let token = try await stage.token()
+        let trailers = ["Daypass-Subject: github:evil", "daypass_scope: evil", "Authorization: Bearer evil"]
+        let body = "3\r\nabc\r\n0\r\n\(trailers.map { "\($0)\r\n" }.joined())\r\n"
+        for announced in [[], [("Trailer", "Daypass-Subject")]] {
+            let answer = try await stage.ask(
+                "POST", "/", announced + [("Transfer-Encoding", "chunked")], bearing: token, body: Array(body.utf8))
+            #expect(answer.status == 200, "\(answer)")
+            let seen = try SeenRequest(answer)
+            #expect(seen.length == 3 && seen.values("daypass-subject") == ["github:job"])
+            if try await stage.gateway.dropsTrailers { #expect(seen.trailers == []) }
         }
     }
 
@@ -104,6 +121,19 @@ struct `Smuggling through a gateway` {
             let connections = seen.values("connection").joined().lowercased()
             #expect(!connections.contains("daypass"), "the next hop would remove it: \(connections)")
         }
+    }
+
+    /// A connection that becomes another one is nobody's to ask about.
+    private func upgradeTheConnection(_ stage: GatewayStage) async throws {
+        let upgrade = [("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA")]
+        let answer = try await stage.ask(
+            "GET", "/", upgrade, bearing: try await stage.token(), connection: "close, Upgrade, HTTP2-Settings")
+        guard answer.status == 200 else {
+            #expect(answer.status == 403, "\(answer)")
+            return
+        }
+        let seen = try SeenRequest(answer)
+        #expect(!seen.headers.contains { ["upgrade", "http2-settings"].contains($0.name) }, "\(seen.headers)")
     }
 
     /// By whatever path, host or method.

@@ -24,7 +24,8 @@ final class GatewayStage: Sendable {
     var workspace: Workspace { broker.workspace }
 
     /// Waits until a good token passes.
-    init(_ gateway: Gateway) async throws {
+    /// - Parameter changes: texts of the configuration, and what stands in their place.
+    init(_ gateway: Gateway, changing changes: [String: String] = [:]) async throws {
         let workspace = try Workspace()
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
         let rules = """
@@ -41,7 +42,7 @@ final class GatewayStage: Sendable {
         (self.gateway, self.issuer) = (gateway, issuer)
         broker = try await RunningBroker(
             workspace, issuersAndRules: RunningBroker.fileIssuer(issuer, in: workspace, replay: "off") + rules,
-            admin: "{socket: run/admin.sock}", seconds: 300)
+            admin: "{socket: run/admin.sock}", trustedProxies: ["127.0.0.1"], seconds: 300)
         let brokerPort = try #require(broker.origin.split(separator: ":").last.flatMap { Int($0) })
         let ports = try Gateway.Ports(
             gateway: Workspace.freePort(), inner: Workspace.freePort(), daypass: Workspace.freePort(),
@@ -52,7 +53,7 @@ final class GatewayStage: Sendable {
         for port in [ports.application, ports.daypass] {
             try await waitUntil("\(port) is listened to", within: 60) { Workspace.isListening(port) }
         }
-        try await gateway.install(in: workspace, ports, issuer: broker.origin)
+        try await gateway.install(in: workspace, ports, issuer: broker.origin, changing: changes)
         try workspace.write("gateway/proof.jwt", try Self.proof(issuer, of: "gateway"))
         try await gateway.prepare(in: workspace)
         process = try gateway.start(in: workspace, base: ports.gateway)
@@ -99,6 +100,29 @@ final class GatewayStage: Sendable {
     func token(_ subject: String = "job", _ parameters: [String: String] = [:]) async throws -> String {
         let answer = try await broker.exchange(try Self.proof(issuer, of: subject), parameters)
         return try #require(answer.text("access_token"), "\(answer.body)")
+    }
+
+    /// What an administrator types.
+    @discardableResult
+    func daypass(_ arguments: String...) async throws -> String {
+        let socket = ["DAYPASS_SOCKET": workspace.path("run/admin.sock")]
+        let outcome = try await AdministeredBroker.daypass(arguments, socket)
+        try #require(outcome.status == 0, "\(arguments): \(outcome.error)")
+        return outcome.output
+    }
+
+    /// The id of the key that signed this token.
+    static func keyID(of token: String) throws -> String {
+        let header = try Base64URL.decode(ExactString(TokenSegments(token).header))
+        return try #require(try JSONReader.readObject(header)["kid"]?.string?.string)
+    }
+
+    /// The keys that the broker publishes.
+    var publishedKeys: Int {
+        get async throws {
+            let answer = try await broker.send(.GET, "/oauth/jwks")
+            return try #require(try JSONReader.readObject(Array(answer.body.utf8))["keys"]?.array?.count)
+        }
     }
 
     func revoke(_ token: String) async throws {
@@ -163,6 +187,11 @@ final class GatewayStage: Sendable {
         try await waitUntil("the relay listens", within: 60) { Workspace.isListening(self.relayPort) }
     }
 
+    /// From now on what Daypass answers is not HTTP; or it is again.
+    func garble(_ isGarbled: Bool) {
+        relay.withLock { $0 }.signal(isGarbled ? SIGUSR1 : SIGUSR2)
+    }
+
     /// From now on connections are taken, and nothing is answered; or it is again.
     func freeze(_ isFrozen: Bool) async throws {
         let process = relay.withLock { $0 }
@@ -183,6 +212,8 @@ struct SeenRequest {
     let headers: [(name: String, value: String)]
     let length: Int
     let digest: String
+    /// Headers behind a chunked body, as they came.
+    let trailers: [String]
 
     init(_ answer: PlainConnection.Answer) throws {
         let json = try JSONReader.readObject(answer.body)
@@ -194,6 +225,7 @@ struct SeenRequest {
         }
         length = try #require(json["length"]?.number.flatMap { Int(exactly: $0) })
         digest = try #require(json["sha256"]?.string?.string)
+        trailers = try #require(json["trailers"]?.array).compactMap { $0.string?.string }
     }
 
     func values(_ name: String) -> [String] { headers.filter { $0.name == name }.map(\.value) }

@@ -18,10 +18,15 @@ struct `Gateways in front of an application` {
     func `decide as Daypass does, and say so`(gateway: Gateway) async throws {
         let stage = try await GatewayStage(gateway)
         try await letGoodTokensThrough(stage)
+        try await readHeadersAlike(stage)
+        try await takeLongTokens(stage)
         try await refuseTheRest(stage)
         try await passBodiesOn(stage)
         try await answerInOrder(stage)
-        if !gateway.verifiesByItself { try await doWithoutDaypass(stage) }
+        if !gateway.verifiesByItself {
+            try await nameTheClient(stage)
+            try await doWithoutDaypass(stage)
+        }
         try await stage.stop()
     }
 
@@ -58,11 +63,61 @@ struct `Gateways in front of an application` {
             #expect(try SeenRequest(answer).values("daypass-subject").count == 1, "\(answer)")
         }
 
-        // What is not ASCII comes as the rest of the path does.
-        let space = try await stage.token("repo:a:environment:the stage")
-        let seen = try SeenRequest(try await stage.ask("GET", "/", bearing: space))
-        let subject = try #require(seen.values("daypass-subject").first?.removingPercentEncoding)
-        #expect(subject == "github:repo:a:environment:the stage")
+        // No subject comes as another one's.
+        for subject in ["repo:a:environment:the stage", "a%20b", "a b", "a ", "j\u{F6}b"] {
+            let token = try await stage.token(subject)
+            let verified = try await stage.broker.verify(token).headers.first(name: "Daypass-Subject")
+            let seen = try SeenRequest(try await stage.ask("GET", "/", bearing: token)).values("daypass-subject")
+            #expect(seen.map(\.removingPercentEncoding) == ["github:\(subject)"], "\(seen)")
+            // Which encodes more than it has to.
+            if stage.gateway != .haproxy { #expect(seen == [verified]) }
+        }
+    }
+
+    /// What is a token for Daypass is one for its gateways, and nothing else is.
+    private func readHeadersAlike(_ stage: GatewayStage) async throws {
+        let token = try await stage.token()
+        // The same bytes, as decoders read them that look at no more bits than they need.
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+        let last = try #require(token.last.flatMap { alphabet.firstIndex(of: $0) })
+        let alias = "\(token.dropLast())\(alphabet[last ^ 1])"
+        for (header, status) in [
+            ("Bearer \(token)", 200), ("bearer \(token)", 200), ("BEARER  \(token)", 200), ("Foo Bearer \(token)", 401),
+            ("Basic x, Bearer \(token)", 401), ("Bearer \(token), Bearer x", 401), ("Bearer \(token),", 401),
+            ("Bearer \(token) x", 401), ("Bearer Bearer \(token)", 401), (token, 401), ("Bearer \(alias)", 401),
+        ] {
+            let form = header.replacing(token, with: "TOKEN")
+            #expect(try await stage.ask("GET", "/", [("Authorization", header)]).status == status, "\(form)")
+        }
+        for key in ["\(token) x", "\(token),", "Bearer \(token)", alias] {
+            #expect(try await stage.ask("GET", "/", [("x-api-key", key)]).status == 401, "\(key)")
+        }
+        guard stage.gateway == .envoyAsking else { return }
+        for (count, status) in [(80, 200), (92, 431)] {
+            let headers = (0..<count).map { ("x-\($0)", "y") }
+            #expect(try await stage.ask("GET", "/", headers, bearing: token).status == status, "\(count)")
+        }
+    }
+
+    /// As long as Daypass takes them, in both headers. One that is good and as long is not to be had.
+    private func takeLongTokens(_ stage: GatewayStage) async throws {
+        let token = try await stage.token()
+        let long = token + String(repeating: "A", count: 16 * 1024 - token.utf8.count)
+        let headers = [("Authorization", "Bearer \(long)"), ("x-api-key", long)]
+        #expect(try await stage.ask("GET", "/", headers).status == 401)
+    }
+
+    /// Who floods Daypass through a gateway can be found.
+    private func nameTheClient(_ stage: GatewayStage) async throws {
+        for (number, token) in [nil, "garbage", try await stage.token("job", ["scope": "anthropic:count_tokens"])]
+            .enumerated()
+        {
+            let client = "127.0.1.\(number + 1)"
+            let answer = try await stage.ask("GET", "/", bearing: token, from: client)
+            let trace = try #require(answer.header("daypass-trace-id"), "\(answer)")
+            let found = try await stage.daypass("explain", trace, "--json")
+            #expect(found.contains("\"\(client)\""), "\(found)")
+        }
     }
 
     /// The application never hears of it.
@@ -93,10 +148,11 @@ struct `Gateways in front of an application` {
         ]
         for (name, token, status) in refused + (isSeen ? [("revoked", dead, 401)] : []) {
             for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"] {
-                let answer = try await stage.ask(method, bearing: token)
+                let answer = try await stage.ask(method, "/?access_token=sk-secret", bearing: token)
                 #expect(answer.status == status, "\(name), \(method): \(answer)")
-                let challenge = answer.header("www-authenticate")
-                #expect(challenge?.hasPrefix("Bearer") == true, "\(name), \(method): \(answer)")
+                let fault = status == 403 ? "insufficient_scope" : "invalid_token"
+                let challenge = token == nil ? "Bearer" : "Bearer error=\"\(fault)\""
+                #expect(answer.header("www-authenticate") == challenge, "\(name), \(method): \(answer)")
             }
             guard let token else { continue }
             #expect(try await stage.ask("GET", "/", [("x-api-key", token)]).status == status, "\(name)")
@@ -167,12 +223,30 @@ struct `Gateways in front of an application` {
             for token in [token, narrow, "no token", nil] {
                 let answer = try await stage.ask("POST", "/v1/messages", [("Content-Length", "0")], bearing: token)
                 #expect(answer.status == 503, "\(isFrozen): \(answer)")
+                if stage.gateway != .traefik { #expect(answer.header("retry-after") == "1", "\(answer)") }
             }
             #expect(try await stage.reached == reached, "the application was asked")
+            let asked = try stage.relayed().count
             if isFrozen { try await stage.freeze(false) } else { try await stage.restore() }
             try await waitUntil("Daypass answers again", within: 30) {
                 try await stage.ask(bearing: token).status == 200
             }
+            guard isFrozen else { continue }
+            // What waited is recorded now. Nobody waits for two answers that do not come.
+            func questions() throws -> Int {
+                try stage.relayed().dropFirst(asked).components(separatedBy: narrow).count - 1
+            }
+            try await waitUntil("the question is recorded", within: 30) { try questions() > 0 }
+            #expect(try questions() == 1)
         }
+        stage.garble(true)
+        try await waitUntil("Daypass answers nonsense", within: 30) {
+            try await stage.ask(bearing: token).status != 200
+        }
+        for token in [token, narrow, nil] {
+            #expect(try await stage.ask(bearing: token).status == 503)
+        }
+        stage.garble(false)
+        try await waitUntil("Daypass answers again", within: 30) { try await stage.ask(bearing: token).status == 200 }
     }
 }

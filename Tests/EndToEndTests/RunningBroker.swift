@@ -22,9 +22,10 @@ final class RunningBroker: HTTPOrigin {
     ///   - announcesItself: whether its log can be read.
     ///   - waits: whether it is waited for: not where it is to fail.
     init(
-        _ workspace: Workspace, issuersAndRules: String, admin: String? = nil, through wrapper: [String] = [],
-        seconds: Int = 120, announcesItself: Bool = true, waits: Bool = true
+        _ workspace: Workspace, issuersAndRules: String, admin: String? = nil, trustedProxies: [String] = [],
+        through wrapper: [String] = [], seconds: Int = 120, announcesItself: Bool = true, waits: Bool = true
     ) async throws {
+        let proxies = trustedProxies.isEmpty ? "" : ", trusted_proxies: \(trustedProxies)"
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
         self.workspace = workspace
         origin = "http://127.0.0.1:\(port)"
@@ -33,7 +34,7 @@ final class RunningBroker: HTTPOrigin {
             "daypass.yaml",
             """
             server:
-              public: {listen: "127.0.0.1:\(port)", url: "\(origin)"}
+              public: {listen: "127.0.0.1:\(port)", url: "\(origin)"\(proxies)}
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}
               limits: {exchanges_per_second_per_address: 1000000}\(admin.map { "\n  admin: \($0)" } ?? "")
             tokens: {audiences: ["\(Self.gatewayAudience)"]}

@@ -38,6 +38,20 @@ struct `Gateways that verify by themselves` {
         _ = try await envoy.outcome()
     }
 
+    @Test func `Envoy refuses what a revoked key signed once it has fetched the keys, and has let through before`()
+        async throws
+    {
+        let stage = try await GatewayStage(
+            .envoyVerifying, changing: ["cache_duration: 300s": "cache_duration: 2s"])
+        let token = try await stage.token()
+        for _ in 0..<20 { #expect(try await stage.ask(bearing: token).status == 200) }
+        try await stage.daypass("keys", "revoke", try GatewayStage.keyID(of: token), "--yes")
+        try await waitUntil("the keys are fetched", within: 30) { try await stage.ask(bearing: token).status == 401 }
+        for _ in 0..<20 { #expect(try await stage.ask(bearing: token).status == 401) }
+        #expect(try await stage.ask(bearing: try await stage.token()).status == 200)
+        try await stage.stop()
+    }
+
     @Test func `HAProxy answers 503 when its map is old, and goes on when it is followed again`() async throws {
         let stage = try await GatewayStage(.haproxy)
         let token = try await stage.token()
@@ -86,28 +100,59 @@ struct `Gateways that verify by themselves` {
 
     @Test func `HAProxy takes the next keys without a break, and none that was revoked`() async throws {
         let stage = try await GatewayStage(.haproxy)
-        let socket = ["DAYPASS_SOCKET": stage.workspace.path("run/admin.sock")]
         let first = try await stage.token()
-        // Twice: the key that signs then is one that HAProxy did not start with.
-        for _ in 0..<2 {
-            let before = try String(contentsOfFile: stage.workspace.path("gateway/keys.map"), encoding: .utf8)
-            let rotated = try await AdministeredBroker.daypass(["keys", "rotate", "--force", "--yes"], socket)
-            try #require(rotated.status == 0, "\(rotated.error)")
-            try await waitUntil("the new key is fetched", within: 30) {
-                try String(contentsOfFile: stage.workspace.path("gateway/keys.map"), encoding: .utf8) != before
+        // The first time alone, when the feed has nothing else to tell HAProxy; then as many as there are for a rotation
+        // every hour. The key that signs then is one that HAProxy did not start with.
+        for count in [1, 24] {
+            for _ in 0..<count { try await stage.daypass("keys", "rotate", "--force", "--yes") }
+            let published = try await stage.publishedKeys
+            try await waitUntil("the new keys are fetched", within: 60) {
+                try String(contentsOfFile: stage.workspace.path("gateway/keys.map"), encoding: .utf8)
+                    .split(separator: "\n").count == published
             }
         }
+        #expect(try await stage.publishedKeys == 27)
         let second = try await stage.token()
         try await waitUntil("HAProxy knows it", within: 30) {
             (try? await stage.ask(bearing: second))?.status == 200
         }
         #expect(try await stage.ask(bearing: first).status == 200)
-        let header = try Base64URL.decode(ExactString(TokenSegments(second).header))
-        let kid = try #require(try JSONReader.readObject(header)["kid"]?.string?.string)
-        let revoked = try await AdministeredBroker.daypass(["keys", "revoke", kid, "--yes"], socket)
-        try #require(revoked.status == 0, "\(revoked.error)")
+        try await stage.daypass("keys", "revoke", try GatewayStage.keyID(of: second), "--yes")
         try await waitUntil("its tokens are refused", within: 10) {
             (try? await stage.ask(bearing: second))?.status == 401
+        }
+        #expect(try await stage.ask(bearing: first).status == 200)
+        try await stage.stop()
+    }
+
+    @Test func `HAProxy answers 503 where more keys are published than it has room for, and never 401`() async throws {
+        let stage = try await GatewayStage(.haproxy)
+        let first = try await stage.token()
+        while try await stage.publishedKeys <= 33 { try await stage.daypass("keys", "rotate", "--force", "--yes") }
+        let second = try await stage.token()
+        try await waitUntil("the room is not enough", within: 60) {
+            (try? await stage.ask(bearing: first))?.status == 503
+        }
+        #expect(try await stage.ask(bearing: second).status == 503)
+        let feed = try #require(stage.companion.withLock { $0 })
+        #expect(feed.isRunning && feed.error.contains("34 keys for ES256 are published"), "\(feed.error)")
+        // A start with a fresh memory is no better.
+        feed.signal(SIGKILL)
+        _ = try await feed.outcome()
+        let again = try Gateway.haproxy.startCompanion(in: stage.workspace, GatewayStage.companionArguments)
+        stage.companion.withLock { $0 = again }
+        try await waitUntil("it looks at the keys", within: 30) { again?.error.contains("34 keys") == true }
+        #expect(try await stage.ask(bearing: second).status == 503)
+
+        let kept = try GatewayStage.keyID(of: first)
+        let retiring = try await stage.daypass("keys", "list").split(separator: "\n").filter {
+            $0.contains(" retiring ") && !$0.hasPrefix(kept)
+        }
+        for line in retiring.prefix(2) {
+            try await stage.daypass("keys", "revoke", String(line.prefix { $0 != " " }), "--yes")
+        }
+        try await waitUntil("there is room again", within: 60) {
+            (try? await stage.ask(bearing: second))?.status == 200
         }
         #expect(try await stage.ask(bearing: first).status == 200)
         try await stage.stop()

@@ -18,14 +18,15 @@ class Echo(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def body(self):
+        self.trailers = []
         if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = b""
         while size := int(self.rfile.readline().split(b";")[0], 16):
             body += self.rfile.read(size)
             self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
+        while line := self.rfile.readline().strip():
+            self.trailers.append(line.decode("latin-1"))
         return body
 
     def answer(self):
@@ -40,6 +41,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
             "headers": [[name.lower(), value] for name, value in self.headers.items()],
             "length": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
+            "trailers": self.trailers,
         }
         self.send(500 if self.path.startswith("/500") else 200, json.dumps(seen).encode())
 

@@ -1,14 +1,19 @@
-"""Passes connections on to another port of 127.0.0.1, and appends to a file what their clients send.
+"""Passes connections on to another port of 127.0.0.1, and appends to a file what their clients send. From SIGUSR1 to SIGUSR2
+it answers by itself, with what is not HTTP.
 
 Usage: recording-relay.py PORT TARGET-PORT FILE
 """
 
+import signal
 import socket
 import sys
 import threading
 
 port, target, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 record = open(path, "ab", buffering=0)
+garbled = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: garbled.set())
+signal.signal(signal.SIGUSR2, lambda *_: garbled.clear())
 
 
 def pump(source, sink, recorded):
@@ -16,6 +21,9 @@ def pump(source, sink, recorded):
         while chunk := source.recv(65536):
             if recorded:
                 record.write(chunk)
+                if garbled.is_set():
+                    source.sendall(b"nonsense\r\n\r\n")
+                    break
             sink.sendall(chunk)
     except OSError:
         pass

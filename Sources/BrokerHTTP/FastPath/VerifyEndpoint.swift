@@ -34,7 +34,8 @@ final class VerifyEndpoint: Sendable {
     }
 
     /// - Parameters:
-    ///   - headers: those of the request, read only where a trusted proxy speaks for others and a signature is checked.
+    ///   - headers: those of the request, read only where a trusted proxy speaks for others and a signature is checked, or
+    ///     the answer is a refusal.
     ///   - hasTime: whether a signature may be checked now, asked only where one has to be.
     ///   - trace: that of the answer; made only for a refusal.
     func answer(
@@ -42,8 +43,8 @@ final class VerifyEndpoint: Sendable {
         trace: () -> TraceID
     ) -> VerifyAnswer {
         switch question.credential {
-        case .none: return refuse(.token(.missing), asker, trace)
-        case .ambiguous: return refuse(.token(.malformed), asker, trace)
+        case .none: return refuse(.token(.missing), asker, headers, trace)
+        case .ambiguous: return refuse(.token(.malformed), asker, headers, trace)
         case .token(let token):
             let text = token.reveal()
             return answer(
@@ -65,29 +66,31 @@ final class VerifyEndpoint: Sendable {
         case .allow(let verified):
             // RFC 6750 §3.1: 403 is for a token that is good, whatever else there is to refuse.
             guard requirement != nil else {
-                return refuse(.insufficientScope, asker, trace, judgement, token: Self.text(token))
+                return refuse(.insufficientScope, asker, headers, trace, judgement, token: Self.text(token))
             }
             metrics.allowed()
             return .allowed(verified)
         case .deny(.nothingRequired) where requirement == nil:
-            return refuse(.insufficientScope, asker, trace, judgement, token: Self.text(token))
+            return refuse(.insufficientScope, asker, headers, trace, judgement, token: Self.text(token))
         case .deny(let denial):
-            return refuse(denial, asker, trace, judgement, token: Self.text(token), requiring: requirement)
+            return refuse(denial, asker, headers, trace, judgement, token: Self.text(token), requiring: requirement)
         }
     }
 
     /// The refusal of a request without one token.
-    func refuse(_ fault: Denial.TokenFault, by asker: Asker, trace: () -> TraceID) -> VerifyAnswer {
-        refuse(.token(fault), asker, trace)
+    func refuse(
+        _ fault: Denial.TokenFault, by asker: Asker, headers: () -> HTTPFields, trace: () -> TraceID
+    ) -> VerifyAnswer {
+        refuse(.token(fault), asker, headers, trace)
     }
 
     private func refuse(
-        _ denial: Denial, _ asker: Asker, _ trace: () -> TraceID, _ judgement: Judgement? = nil,
-        token: SecretText? = nil, requiring requirement: Requirement? = nil
+        _ denial: Denial, _ asker: Asker, _ headers: () -> HTTPFields, _ trace: () -> TraceID,
+        _ judgement: Judgement? = nil, token: SecretText? = nil, requiring requirement: Requirement? = nil
     ) -> VerifyAnswer {
+        let client = proxies.trusts(asker.client) ? proxies.client(of: asker.client, headers()) : asker.client
         recent.note(
-            denial, judgement, token: token, requiring: requirement, trace: trace(), client: asker.client.text,
-            at: asker.now)
+            denial, judgement, token: token, requiring: requirement, trace: trace(), client: client.text, at: asker.now)
         metrics.denied(denial)
         return .refused(denial)
     }

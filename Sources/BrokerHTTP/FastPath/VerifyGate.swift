@@ -141,7 +141,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         let asker = VerifyEndpoint.Asker(client: client, now: now)
         let answer: VerifyAnswer
         if head.authorization == nil, head.apiKey == nil {
-            answer = endpoint.refuse(.missing, by: asker) { TraceID(trace) }
+            answer = endpoint.refuse(.missing, by: asker, headers: { head.forwarded(in: bytes) }) { TraceID(trace) }
         } else if !head.isAmbiguous,
             let token = VerifyQuestion.token(authorization: part(head.authorization), apiKey: part(head.apiKey))
         {
@@ -157,7 +157,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
                 }
             }
         } else {
-            answer = endpoint.refuse(.malformed, by: asker) { TraceID(trace) }
+            answer = endpoint.refuse(.malformed, by: asker, headers: { head.forwarded(in: bytes) }) { TraceID(trace) }
         }
         metrics.responded(.verify, status: answer.status.code)
         state.output.write(answer, trace: trace, date: state.dateBytes(at: now))

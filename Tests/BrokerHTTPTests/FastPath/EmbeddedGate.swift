@@ -39,22 +39,28 @@ final class EmbeddedGate {
     }
 
     /// Of keys of its own: no token is good here.
-    private static let endpoint = Result {
+    private static let verifier = Result {
         let (masterKey, _) = try MasterKey.generate()
         let record = try SigningKey.generate(.ES256, state: .active, sealedWith: masterKey, at: Date())
         let state = StateHolder(BrokerState(keyRing: try KeyRing(opening: [record], with: masterKey)))
         let tokens = TokenConfiguration(
             issuer: "https://broker.example.com", audiences: ["https://gateway.example.com"])
-        return VerifyEndpoint(
-            verifier: TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: state),
-            proxies: TrustedProxies([]), clock: SystemClock(), metrics: VerifyMetrics(), recent: RecentRefusals())
+        return TokenVerifier(tokens: tokens, policy: VerifyConfiguration(), state: state)
     }
 
-    init() throws {
-        let endpoint = try Self.endpoint.get()
+    /// The endpoint of such keys.
+    static func endpoint(
+        trusting proxies: [String] = [], recent: RecentRefusals = RecentRefusals()
+    ) throws -> VerifyEndpoint {
+        VerifyEndpoint(
+            verifier: try verifier.get(), proxies: TrustedProxies(try proxies.map { try AddressBlock(parsing: $0) }),
+            clock: SystemClock(), metrics: VerifyMetrics(), recent: recent)
+    }
+
+    init(_ endpoint: VerifyEndpoint? = nil, client: ClientAddress = .unknown) throws {
         let gate = VerifyGate(
-            endpoint, metrics: RequestMetrics(maximumConnections: 1), identity: nil, client: .unknown,
-            state: EventLoopState(LoopLoad(loop, clock: clock)))
+            try endpoint ?? Self.endpoint(), metrics: RequestMetrics(maximumConnections: 1), identity: nil,
+            client: client, state: EventLoopState(LoopLoad(loop, clock: clock)))
         channel = EmbeddedChannel(loop: loop)
         try channel.pipeline.syncOperations.addHandlers(gate, passed, BehindDecoder(), limits)
         gate.limits = limits
