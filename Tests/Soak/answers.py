@@ -69,7 +69,7 @@ class Opening:
 @dataclasses.dataclass
 class Question:
     request: bytes
-    # A Token or an Opening; nil where the answer is always that of a bad one.
+    # A Token or an Opening; None where the answer is always that of a bad one.
     token: object
     # What is answered about one that is good, and about one that is not.
     good: int

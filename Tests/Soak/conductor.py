@@ -38,7 +38,7 @@ issuers:
   - {{name: soak, issuer: "{ISSUER}", audience: "{AUDIENCE}", keys: {{file: keys.json}}, algorithms: [EdDSA]}}
 rules:
 """ + "".join(f"  - {{name: {name}, issuer: soak, match: {json.dumps(match)}, grant: {{scope: [\"{SCOPE}\"], ttl: {ttl}s, max_session: {end}s}}}}\n"
-              for name, match, ttl, end in [*rules, *more]))
+              for name, match, ttl, end in [*rules, ("conductor", {"life": "conductor"}, 60, 120), *more]))
 
     def start(self):
         public = self.key.public_key().public_bytes_raw()
@@ -67,14 +67,15 @@ rules:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.daypassd.pid}/fd"))
 
-    def exchange(self, hand, life, team):
-        fields = dict(grant_type=EXCHANGE, subject_token=subject_token(self.key, "conductor", life=life, team=team), subject_token_type=JWT)
+    def exchange(self, hand, life):
+        """By a rule that no worker revokes; None where no rule matches."""
+        fields = dict(grant_type=EXCHANGE, subject_token=subject_token(self.key, "conductor", life=life), subject_token_type=JWT)
         status, _, body = hand.send(form("/oauth/token", **fields))
         return json.loads(body)["access_token"] if status == 200 else None
 
     def revoke_and_ask(self, one, other, admin):
         """Nothing stands between the acknowledgement and the question but two system calls."""
-        token = self.exchange(one, "minute", "0")
+        token = self.exchange(one, "conductor")
         claims = claims_of(token)
         for _ in range(2):
             if (answer := one.send(verify(token)))[0] != 200:
@@ -136,12 +137,12 @@ rules:
             raise Wrong(f"daypassd ended with {self.daypassd.returncode}")
 
     def reload(self, hand):
-        if self.exchange(hand, "late", "none") is not None:
+        if self.exchange(hand, "late") is not None:
             raise Wrong("a token by a rule that there is not yet")
         self.write_configuration(("late", {"life": "late"}, 60, 60))
         self.daypassd.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 20
-        while self.exchange(hand, "late", "none") is None:
+        while self.exchange(hand, "late") is None:
             if time.monotonic() > deadline:
                 raise Wrong("the configuration was not reloaded")
             time.sleep(0.05)
@@ -181,7 +182,7 @@ rules:
     def run(self):
         self.start()
         hands = [Hand(self), Hand(self, "admin.sock")]
-        token = self.exchange(hands[0], "minute", "0")
+        token = self.exchange(hands[0], "conductor")
         hands[0].send(verify(token)), hands[0].send(form("/oauth/revoke", token=token)), hands[1].send(order("revocations", kind="token", value="none"))
         for hand in hands:
             hand.close()
