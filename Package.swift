@@ -223,8 +223,8 @@ if Context.environment["DAYPASS_FUZZ"] != nil {
     ]
 }
 
-// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes, overload, revocation and
-// verification in Tests/Benchmarks run them.
+// Present only when asked for: the scripts audit-search, audit-verify, exchange, handshakes, overload, remembered,
+// revocation and verification in Tests/Benchmarks run them.
 if Context.environment["DAYPASS_BENCHMARKS"] != nil {
     package.targets += [
         .executableTarget(
@@ -250,7 +250,10 @@ if Context.environment["DAYPASS_BENCHMARKS"] != nil {
             swiftSettings: settings),
         .executableTarget(
             name: "VerificationSteps",
-            dependencies: ["Broker", "BrokerTesting", "JOSE", "OpenSSL"],
+            dependencies: [
+                "Broker", "BrokerSQLite", "BrokerTesting", "JOSE", "OpenSSL",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Tests/Benchmarks/VerificationSteps",
             swiftSettings: settings),
         .executableTarget(

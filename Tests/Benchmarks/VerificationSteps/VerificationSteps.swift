@@ -13,12 +13,14 @@ import OpenSSL
 /// - `recheck COUNT TOKENS`: the same with a revocation of somebody else before each round.
 /// - `miss COUNT TOKENS`: as many different ones of TOKENS tokens (COUNT, if not said), the signature included.
 /// - `memory COUNT`: RSS before and after as many tokens are remembered.
+/// - `tokens COUNT STORE MASTER-KEY ISSUER AUDIENCE`: as many good tokens, one a line, signed with the active key of a
+///   broker's store; before them a line once the store is read and closed.
 @main
 struct VerificationSteps {
-    static func main() throws {
+    static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard let what = arguments.first, let count = arguments.dropFirst().first.flatMap({ Int($0) }) else {
-            print("usage: VerificationSteps hit|answer|recheck|miss|memory COUNT [TOKENS]")
+            print("usage: VerificationSteps hit|answer|recheck|miss|memory|tokens COUNT [TOKENS]")
             exit(2)
         }
         let tokens = arguments.dropFirst(2).first.flatMap { Int($0) } ?? 1
@@ -26,6 +28,7 @@ struct VerificationSteps {
         case "hit", "answer", "recheck": try ask(count, tokens, what)
         case "miss": try miss(count, of: max(count, tokens))
         case "memory": try fill(count)
+        case "tokens": try await write(count, Array(arguments.dropFirst(2)))
         default: fatalError("no such measurement: \(what)")
         }
     }
@@ -73,6 +76,17 @@ struct VerificationSteps {
                 + "RSS \(String(format: "%.1f", Double(after) / 1048576)) MiB; \(roomy.remembered) are remembered")
     }
 
+    private static func write(_ count: Int, _ arguments: [String]) async throws {
+        guard arguments.count == 4 else { fatalError("STORE, MASTER-KEY, ISSUER and AUDIENCE are needed") }
+        let mint = try await BrokersOwnMint(
+            store: arguments[0], masterKey: arguments[1], issuer: arguments[2], audience: arguments[3])
+        try FileHandle.standardOutput.write(contentsOf: Data("ready\n".utf8))
+        for start in stride(from: 0, to: count, by: 100) {
+            let lines = try (start..<min(start + 100, count)).map { try mint.token($0) + "\n" }
+            try FileHandle.standardOutput.write(contentsOf: Data(lines.joined().utf8))
+        }
+    }
+
     private static func resident() -> Int {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
@@ -81,7 +95,7 @@ struct VerificationSteps {
 }
 
 /// A broker's verifier with a cache, and the key that signs for it.
-private struct Bench {
+struct Bench {
     private static let issuer: ExactString = "https://broker.example.com"
     private static let gateway: ExactString = "https://gateway.example.com"
     private static let now = Date(timeIntervalSince1970: 1_800_000_000)
@@ -127,18 +141,26 @@ private struct Bench {
     }
 
     func token(_ number: Int) throws -> [UInt8] {
+        let claims = Bench.claims(
+            number, issuer: Self.issuer, audience: Self.gateway, from: 1_800_000_000, seconds: 900)
+        return Array(try mint.token(claims, header: ["typ": "at+jwt"]).utf8)
+    }
+
+    /// As the mint makes them, with ids that follow from the number.
+    static func claims(
+        _ number: Int, issuer: ExactString, audience: ExactString, from start: Int, seconds: Int
+    ) -> JSONObject {
         func id(_ kind: UInt8) -> ExactString {
             let digest = HashAlgorithm.sha256.digest(Array("\(kind) \(number)".utf8))
             return ExactString(Base64URL.encode(Array(digest[..<16])))
         }
         let session = id(2)
-        let claims: JSONObject = [
-            "iss": .string(Self.issuer), "sub": .string(ExactString(Self.subject(number))),
-            "aud": .string(Self.gateway), "iat": 1_800_000_000, "nbf": 1_800_000_000, "exp": 1_800_000_900,
+        return [
+            "iss": .string(issuer), "sub": .string(ExactString(Self.subject(number))), "aud": .string(audience),
+            "iat": .number(Double(start)), "nbf": .number(Double(start)), "exp": .number(Double(start + seconds)),
             "jti": .string(id(1)), "sid": .string(session), "lin": [.string(session)], "rev": 0,
             "client_id": "rule:ci-main", "scope": "anthropic:messages anthropic:count_tokens", "rule": "ci-main",
         ]
-        return Array(try mint.token(claims, header: ["typ": "at+jwt"]).utf8)
     }
 
     @inline(never)
