@@ -11,7 +11,7 @@ import Testing
 
     init() throws {
         bench = try VerificationBench(failuresPerSecond: 1)
-        address = try VerificationBench.group("192.0.2.1")
+        address = try VerificationBench.holder("192.0.2.1")
     }
 
     /// - Returns: what is denied, and how often it asked for time.
