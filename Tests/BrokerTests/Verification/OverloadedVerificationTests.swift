@@ -7,7 +7,7 @@ import Testing
 /// A verifier that has no time for signatures.
 @Suite struct `Verification without time` {
     private let bench: VerificationBench
-    private let address: AddressGroup
+    private let address: FailureHolder
 
     init() throws {
         bench = try VerificationBench(failuresPerSecond: 1)
