@@ -26,7 +26,9 @@ struct `A crowd of connections` {
         return try #require(Int(line.dropFirst(name.count + 1)))
     }
 
-    @Test func `ten thousand that are idle cost little and leave room to others, and the silent among them are closed`() async throws {
+    @Test func `ten thousand that are idle cost little and leave room to others, and the silent among them are closed`()
+        async throws
+    {
         let broker = try await broker()
         #expect(try await broker.send(.GET, "/healthz").status == 200)
         let before = try Crowd.resident(broker.process.id)
