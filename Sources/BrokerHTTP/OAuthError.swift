@@ -120,6 +120,23 @@ package struct OAuthError: Error, Sendable {
         return ImmediateAnswer(
             code == .invalidGrant ? invalidGrant : status, headers, ByteBuffer(bytes: json(trace: trace).encoded()))
     }
+
+    /// That of `overloaded`, whose body is not encoded anew: it is made most often when there is least time for it.
+    static func overloadedAnswer(trace: TraceID) -> ImmediateAnswer {
+        var body = ByteBuffer(bytes: overloadedBody.before)
+        body.writeString(trace.description)
+        body.writeBytes(overloadedBody.after)
+        return ImmediateAnswer(
+            .serviceUnavailable, [.contentType: "application/json", .cacheControl: "no-store", .retryAfter: "1"], body)
+    }
+
+    /// What stands before and after the trace id.
+    private static let overloadedBody: (before: [UInt8], after: [UInt8]) = {
+        let trace = TraceID()
+        let body = String(decoding: overloaded.json(trace: trace).encoded(), as: UTF8.self)
+        let parts = body.split(separator: trace.description, maxSplits: 1).map { Array($0.utf8) }
+        return (parts[0], parts[1])
+    }()
 }
 
 extension Response {

@@ -26,15 +26,20 @@ struct `A crowd of connections` {
         return try #require(Int(line.dropFirst(name.count + 1)))
     }
 
-    @Test func `ten thousand that are idle cost little and leave room to others, and the silent among them are closed`() async throws {
+    @Test func `ten thousand that are idle cost little and leave room to others, and the silent among them are closed`()
+        async throws
+    {
         let broker = try await broker()
         #expect(try await broker.send(.GET, "/healthz").status == 200)
         let before = try Crowd.resident(broker.process.id)
         // In five networks: one address may have a quarter of all, and a network half. Whoever has asked once may idle for a
         // minute, who never does for ten seconds.
         let script = """
-            c = [connect(n % 5) for n in range(9900)]
-            for s in c[:9000]: s.sendall(b"GET /verify HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+            def idle(n):
+                s = connect(n % 5)
+                s.sendall(b"GET /verify HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+                return s
+            c = [idle(n) for n in range(9000)] + [connect(n % 5) for n in range(900)]
             for s in c[:9000]: s.recv(4096)
             print("open", flush=True); time.sleep(100)
             """

@@ -82,8 +82,8 @@ package struct StoredDecisions: DecisionReader {
         } else {
             words +=
                 "It was let pass at /verify, or was no decision (keys, metadata); or it was refused for its form or by a "
-                + "limit, which the answer itself said; or so many were refused after it that it was driven out of "
-                + "memory; or another broker answered it"
+                + "limit, which the answer itself said; or so many were refused with it, or after it, that none of it "
+                + "is in memory; or another broker answered it"
         }
         return words
     }

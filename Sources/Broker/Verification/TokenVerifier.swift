@@ -58,7 +58,7 @@ package struct TokenVerifier: Sendable {
     /// - Parameters:
     ///   - client: for whom the gateway asks, asked only where a signature has to be checked; nil where nobody is to be held
     ///     back: for a trusted proxy itself.
-    ///   - hasTime: whether a signature may be checked now, asked only where one has to be.
+    ///   - hasTime: whether an unknown token may be looked at now, asked only for those.
     package func judgement(
         on token: Span<UInt8>, requiring requirement: Requirement,
         presentedBy certificate: CertificateFingerprint?, from client: () -> FailureHolder?,
@@ -168,6 +168,8 @@ extension TokenVerifier {
         _ hasTime: () -> Bool, at seconds: Double
     ) -> Finding {
         if let cache, cache.forgeries.contains(digest, at: seconds) { return .bad(.signature) }
+        // Before it is parsed, which takes as long as all of the refusal.
+        guard hasTime() else { return .unchecked(.overloaded) }
         let state = state.current
         let candidate: Candidate
         do {
@@ -179,8 +181,6 @@ extension TokenVerifier {
         if let failures, let holder, !failures.admits(holder) {
             return .unchecked(.tooManyFailures)
         }
-        // Last: what is refused anyway needs no time.
-        guard hasTime() else { return .unchecked(.overloaded) }
         let verified: VerifiedToken
         do {
             verified = try self.verified(candidate, for: audiences)

@@ -24,7 +24,7 @@ struct FastPath: Sendable {
         let trace = TraceID(state.trace(at: now))
         let headers = head.headerFields
         let found =
-            routes.refusal(head.method, uri, headers, from: peer, trace: trace) { state.load.hasTime() }
+            routes.refusal(head.method, uri, headers, from: peer, trace: trace) { state.load.hasRoom() }
             ?? routes.immediateAnswer(
                 head.method, uri, headers, from: peer, trace: trace, hasTime: { state.load.hasTime() }, at: now)
         guard var answer = found else { return nil }

@@ -16,6 +16,8 @@ final class LoopLoad {
     private var marked: Duration?
     /// How many asked since then; what they began may wait behind the mark.
     private var asked = 0
+    /// How many of these were let in to be done later.
+    private var waiting = 0
 
     init(_ eventLoop: any EventLoop, clock: any BrokerClock, bounds: LoopBounds = LoopBounds()) {
         self.eventLoop = eventLoop
@@ -33,8 +35,16 @@ final class LoopLoad {
         return asked < bounds.always || clock.uptime - marked < bounds.delay
     }
 
+    /// The same for work that only comes into the queue now, so that what is let in together does not have to be refused
+    /// when its turn has come.
+    func hasRoom() -> Bool {
+        guard hasTime(), waiting < bounds.waiting else { return false }
+        waiting += 1
+        return true
+    }
+
     private func mark() {
-        (marked, asked) = (clock.uptime, 0)
+        (marked, asked, waiting) = (clock.uptime, 0, 0)
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         eventLoop.execute { bound.value.markCameUp() }
     }

@@ -12,6 +12,8 @@ final class VerifyEndpoint: Sendable {
     let clock: any BrokerClock
     let metrics: VerifyMetrics
     let recent: RecentRefusals
+    /// What is noted for lack of time: more would only drive each other out, and take time.
+    private let unexamined = LineLimit(perSecond: 100)
 
     init(
         verifier: TokenVerifier, proxies: TrustedProxies, clock: any BrokerClock, metrics: VerifyMetrics,
@@ -36,7 +38,7 @@ final class VerifyEndpoint: Sendable {
     /// - Parameters:
     ///   - headers: those of the request, read only where a trusted proxy speaks for others and a signature is checked, or
     ///     the answer is a refusal.
-    ///   - hasTime: whether a signature may be checked now, asked only where one has to be.
+    ///   - hasTime: whether an unknown token may be looked at now, asked only for those.
     ///   - trace: that of the answer; made only for a refusal.
     func answer(
         _ question: VerifyQuestion, by asker: Asker, headers: () -> HTTPFields, hasTime: () -> Bool,
@@ -72,6 +74,9 @@ final class VerifyEndpoint: Sendable {
             return .allowed(verified)
         case .deny(.nothingRequired) where requirement == nil:
             return refuse(.insufficientScope, asker, headers, trace, judgement, token: Self.text(token))
+        case .deny(.overloaded) where unexamined.admit(at: clock.uptime) == nil:
+            metrics.denied(.overloaded)
+            return .refused(.overloaded)
         case .deny(let denial):
             return refuse(denial, asker, headers, trace, judgement, token: Self.text(token), requiring: requirement)
         }

@@ -33,12 +33,12 @@ struct PublicRoutes: HTTPResponder {
     /// The refusal of an exchange that could not be answered in time, before its body has come; nil for all else.
     func refusal(
         _ method: HTTPRequest.Method, _ uri: URI, _ headers: HTTPFields, from peer: ConnectionPeer, trace: TraceID,
-        hasTime: () -> Bool
+        hasRoom: () -> Bool
     ) -> ImmediateAnswer? {
         let path = uri.path
-        guard method == .post, path == TokenRoute.path || path == FederationRoute.path, !hasTime() else { return nil }
-        let error = token.limits.overloaded(token.limits.client(of: peer.address, headers), trace)
-        var answer = error.answer(trace: trace)
+        guard method == .post, path == TokenRoute.path || path == FederationRoute.path, !hasRoom() else { return nil }
+        _ = token.limits.overloaded(token.limits.client(of: peer.address, headers), trace)
+        var answer = OAuthError.overloadedAnswer(trace: trace)
         if path == FederationRoute.path { answer.headers[.requestID] = trace.description }
         return answer
     }

@@ -64,7 +64,8 @@ struct RevocationRoutes: Sendable {
         _ request: Request, _ context: BrokerRequestContext, isAuthorized: Bool = false
     ) async throws(OAuthError) -> SecretText {
         let body = try await token.body(
-            of: request, type: "application/x-www-form-urlencoded", for: .revocation, isAuthorized: isAuthorized, context)
+            of: request, type: "application/x-www-form-urlencoded", for: .revocation, isAuthorized: isAuthorized,
+            context)
         let form: FormBody
         do {
             form = try FormBody(parsing: body)

@@ -32,7 +32,8 @@ struct TokenRoute: Sendable {
     /// checked before it is read.
     /// - Parameter isAuthorized: whether a credential was checked already; the limit of the address is not for those.
     func body(
-        of request: Request, type expected: String, for work: ExchangeLimits.Work = .exchange, isAuthorized: Bool = false,
+        of request: Request, type expected: String, for work: ExchangeLimits.Work = .exchange,
+        isAuthorized: Bool = false,
         _ context: BrokerRequestContext
     ) async throws(OAuthError) -> [UInt8] {
         // A gateway asks for all of its clients.

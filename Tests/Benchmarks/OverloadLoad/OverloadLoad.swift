@@ -17,7 +17,7 @@ import Foundation
         let tokens = try String(contentsOfFile: arguments[6], encoding: .utf8).split(separator: "\n")
         let load = Load(
             requests: tokens.map { arguments[2] == "verify" ? question($0) : exchange($0) }, port: port,
-            saves: arguments.count > 7)
+            ending: arguments[2] == "verify" ? "\r\n\r\n" : "}", saves: arguments.count > 7)
         (0..<connections).forEach { _ in load.connect() }
         load.run(rate: rate, seconds: seconds)
         print(load.report)
@@ -48,7 +48,6 @@ import Foundation
 
 private final class Load {
     private struct Connection {
-        var descriptor: Int32
         /// In nanoseconds of the monotonic clock; nil while nothing is under way.
         var due: UInt64?
         var input: [UInt8] = []
@@ -56,9 +55,12 @@ private final class Load {
 
     private let requests: [[UInt8]]
     private let port: UInt16
+    /// What an answer ends with, and no part of one.
+    private let ending: [UInt8]
     private let saves: Bool
-    private let epoll = epoll_create1(0)
     private var connections: [Connection] = []
+    /// Their descriptors.
+    private var sockets: [pollfd] = []
     /// Those on which nothing is under way, the one first that has been free for longest.
     private var free: [Int] = []
     private var firstFree = 0
@@ -72,12 +74,13 @@ private final class Load {
     private(set) var saved: [String] = []
     private var buffer = [UInt8](repeating: 0, count: 64 * 1024)
 
-    init(requests: [[UInt8]], port: UInt16, saves: Bool) {
-        (self.requests, self.port, self.saves) = (requests, port, saves)
+    init(requests: [[UInt8]], port: UInt16, ending: String, saves: Bool) {
+        (self.requests, self.port, self.ending, self.saves) = (requests, port, Array(ending.utf8), saves)
     }
 
     func connect() {
-        connections.append(Connection(descriptor: open(connections.count)))
+        sockets.append(pollfd(fd: open(connections.count), events: Int16(POLLIN), revents: 0))
+        connections.append(Connection())
         free.append(connections.count - 1)
     }
 
@@ -96,8 +99,6 @@ private final class Load {
         }
         guard isOpen else { fatalError("cannot connect: \(String(cString: strerror(errno)))") }
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-        var event = epoll_event(events: EPOLLIN.rawValue, data: epoll_data_t(u32: UInt32(index)))
-        epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
         return descriptor
     }
 
@@ -109,11 +110,9 @@ private final class Load {
         return address
     }
 
-    private static func now() -> UInt64 { clock_gettime_nsec(CLOCK_MONOTONIC) }
-
-    private static func clock_gettime_nsec(_ clock: clockid_t) -> UInt64 {
+    private static func now() -> UInt64 {
         var time = timespec()
-        clock_gettime(clock, &time)
+        clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
@@ -121,7 +120,6 @@ private final class Load {
         start = Self.now()
         let stop = start + UInt64(seconds * 1e9)
         let interval = rate > 0 ? 1e9 / rate : 0
-        var events = [epoll_event](repeating: epoll_event(), count: 512)
         while true {
             let now = Self.now()
             while firstFree < free.count, now < stop {
@@ -130,8 +128,8 @@ private final class Load {
                 send(due)
             }
             if now >= stop, connections.allSatisfy({ $0.due == nil }) || now > stop + 5_000_000_000 { break }
-            let count = epoll_wait(epoll, &events, Int32(events.count), rate > 0 && now < stop ? 0 : 1)
-            for index in 0..<max(0, Int(count)) { receive(Int(events[index].data.u32)) }
+            poll(&sockets, nfds_t(sockets.count), rate > 0 && now < stop ? 0 : 1)
+            for index in sockets.indices where sockets[index].revents != 0 { receive(index) }
         }
         end = stop
         others[0] = connections.filter { $0.due != nil }.count
@@ -147,19 +145,20 @@ private final class Load {
         connections[index].due = due
         let request = requests[sent % requests.count]
         sent += 1
-        let count = Glibc.send(connections[index].descriptor, request, request.count, Int32(MSG_NOSIGNAL))
+        let count = Glibc.send(sockets[index].fd, request, request.count, Int32(MSG_NOSIGNAL))
         if count != request.count { lost(index) }
     }
 
     private func receive(_ index: Int) {
-        let count = recv(connections[index].descriptor, &buffer, buffer.count, 0)
+        let count = recv(sockets[index].fd, &buffer, buffer.count, 0)
         guard count > 0 else {
             if count == 0 || errno != EAGAIN { lost(index) }
             return
         }
         connections[index].input += buffer[..<count]
-        guard let (status, length) = Self.answer(connections[index].input) else { return }
-        precondition(length == connections[index].input.count, "an answer that nobody asked for")
+        let input = connections[index].input
+        guard input.count > 16, input.suffix(ending.count).elementsEqual(ending) else { return }
+        let status = input[9..<12].reduce(0) { $0 * 10 + Int($1) - 48 }
         if let due = connections[index].due {
             let time = UInt32(clamping: (Self.now() - due) / 1000)
             switch status {
@@ -168,30 +167,19 @@ private final class Load {
             default: others[status, default: 0] += 1
             }
         }
-        if saves, status == 200, saved.count < 20_000 { save(connections[index].input) }
-        connections[index].input.removeAll(keepingCapacity: true)
+        if saves, status == 200, saved.count < 20_000 { save(input) }
+        connections[index].input = []
         connections[index].due = nil
         free.append(index)
     }
 
     /// The connection ended with a request under way.
     private func lost(_ index: Int) {
-        close(connections[index].descriptor)
+        close(sockets[index].fd)
         if connections[index].due != nil { others[-1, default: 0] += 1 }
-        connections[index] = Connection(descriptor: open(index))
+        sockets[index].fd = open(index)
+        connections[index] = Connection()
         free.append(index)
-    }
-
-    /// Status and length; nil while it is not all there.
-    private static func answer(_ bytes: [UInt8]) -> (Int, Int)? {
-        guard bytes.count > 16, let end = bytes.firstRange(of: [13, 10, 13, 10]) else { return nil }
-        let status = bytes[9..<12].reduce(0) { $0 * 10 + Int($1) - 48 }
-        var length = 0
-        for line in bytes[..<end.lowerBound].split(separator: 10) where line.count > 16 {
-            guard line.prefix(15).map({ $0 | 0x20 }).elementsEqual("content-length:".utf8) else { continue }
-            length = line.dropFirst(15).filter { (48...57).contains($0) }.reduce(0) { $0 * 10 + Int($1) - 48 }
-        }
-        return bytes.count >= end.upperBound + length ? (status, end.upperBound + length) : nil
     }
 
     private func save(_ bytes: [UInt8]) {

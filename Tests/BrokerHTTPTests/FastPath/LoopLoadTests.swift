@@ -74,6 +74,20 @@ import Testing
         }
     }
 
+    @Test func `what is done later is let in up to a number, each time anew`() {
+        let load = LoopLoad(loop, clock: clock, bounds: LoopBounds(delay: Self.limit, always: 0, waiting: 3))
+        for _ in 0..<3 {
+            #expect((0..<5).map { _ in load.hasRoom() } == [true, true, true, false, false])
+            #expect(load.hasTime(), "what is done at once is not counted")
+            clock.advance(by: Self.limit)
+            #expect(!load.hasTime())
+            loop.run()
+        }
+        #expect(load.hasTime())
+        clock.advance(by: Self.limit)
+        #expect(!load.hasRoom())
+    }
+
     @Test func `each loop has its own, and elsewhere nobody knows`() {
         let states = EventLoopStates(clock: clock, bounds: LoopBounds(delay: Self.limit, always: 0))
         let other = EmbeddedEventLoop()

@@ -59,7 +59,9 @@ import Testing
         let clock = SteppingClock()
         try await LiveBroker.run(loopBounds: Self.bounds, fastPath: layers, clock: clock) { broker in
             var tokens: [String] = []
-            for number in 0..<3 { tokens.append(try await broker.gatewayToken(["jti": .string(ExactString("\(number)"))])) }
+            for number in 0..<3 {
+                tokens.append(try await broker.gatewayToken(["jti": .string(ExactString("\(number)"))]))
+            }
             let (known, first, unknown) = (tokens[0], tokens[1], tokens[2])
             var segments = TokenSegments(known)
             var signature = try Base64URL.decode(ExactString(segments.signature))
@@ -70,10 +72,10 @@ import Testing
             #expect(Self.statuses(try await broker.connect().everything(after: before + Self.last)).first == "200")
 
             clock.step = Self.step
-            let asked = [first, unknown, known, forged, "x.y.z"].map(Self.question).joined()
+            let asked = [first, unknown, known, forged].map(Self.question).joined()
             let answers = try await broker.connect().everything(after: asked + Self.last)
             clock.step = .zero
-            #expect(Self.statuses(answers) == ["200", "503", "200", "401", "401", "200"], "\(answers)")
+            #expect(Self.statuses(answers) == ["200", "503", "200", "401", "200"], "\(answers)")
             let refused = try #require(answers.components(separatedBy: "\r\n\r\n").dropFirst().first)
             #expect(header("Retry-After", refused) == "1")
             #expect(header("Cache-Control", refused) == "no-store")
@@ -127,7 +129,8 @@ import Testing
         try await LiveBroker.run(loopBounds: Self.bounds, fastPath: layers, clock: clock) { broker in
             let token = try await broker.gatewayToken()
             func post(_ path: String, _ body: String) async throws -> String {
-                let head = "POST \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n"
+                let head =
+                    "POST \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n"
                     + "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
                 return try await broker.connect().everything(after: head + body)
             }
