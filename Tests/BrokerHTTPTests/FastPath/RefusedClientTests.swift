@@ -27,25 +27,31 @@ import Testing
 
     private static let refusals: [Refusal] = [
         { endpoint, asker, fields, trace in
-            endpoint.refuse(.missing, by: asker, headers: { fields }, hasTime: { true }) { trace }
-        },
-        { endpoint, asker, fields, trace in
-            endpoint.answer(VerifyQuestion(credential: .none, requirement: .init()), by: asker, headers: { fields }) {
-                trace
-            }
+            endpoint.refuse(.missing, by: asker, headers: { fields }) { trace }
         },
         { endpoint, asker, fields, trace in
             endpoint.answer(
-                VerifyQuestion(credential: .ambiguous, requirement: .init()), by: asker, headers: { fields }
+                VerifyQuestion(credential: .none, requirement: .init()), by: asker, headers: { fields },
+                hasTime: { true }
+            ) { trace }
+        },
+        { endpoint, asker, fields, trace in
+            endpoint.answer(
+                VerifyQuestion(credential: .ambiguous, requirement: .init()), by: asker, headers: { fields },
+                hasTime: { true }
             ) { trace }
         },
         { endpoint, asker, fields, trace in
             let token = Array("a.b.c".utf8)
-            return endpoint.answer(token.span, requiring: .init(), by: asker, headers: { fields }, hasTime: { true }) { trace }
+            return endpoint.answer(token.span, requiring: .init(), by: asker, headers: { fields }, hasTime: { true }) {
+                trace
+            }
         },
         { endpoint, asker, fields, trace in
             let token = Array("a.b.c".utf8)
-            return endpoint.answer(token.span, requiring: nil, by: asker, headers: { fields }, hasTime: { true }) { trace }
+            return endpoint.answer(token.span, requiring: nil, by: asker, headers: { fields }, hasTime: { true }) {
+                trace
+            }
         },
     ]
 
