@@ -223,6 +223,15 @@ class Hand:
             self.socket = None
 
     def send(self, request):
+        """The status, the head and the body of what is answered; asked again, a few times, where that is to come again later."""
+        for _ in range(20):
+            status, head, body = self.send_once(request)
+            if status != 503 or "retry-after" not in head.lower() or b"applied" in body:
+                break
+            time.sleep(0.1)
+        return status, head, body
+
+    def send_once(self, request):
         if not self.socket:
             self.connect()
         self.socket.sendall(request)
