@@ -93,9 +93,15 @@ import Testing
             #expect(records > granted && records <= 1 + granted + 4 * (kill + 1), comment)
             #expect(done.output.contains("the same in the file: \(records) records"), comment)
             #expect(!broker.process.error.contains("the audit trail is not what was recorded"), comment)
+            for kind in ["sequence", "checkpoint"] {
+                let numbers = try Self.numbers(kind, in: file)
+                #expect(
+                    zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 }, "each \(kind) once, in order: \(numbers)")
+            }
         }
         broker.process.signal(SIGTERM)
         #expect(try await broker.process.outcome().status == 0)
+        #expect(try !Self.numbers("checkpoint", in: file).isEmpty)
     }
 
     // MARK: Archiving
@@ -165,10 +171,13 @@ import Testing
         return (names ?? []).filter { $0.hasSuffix(".jsonl") }.sorted()
     }
 
-    private func sequences(in file: String) throws -> [Int] {
-        try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
-            guard line.hasPrefix("{\"sequence\":") else { return nil }
-            return Int(line.dropFirst("{\"sequence\":".count).prefix { $0.isNumber })
+    private func sequences(in file: String) throws -> [Int] { try Self.numbers("sequence", in: file) }
+
+    /// The numbers of the lines that begin with that member.
+    private static func numbers(_ member: String, in file: String) throws -> [Int] {
+        let beginning = "{\"\(member)\":"
+        return try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").compactMap { line in
+            line.hasPrefix(beginning) ? Int(line.dropFirst(beginning.count).prefix { $0.isNumber }) : nil
         }
     }
 
