@@ -14,10 +14,14 @@ final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
     private let identity: ConnectionIdentity
     private let metrics: TLSMetrics
     private let log: HandshakeLog
+    private let limit: TimeAmount
     private var isUnderWay = true
     private var timer: Scheduled<Void>?
 
-    init(_ identity: ConnectionIdentity, metrics: TLSMetrics, log: HandshakeLog) {
+    init(
+        _ identity: ConnectionIdentity, metrics: TLSMetrics, log: HandshakeLog, limit: TimeAmount = HandshakeWatch.limit
+    ) {
+        self.limit = limit
         self.identity = identity
         self.metrics = metrics
         self.log = log
@@ -25,10 +29,11 @@ final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: Self.limit) {
+        timer = context.eventLoop.scheduleTask(in: limit) {
             let (handler, context) = bound.value
             guard handler.isUnderWay else { return }
-            handler.failed(.tooSlow, .failed, "it took more than 5 s", context)
+            let seconds = handler.limit.nanoseconds / 1_000_000_000
+            handler.failed(.tooSlow, .failed, "it took more than \(seconds) s", context)
             context.close(promise: nil)
         }
     }

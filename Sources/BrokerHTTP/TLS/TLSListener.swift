@@ -14,6 +14,8 @@ package struct TLSListener: Sendable {
     private let clock: any BrokerClock
     private let metrics: TLSMetrics
     private let log: HandshakeLog
+    /// How long a handshake may take.
+    var handshakeLimit = HandshakeWatch.limit
 
     /// - Parameters:
     ///   - validator: nil where clients are never asked for a certificate.
@@ -48,7 +50,7 @@ package struct TLSListener: Sendable {
             handler = NIOSSLServerHandler(context: context)
         }
         try channel.pipeline.syncOperations.addHandlers(
-            handler, HandshakeWatch(identity, metrics: metrics, log: log))
+            handler, HandshakeWatch(identity, metrics: metrics, log: log, limit: handshakeLimit))
         return identity
     }
 }

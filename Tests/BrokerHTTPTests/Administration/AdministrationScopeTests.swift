@@ -87,7 +87,8 @@ import Testing
             keyFile: "\(temporary.path)/certificates/server.key")
         let (clock, metrics, log) = (SystemClock(), TLSMetrics(), LogRecorder())
         let certificate = try ServerCertificate(tls, clock: clock, metrics: metrics, logger: log.logger)
-        let listener = TLSListener(certificate, validator: nil, clock: clock, metrics: metrics, logger: log.logger)
+        var listener = TLSListener(certificate, validator: nil, clock: clock, metrics: metrics, logger: log.logger)
+        listener.handshakeLimit = .minutes(5)
         let ring = try LiveAdministration.keyRing()
         let fake = FakeAdministration(sessions: [Sample.session("s1")])
         var administration = fake.administration
