@@ -193,8 +193,8 @@ import Testing
     private static let ended = """
         import os, pty, signal, subprocess, sys, termios
         ours, theirs = pty.openpty()
-        process = subprocess.Popen(sys.argv[1:], stdin=theirs, stderr=subprocess.PIPE)
         before = termios.tcgetattr(theirs)
+        process = subprocess.Popen(sys.argv[1:], stdin=theirs, stderr=subprocess.PIPE)
         while b"):" not in process.stderr.readline(): pass
         while termios.tcgetattr(theirs)[3] & termios.ECHO: pass
         os.write(ours, b"sk-ant-half")
