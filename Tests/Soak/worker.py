@@ -224,7 +224,7 @@ class Worker:
         # Each looks at what it has asked for; the first that is wrong is reported.
         await asyncio.gather(*(done or tasks))
         shed = self.counts[429] + self.counts[503]
-        if shed * 100 > sum(self.counts.values()):
+        if shed * 4 > sum(self.counts.values()):
             raise Wrong(f"{shed} of {sum(self.counts.values())} requests were shed")
         for needed in (200, 401, 403, 400):
             if not self.counts[needed]:
