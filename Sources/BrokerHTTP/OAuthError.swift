@@ -91,7 +91,8 @@ package struct OAuthError: Error, Sendable {
 
     func json(trace: TraceID) -> JSONObject {
         // RFC 6749 §5.2: of a description no quote, no backslash and nothing beyond ASCII.
-        let names = unmatched.map { "; not matched: \($0.map(HeaderText.encode).joined(separator: ", "))" } ?? ""
+        let names =
+            unmatched.map { "; not matched: \($0.map { HeaderValue.encode($0).string }.joined(separator: ", "))" } ?? ""
         let words = "\(description)\(names.filter { $0 != "\"" && $0 != "\\" }) (trace \(trace))"
         var json: JSONObject = [
             "error": .string(ExactString(code.rawValue)), "error_description": .string(ExactString(words)),

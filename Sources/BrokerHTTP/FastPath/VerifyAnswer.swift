@@ -75,9 +75,9 @@ extension HTTPFields: VerifyFields {
     }
 
     mutating func add(_ token: VerifiedToken) {
-        append(HTTPField(name: .daypassSubject, value: HeaderText.encode(token.subject)))
-        append(HTTPField(name: .daypassSession, value: HeaderText.encode(token.sessionID)))
-        append(HTTPField(name: .daypassRule, value: HeaderText.encode(token.rule)))
+        append(HTTPField(name: .daypassSubject, value: HeaderValue.encode(token.subject).string))
+        append(HTTPField(name: .daypassSession, value: HeaderValue.encode(token.sessionID).string))
+        append(HTTPField(name: .daypassRule, value: HeaderValue.encode(token.rule).string))
         append(HTTPField(name: .daypassScope, value: Scope.text(token.scope).string))
         append(HTTPField(name: .daypassExpires, value: String(Int64(token.expiry))))
     }

@@ -65,14 +65,11 @@ final class VerifyEndpoint: Sendable {
             on: token, requiring: requirement ?? Requirement(), presentedBy: asker.certificate,
             from: { holder(asker.client, headers) }, hasTime: hasTime, at: asker.now)
         switch judgement.verdict {
-        case .allow(let verified):
-            // RFC 6750 §3.1: 403 is for a token that is good, whatever else there is to refuse.
-            guard requirement != nil else {
-                return refuse(.insufficientScope, asker, headers, trace, judgement, token: Self.text(token))
-            }
+        case .allow(let verified) where requirement != nil:
             metrics.allowed()
             return .allowed(verified)
-        case .deny(.nothingRequired) where requirement == nil:
+        // RFC 6750 §3.1: 403 is for a token that is good, whatever else there is to refuse.
+        case .deny(.nothingRequired) where requirement == nil, .allow:
             return refuse(.insufficientScope, asker, headers, trace, judgement, token: Self.text(token))
         case .deny(.overloaded) where unexamined.admit(at: clock.uptime) == nil:
             metrics.denied(.overloaded)
@@ -93,7 +90,7 @@ final class VerifyEndpoint: Sendable {
         _ denial: Denial, _ asker: Asker, _ headers: () -> HTTPFields, _ trace: () -> TraceID,
         _ judgement: Judgement? = nil, token: SecretText? = nil, requiring requirement: Requirement? = nil
     ) -> VerifyAnswer {
-        let client = proxies.trusts(asker.client) ? proxies.client(of: asker.client, headers()) : asker.client
+        let client = proxies.client(of: asker.client, headers())
         recent.note(
             denial, judgement, token: token, requiring: requirement, trace: trace(), client: client.text, at: asker.now)
         metrics.denied(denial)
@@ -102,7 +99,6 @@ final class VerifyEndpoint: Sendable {
 
     /// Whom failed verifications count for. Never a proxy itself: others are behind it, whom it did not name.
     private func holder(_ peer: ClientAddress, _ headers: () -> HTTPFields) -> FailureHolder? {
-        guard proxies.trusts(peer) else { return FailureHolder(peer) }
         let client = proxies.client(of: peer, headers())
         return proxies.trusts(client) ? nil : FailureHolder(client)
     }

@@ -21,12 +21,12 @@ struct TrustedProxies: Sendable {
 
     /// The rightmost address that is not trusted; where all are, the leftmost. At an element that is no address the
     /// trusted proxy that wrote it is the client: a limit then counts more than it should under one address, never less.
-    func client(of peer: ClientAddress, _ headers: HTTPFields) -> ClientAddress {
+    func client(of peer: ClientAddress, _ headers: @autoclosure () -> HTTPFields) -> ClientAddress {
         guard trusts(peer) else { return peer }
         var client = peer
         var elements = 0
         // RFC 9110 §5.3: several fields are one list.
-        for field in headers[values: .forwardedFor].reversed() {
+        for field in headers()[values: .forwardedFor].reversed() {
             var rest = field[...].utf8
             while true {
                 let comma = rest.lastIndex(of: UInt8(ascii: ","))

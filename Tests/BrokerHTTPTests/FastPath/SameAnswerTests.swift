@@ -58,7 +58,7 @@ import Testing
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Receiver(continuation))
+                    try channel.pipeline.syncOperations.addHandler(RawConnection.Receiver(continuation))
                 }
             }
             .connect(host: "127.0.0.1", port: port).get()
@@ -68,33 +68,5 @@ import Testing
         try? await channel.close().get()
         return text.replacing(/Daypass-Trace-Id: [0-9a-f]{32}/, with: "Daypass-Trace-Id: T")
             .replacing(/Date: [^\r]{29}/, with: "Date: D").replacing("HTTP/1.1 100 Continue\r\n\r\n", with: "")
-    }
-
-    /// Hands on what comes, until the other side closes.
-    private final class Receiver: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-
-        private let received: AsyncStream<String>.Continuation
-
-        init(_ received: AsyncStream<String>.Continuation) {
-            self.received = received
-        }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            received.yield(String(buffer: unwrapInboundIn(data)))
-        }
-
-        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if event as? ChannelEvent == .inputClosed { received.finish() }
-            context.fireUserInboundEventTriggered(event)
-        }
-
-        func channelInactive(context: ChannelHandlerContext) {
-            received.finish()
-        }
-
-        func errorCaught(context: ChannelHandlerContext, error: any Error) {
-            context.close(promise: nil)
-        }
     }
 }

@@ -59,7 +59,7 @@ struct RawConnection: Sendable {
         try await channel.close()
     }
 
-    /// Hands on what comes, until the connection ends.
+    /// Hands on what comes, until the connection ends, or the other side does where that is told apart.
     final class Receiver: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
 
@@ -71,6 +71,11 @@ struct RawConnection: Sendable {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             received.yield(String(buffer: unwrapInboundIn(data)))
+        }
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if event as? ChannelEvent == .inputClosed { received.finish() }
+            context.fireUserInboundEventTriggered(event)
         }
 
         func channelInactive(context: ChannelHandlerContext) {

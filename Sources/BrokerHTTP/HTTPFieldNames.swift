@@ -1,13 +1,4 @@
-import Broker
 import HTTPTypes
-import JOSE
-
-/// Text from outside as the value of a header.
-enum HeaderText {
-    static func encode(_ text: ExactString) -> String {
-        HeaderValue.encode(text).string
-    }
-}
 
 extension HTTPField.Name {
     private static func known(_ name: String) -> HTTPField.Name {
