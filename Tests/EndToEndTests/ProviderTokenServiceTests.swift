@@ -91,11 +91,11 @@ import Testing
     }
 
     /// A program in the place of the provider's, which knows its documented arguments and nothing else.
-    private func program(_ name: String, _ arguments: String, _ stage: TokenStage) throws -> [String: String?] {
+    private func program(_ name: String, _ arguments: String, _ stage: TokenStage) async throws -> [String: String?] {
         let proof = try stage.proof()
         try stage.workspace.write("temp/x", "")
         try stage.workspace.write(
-            "bin/\(name)",
+            "made/\(name)",
             """
             #!/bin/sh
             echo "$*" >> '\(stage.workspace.path("asked"))'
@@ -103,7 +103,12 @@ import Testing
             echo '\(proof)'
 
             """)
-        chmod(stage.workspace.path("bin/\(name)"), 0o700)
+        // By a program: a file that this process writes may be open in another test's child, and cannot be run then.
+        try stage.workspace.write("bin/x", "")
+        let installed = try await RunningProcess(
+            "/usr/bin/install", [stage.workspace.path("made/\(name)"), stage.workspace.path("bin")]
+        ).outcome()
+        try #require(installed.status == 0, "\(installed.error)")
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
         return [
             "PATH": "\(stage.workspace.path("bin")):\(path)", "CI": "true", "TMPDIR": stage.workspace.path("temp"),
@@ -112,7 +117,7 @@ import Testing
 
     @Test func `Buildkite it has the agent ask, once for a job`() async throws {
         let stage = try await TokenStage()
-        var job = try program("buildkite-agent", "oidc request-token --audience \(RunningBroker.audience)", stage)
+        var job = try await program("buildkite-agent", "oidc request-token --audience \(RunningBroker.audience)", stage)
         job["BUILDKITE"] = "true"
         job["BUILDKITE_JOB_ID"] = "0184990a-477b-4fa8-9968-496074483cee"
         let first = try await stage.daypass(["token"], job)
@@ -132,7 +137,7 @@ import Testing
 
     @Test func `CircleCI it has the command ask, with our audience as a claim`() async throws {
         let stage = try await TokenStage()
-        var job = try program("circleci", #"run oidc get --claims {"aud":"\#(RunningBroker.audience)"}"#, stage)
+        var job = try await program("circleci", #"run oidc get --claims {"aud":"\#(RunningBroker.audience)"}"#, stage)
         job["CIRCLECI"] = "true"
         // Its audience is the organisation: it is of no use here.
         job["CIRCLE_OIDC_TOKEN_V2"] = try stage.proof(audience: "3e8f0a52-6b0f-4f0e-9a51-5b1c7d3a9e10")
