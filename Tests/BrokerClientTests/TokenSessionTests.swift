@@ -107,7 +107,8 @@ private let start: Int64 = 1_800_000_000_000
         }
 
         func failure() async throws -> TokenFailure {
-            try #require(await #expect(throws: TokenFailure.self) { try await self.token() })
+            let failure = await #expect(throws: TokenFailure.self) { try await self.token() }
+            return try #require(failure)
         }
 
         func set(_ change: (inout FakeBroker.State) -> Void) { broker.state.withLock { change(&$0) } }
