@@ -1,5 +1,6 @@
 import ArgumentParser
 import BrokerClient
+import CProcess
 import FoundationEssentials
 import Glibc
 
@@ -73,9 +74,11 @@ struct Exec: AsyncParsableCommand {
         sigemptyset(&none)
         pthread_sigmask(SIG_SETMASK, &none, nil)
         let words = command.map { strdup($0) } + [nil]
-        execvp(words[0], words)
-        let code = errno
-        Terminal.note("daypass: \(ReadableText.escaped(command[0])): \(String(cString: strerror(code)))")
-        exit(code == ENOENT ? 127 : 126)
+        let code = words[0].map { name in
+            execvp(name, words)
+            return errno
+        }
+        Terminal.note("daypass: \(ReadableText.escaped(command[0])): \(String(cString: strerror(code ?? ENOMEM)))")
+        Glibc.exit(code == ENOENT ? 127 : 126)
     }
 }

@@ -1,6 +1,7 @@
 import BrokerTesting
 import Foundation
 import JOSE
+import NIOHTTP1
 import Testing
 
 /// A real broker, an issuer that it trusts, and the real `daypass` with an environment of its own.

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import FoundationEssentials
+import NIOHTTP1
 
 /// How a job of GitHub Actions asks for an identity token: `GET $ACTIONS_ID_TOKEN_REQUEST_URL&audience=A` with
 /// `Authorization: Bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN`; the member `value` of the answer is the token.
