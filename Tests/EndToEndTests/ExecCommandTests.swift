@@ -40,7 +40,7 @@ import Testing
     @Test func `ends with 127 and 126 where there is no such command, and none that can be run`() async throws {
         let stage = try await TokenStage()
         try stage.settle()
-        #expect(try await stage.daypass(arguments(stage, "/nonexistent")).status == 127)
+        #expect(try await stage.daypass(arguments(stage, stage.workspace.path("home/nothing"))).status == 127)
         #expect(try await stage.daypass(arguments(stage, stage.workspace.path("home/identity"))).status == 126)
     }
 

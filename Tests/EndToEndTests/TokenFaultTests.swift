@@ -114,7 +114,7 @@ import Testing
         case "others":
             try workspace.write("home/.cache/daypass/x", "")
             chmod(workspace.path("home/.cache/daypass"), 0o755)
-        case "no home": more["HOME"] = "/nonexistent/home"
+        case "no home": more["HOME"] = workspace.path("nothing/home")
         default: more["HOME"] = .some(nil)
         }
         for count in 1...2 {
