@@ -32,8 +32,10 @@ import Testing
         #expect(echoed.output == "--help \(token) -- -x\n", "\(echoed.error)")
         let status = try await stage.daypass(arguments(stage, "/bin/cat", "/proc/self/status"))
         for name in ["SigBlk", "SigIgn"] {
-            let line = status.output.split(separator: "\n").first { $0.hasPrefix(name) }
-            #expect(line?.hasSuffix("0000000000000000") == true, "\(line ?? "")")
+            let line = try #require(status.output.split(separator: "\n").first { $0.hasPrefix(name) })
+            let set = try #require(UInt64(line.split(separator: "\t").last ?? "", radix: 16))
+            // Signals 1 to 31: 32 is the C library's own, and may be ignored by whoever runs the tests.
+            #expect(set & 0x7FFF_FFFF == 0, "\(line)")
         }
     }
 
