@@ -184,6 +184,8 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "BrokerClientTests", dependencies: ["BrokerClient", "BrokerTesting"], swiftSettings: settings),
+        .testTarget(
             name: "EndToEndTests",
             dependencies: [
                 "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassCommand", "DaypassServer", "JOSE",

@@ -8,6 +8,12 @@ package enum BrokerAddress: Sendable {
 
     /// - Returns: nil unless `url` is an https origin, or an http one of a loopback host.
     package init?(url: String, token: String, authorities: String? = nil) {
+        guard let origin = Self.origin(parsing: url) else { return nil }
+        self = .url(origin, token: token, authorities: authorities)
+    }
+
+    /// - Returns: the origin without a slash at its end; nil unless `url` is an https one, or an http one of a loopback host.
+    package static func origin(parsing url: String) -> String? {
         var origin = Substring(url)
         if origin.hasSuffix("/") { origin.removeLast() }
         guard let scheme = ["https://", "http://"].first(where: { origin.hasPrefix($0) }) else { return nil }
@@ -22,6 +28,6 @@ package enum BrokerAddress: Sendable {
             let hosts = ["localhost", "127.0.0.1", "[::1]"]
             guard hosts.contains(where: { place == $0 || place.hasPrefix("\($0):") }) else { return nil }
         }
-        self = .url(String(origin), token: token, authorities: authorities)
+        return String(origin)
     }
 }

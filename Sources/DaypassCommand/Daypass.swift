@@ -3,13 +3,13 @@ import BrokerClient
 import Glibc
 import NIOCore
 
-/// The command of administrators.
+/// The command of whoever needs tokens, and of administrators.
 struct Daypass: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "daypass",
-        abstract: "Administers a Daypass broker.",
+        abstract: "Gets tokens from a Daypass broker, and administers it.",
         discussion: """
-            It speaks with the broker over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS with the broker at \
+            `daypass token` and `daypass exec` speak with the broker's public listener at --url or DAYPASS_URL, and need an             identity: see their help. Every other command speaks with it over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS with the broker at \
             --url or DAYPASS_URL and the token in DAYPASS_TOKEN; else over config/run/admin.sock, where that is this \
             user's own or root's, or /run/daypass/admin.sock.
 
@@ -18,7 +18,8 @@ struct Daypass: AsyncParsableCommand {
             Example: daypass sessions list --rule ci-main
             """,
         subcommands: [
-            Keys.self, Credentials.self, Revoke.self, Unblock.self, Revocations.self, Sessions.self, Issuers.self,
+            TokenCommand.self, Exec.self, Keys.self, Credentials.self, Revoke.self, Unblock.self, Revocations.self,
+            Sessions.self, Issuers.self,
             Rules.self, Explain.self, Audit.self,
         ])
 }
@@ -67,7 +68,7 @@ enum Main {
         let arguments = Array(CommandLine.arguments.dropFirst())
         let ordered = Identifier.behindOptions(arguments)
         do {
-            try PastedToken.check(arguments)
+            try PastedToken.check(Exec.own(arguments))
             var command = try Daypass.parseAsRoot(ordered)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

@@ -441,7 +441,8 @@ import Testing
     }
 
     @Test(arguments: [
-        [], ["keys"], ["keys", "list"], ["keys", "rotate"], ["keys", "activate"], ["keys", "revoke"], ["revoke"],
+        [], ["token"], ["exec"], ["keys"], ["keys", "list"], ["keys", "rotate"], ["keys", "activate"],
+        ["keys", "revoke"], ["revoke"],
         ["unblock"],
         ["revocations"], ["sessions"], ["sessions", "list"], ["sessions", "show"], ["sessions", "end"], ["issuers"],
         ["issuers", "list"], ["rules"], ["rules", "reload"], ["credentials"], ["credentials", "add"],

@@ -1,0 +1,73 @@
+import Glibc
+
+/// Who this process is, and how it can show it.
+package enum Identity: Sendable, Hashable {
+    case github
+    case gitlab
+    case buildkite
+    case circleci
+    case kubernetes
+    /// PEM files: the chain, and its key.
+    case certificate(chain: String, key: String)
+    case file(String)
+    case variable(String)
+
+    /// - Returns: nil for a name that is none: see `names`.
+    package init?(parsing name: String) {
+        switch name {
+        case "github": self = .github
+        case "gitlab": self = .gitlab
+        case "buildkite": self = .buildkite
+        case "circleci": self = .circleci
+        case "kubernetes": self = .kubernetes
+        default:
+            let parts = name.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2, !parts[1].isEmpty, !parts[1].contains("\0") else { return nil }
+            switch parts[0] {
+            case "file": self = .file(parts[1])
+            case "env":
+                guard !parts[1].contains("=") else { return nil }
+                self = .variable(parts[1])
+            case "x509":
+                let files = parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+                guard files.count == 2, files.allSatisfy({ !$0.isEmpty }) else { return nil }
+                self = .certificate(chain: files[0], key: files[1])
+            default: return nil
+            }
+        }
+    }
+
+    package static let names = "github, gitlab, buildkite, circleci, kubernetes, x509:CERT,KEY, file:PATH or env:NAME"
+
+    /// The first that this environment offers, in the documented order. Signing in will be the last of them.
+    package static func found(in environment: [String: String]) -> Identity? {
+        let offered: [Identity] = [.github, .gitlab, .buildkite, .circleci, .kubernetes]
+        return offered.first { $0.isOffered(in: environment) }
+    }
+
+    private func isOffered(in environment: [String: String]) -> Bool {
+        func isSet(_ name: String) -> Bool { environment[name]?.isEmpty == false }
+        return switch self {
+        case .github: isSet("ACTIONS_ID_TOKEN_REQUEST_URL") && isSet("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+        case .gitlab: isSet("GITLAB_CI") && isSet(IdentitySource.gitlabVariable)
+        case .buildkite: isSet("BUILDKITE") && isSet("BUILDKITE_JOB_ID")
+        case .circleci: isSet("CIRCLECI")
+        case .kubernetes: access(IdentitySource.kubernetesFile(environment), R_OK) == 0
+        case .certificate, .file, .variable: false
+        }
+    }
+
+    /// What to say where none is offered.
+    package static func absence(in environment: [String: String]) -> String {
+        if environment["GITHUB_ACTIONS"]?.isEmpty == false {
+            return "the job may not ask GitHub for an identity token: it needs `permissions: id-token: write`"
+        }
+        if environment["GITLAB_CI"]?.isEmpty == false {
+            return "the job has no \(IdentitySource.gitlabVariable): it needs "
+                + "`id_tokens: {\(IdentitySource.gitlabVariable): {aud: …}}`"
+        }
+        return
+            "there is no identity here: no CI job that offers one, and no \(IdentitySource.kubernetesFile(environment));"
+            + " name one with --identity: \(names)"
+    }
+}

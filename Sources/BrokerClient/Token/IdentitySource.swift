@@ -1,0 +1,154 @@
+import Glibc
+
+/// Fetches the proof of an identity, for one audience.
+package struct IdentitySource: ProofSource {
+    static let gitlabVariable = "DAYPASS_ID_TOKEN"
+
+    private let identity: Identity
+    private let audience: String
+    private let environment: [String: String]
+    private let http = BoundedHTTP()
+
+    /// - Parameter audience: what the broker expects in `aud`.
+    package init(_ identity: Identity, audience: String, environment: [String: String]) {
+        self.identity = identity
+        self.audience = audience
+        self.environment = environment
+    }
+
+    /// The projected token (`serviceAccountToken` with the broker's audience). Not that of the pod's own service account,
+    /// whose audience is the cluster.
+    static func kubernetesFile(_ environment: [String: String]) -> String {
+        environment["DAYPASS_KUBERNETES_TOKEN_FILE"].flatMap { $0.isEmpty ? nil : $0 }
+            ?? "/var/run/secrets/daypass/token"
+    }
+
+    package func proof(within time: Duration) async throws(TokenFailure) -> Proof {
+        switch identity {
+        case .github:
+            let request = try GitHubTokenRequest(environment)
+            let token = try await request.token(audience: audience, over: http, within: time)
+            return .identityToken(token)
+        case .buildkite:
+            let arguments = ["oidc", "request-token", "--audience", audience]
+            let token = try ProgramToken.token("buildkite-agent", arguments, environment, within: time)
+            return .identityToken(token)
+        case .circleci:
+            let arguments = ["run", "oidc", "get", "--claims", try Self.claims(audience)]
+            let token = try ProgramToken.token("circleci", arguments, environment, within: time)
+            return .identityToken(token)
+        case .certificate: return .certificate
+        case .gitlab, .kubernetes, .file, .variable:
+            let token = try heldToken()
+            return .identityToken(token)
+        }
+    }
+
+    private static func claims(_ audience: String) throws(TokenFailure) -> String {
+        guard let json = try? JSON.object(["aud": .string(audience)]).encoded() else {
+            throw .unusable("the audience cannot be written as JSON")
+        }
+        return String(decoding: json, as: UTF8.self)
+    }
+
+    /// What tells this proof apart from another job's and another user's: an id that only this job has, or the digest of
+    /// the proof itself.
+    /// - Returns: nil where nothing does: what it is exchanged for must not be kept.
+    package func distinction() throws(TokenFailure) -> String? {
+        switch identity {
+        case .github:
+            let request = try GitHubTokenRequest(environment)
+            return "github:\(request.secret.digest)"
+        case .buildkite: return set("BUILDKITE_JOB_ID").map { "buildkite:\($0)" }
+        case .circleci:
+            if let token = set("CIRCLE_OIDC_TOKEN_V2").flatMap({ TokenText($0) }) { return "circleci:\(token.digest)" }
+            return set("CIRCLE_WORKFLOW_JOB_ID").map { "circleci:\($0)" }
+        case .gitlab:
+            let token = try heldToken()
+            return "gitlab:\(set("CI_JOB_ID") ?? ""):\(token.digest)"
+        case .kubernetes, .file, .variable:
+            let token = try heldToken()
+            return "token:\(token.digest)"
+        case .certificate(let chain, let key):
+            // A token may be bound to the certificate, and another one is another identity.
+            let bytes = try SmallFile.read(chain)
+            return "x509:\(SHA256.hexadecimal(of: bytes)):\(key)"
+        }
+    }
+
+    private func set(_ name: String) -> String? {
+        environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The token that somebody has put into a variable or a file.
+    private func heldToken() throws(TokenFailure) -> TokenText {
+        switch identity {
+        case .gitlab:
+            return try token(in: Self.gitlabVariable, hint: "; the job needs `id_tokens: {DAYPASS_ID_TOKEN: {aud: …}}`")
+        case .variable(let name): return try token(in: name, hint: "")
+        case .kubernetes: return try token(inFile: Self.kubernetesFile(environment))
+        case .file(let path): return try token(inFile: path)
+        case .github, .buildkite, .circleci, .certificate:
+            preconditionFailure("its proof is asked for")
+        }
+    }
+
+    private func token(in name: String, hint: String) throws(TokenFailure) -> TokenText {
+        guard let text = set(name) else { throw .noIdentity("the variable \(name) is not set\(hint)") }
+        guard let token = TokenText(text.trimmingLineEnd()) else {
+            throw .noIdentity("the variable \(name) is no token")
+        }
+        return token
+    }
+
+    private func token(inFile path: String) throws(TokenFailure) -> TokenText {
+        let bytes = try SmallFile.read(path)
+        guard let token = TokenText(String(decoding: bytes, as: UTF8.self).trimmingLineEnd()) else {
+            throw .noIdentity("\(path) holds no token")
+        }
+        return token
+    }
+}
+
+extension String {
+    /// Without the line end that `echo` and editors add.
+    func trimmingLineEnd() -> Substring {
+        var text = self[...]
+        if text.utf8.last == UInt8(ascii: "\n") { text = Substring(text.utf8.dropLast()) }
+        if text.utf8.last == UInt8(ascii: "\r") { text = Substring(text.utf8.dropLast()) }
+        return text
+    }
+}
+
+/// A file of at most 64 KiB, read whole.
+enum SmallFile {
+    static let maximumLength = 64 * 1024
+
+    static func read(_ path: String) throws(TokenFailure) -> [UInt8] {
+        // Neither waits for the writer of a named pipe nor makes a terminal its own.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { throw .noIdentity("\(path): \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        return try read(descriptor, path)
+    }
+
+    private static func read(_ descriptor: CInt, _ path: String) throws(TokenFailure) -> [UInt8] {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw .noIdentity("\(path): it is no file")
+        }
+        var bytes = [UInt8](repeating: 0, count: maximumLength + 1)
+        var count = 0
+        while count < bytes.count {
+            let read = bytes.withUnsafeMutableBytes { bytes in
+                let room = UnsafeMutableRawBufferPointer(rebasing: bytes[count...])
+                return Glibc.read(descriptor, room.baseAddress, room.count)
+            }
+            if read < 0, errno == EINTR { continue }
+            guard read >= 0 else { throw .noIdentity("\(path): \(String(cString: strerror(errno)))") }
+            if read == 0 { return Array(bytes.prefix(count)) }
+            count += read
+        }
+        throw .noIdentity("\(path): it has more than \(maximumLength) bytes")
+    }
+}

@@ -1,0 +1,44 @@
+/// What somebody shows to the broker.
+package enum Proof: Sendable, Hashable {
+    /// A JWT of an issuer that the broker trusts.
+    case identityToken(TokenText)
+    /// The certificate of the connection.
+    case certificate
+    /// One of the broker's own tokens, which is renewed.
+    case gatewayToken(TokenText)
+}
+
+/// Where proofs come from: a fresh one each time that it is asked.
+package protocol ProofSource: Sendable {
+    func proof(within time: Duration) async throws(TokenFailure) -> Proof
+}
+
+/// What the broker answers to a proof.
+package struct IssuedToken: Sendable, Hashable {
+    package let token: TokenText
+    /// Space separated.
+    package let scope: String
+    package let session: String
+    /// In seconds, from the moment in which it was asked for.
+    package let lifetime: Int
+
+    package init(token: TokenText, scope: String, session: String, lifetime: Int) {
+        (self.token, self.scope, self.session, self.lifetime) = (token, scope, session, lifetime)
+    }
+}
+
+/// What the broker thinks of a token of its own.
+package enum TokenCheck: Sendable, Hashable {
+    case good
+    /// It is of no use any more.
+    case bad
+    /// There was no answer in time, or none that says either.
+    case unknown
+}
+
+/// A broker, as somebody who needs tokens sees it.
+package protocol TokenEndpoint: Sendable {
+    func exchange(_ proof: Proof, within time: Duration) async throws(TokenFailure) -> IssuedToken
+    /// - Parameter scope: one that the token has.
+    func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck
+}

@@ -1,0 +1,126 @@
+import AsyncHTTPClient
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+
+/// Exchanges proofs at a broker's public listener (`POST /oauth/token`), and asks it what tokens are worth (`/verify`).
+package struct TokenExchangeClient: TokenEndpoint {
+    private let origin: String
+    private let scope: String?
+    private let rule: String?
+    private let http: BoundedHTTP
+
+    /// - Parameters:
+    ///   - origin: as `BrokerAddress.origin(parsing:)` returns it.
+    ///   - scope: what is asked for, space separated; nil is all that the rule grants.
+    ///   - authorities: a PEM file; the system's where it is nil.
+    ///   - certificate: PEM files of the client's own.
+    package init(
+        _ origin: String, scope: String?, rule: String?, authorities: String?,
+        certificate: (chain: String, key: String)?
+    ) {
+        (self.origin, self.scope, self.rule) = (origin, scope, rule)
+        http = BoundedHTTP(.init(authorities: authorities, certificate: certificate))
+    }
+
+    package func exchange(_ proof: Proof, within time: Duration) async throws(TokenFailure) -> IssuedToken {
+        var request = HTTPClientRequest(url: "\(origin)/oauth/token")
+        request.method = .POST
+        request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
+        request.headers.add(name: "Accept", value: "application/json")
+        let form = form(proof).map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }
+        request.body = .bytes(ByteBuffer(string: form.joined(separator: "&")))
+        let answer = try await http.send(request, within: time)
+        guard answer.status == 200 else { throw failure(answer, proof) }
+        return try issued(answer)
+    }
+
+    private func form(_ proof: Proof) -> [(String, String)] {
+        let exchange = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
+        let type = "urn:ietf:params:oauth:token-type:"
+        let wanted = scope.map { [("scope", $0)] } ?? []
+        let named = wanted + (rule.map { [("rule", $0)] } ?? [])
+        switch proof {
+        case .identityToken(let token):
+            return [exchange, ("subject_token", token.reveal()), ("subject_token_type", "\(type)jwt")] + named
+        case .certificate: return [("grant_type", "client_credentials")] + named
+        // It keeps its scope and its rule: less of either would be a session below.
+        case .gatewayToken(let token):
+            return [exchange, ("subject_token", token.reveal()), ("subject_token_type", "\(type)access_token")]
+        }
+    }
+
+    private func issued(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> IssuedToken {
+        let json = try json(answer)
+        guard let token = json["access_token"]?.text.flatMap({ TokenText($0) }),
+            json["token_type"]?.text?.lowercased() == "bearer", let lifetime = json["expires_in"]?.count,
+            let scope = json["scope"]?.text, scope.utf8.count <= 4096
+        else { throw .unreadable("\(origin): the answer has no token, or not what belongs to one") }
+        guard (1...86_400).contains(lifetime) else {
+            throw .unreadable(
+                lifetime <= 0
+                    ? "\(origin) answers with a token that has ended already: see the broker's clock"
+                    : "\(origin) answers with a token that lasts for more than a day")
+        }
+        return IssuedToken(
+            token: token, scope: scope, session: json["session_id"]?.text ?? "", lifetime: lifetime)
+    }
+
+    private func json(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> JSON {
+        guard answer.type == "application/json", let json = try? JSON(parsing: answer.body), case .object = json else {
+            let type = answer.type.isEmpty ? "no JSON" : TokenText.hidden(in: String(answer.type.prefix(60)))
+            throw .unreadable(
+                "\(origin) answers \(answer.status) with \(type): it is no broker, or something else answers for it")
+        }
+        return json
+    }
+
+    private func failure(_ answer: BoundedHTTP.Answer, _ proof: Proof) -> TokenFailure {
+        let secrets: [TokenText]
+        switch proof {
+        case .identityToken(let token), .gatewayToken(let token): secrets = [token]
+        case .certificate: secrets = []
+        }
+        let description = (try? json(answer))?["error_description"]?.text
+        let words = description.map { TokenText.hidden(in: $0, secrets) }
+        switch answer.status {
+        case 429, 503:
+            // Seconds; the other form (RFC 9110 §10.2.3) is a date, by a clock that need not be this one's.
+            let seconds = answer.headers.first(name: "Retry-After").flatMap { Int($0) } ?? 1
+            return .overloaded(
+                "\(origin) answers \(answer.status): \(words ?? "it cannot answer at the moment")",
+                after: .seconds(min(max(seconds, 1), 3600)))
+        case 500...599: return .unreachable("\(origin) answers \(answer.status)")
+        default:
+            guard let words else {
+                if answer.type == "application/json" {
+                    return .unreadable("\(origin) answers \(answer.status): is it the broker's public address?")
+                }
+                return unreadable(answer)
+            }
+            return .refused("\(origin) refuses: \(words)")
+        }
+    }
+
+    private func unreadable(_ answer: BoundedHTTP.Answer) -> TokenFailure {
+        do throws(TokenFailure) {
+            _ = try json(answer)
+            return .unreadable("\(origin) answers \(answer.status)")
+        } catch {
+            return error
+        }
+    }
+
+    package func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck {
+        let one = scope.prefix { $0 != " " }
+        var request = HTTPClientRequest(url: "\(origin)/verify?scope=\(AdministrationClient.encode(String(one)))")
+        request.headers.add(name: "Authorization", value: "Bearer \(token.reveal())")
+        guard let answer = try? await http.send(request, within: time) else { return .unknown }
+        switch answer.status {
+        // 403: of models, or of a scope that nobody asked for here, and not of the token.
+        case 200, 403: return .good
+        case 401: return .bad
+        default: return .unknown
+        }
+    }
+}

@@ -1,0 +1,23 @@
+/// Why there is no gateway token. The words hold no secret.
+package enum TokenFailure: Error, Sendable, Hashable {
+    /// This process can prove to nobody who it is; why.
+    case noIdentity(String)
+    /// What the caller gave cannot be used, such as a file; which, and why.
+    case unusable(String)
+    /// Nobody answers, or not in time; where, and why.
+    case unreachable(String)
+    /// The broker asks to come again, and after how long.
+    case overloaded(String, after: Duration)
+    /// The broker refuses, in its words.
+    case refused(String)
+    /// What came is no answer of a broker.
+    case unreadable(String)
+
+    package var words: String {
+        switch self {
+        case .noIdentity(let words), .unusable(let words), .unreachable(let words), .overloaded(let words, _),
+            .refused(let words), .unreadable(let words):
+            words
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import BrokerTesting
+import Foundation
+import Testing
+
+@testable import BrokerClient
+
+@Suite struct `An identity` {
+    @Test(arguments: [
+        ("github", Identity.github), ("gitlab", .gitlab), ("buildkite", .buildkite), ("circleci", .circleci),
+        ("kubernetes", .kubernetes), ("x509:a.pem,b.key", .certificate(chain: "a.pem", key: "b.key")),
+        ("file:/a:b", .file("/a:b")), ("env:NAME", .variable("NAME")),
+    ])
+    func `is named`(name: String, identity: Identity) {
+        #expect(Identity(parsing: name) == identity)
+    }
+
+    @Test(arguments: ["", "GitHub", "github:x", "file:", "env:", "env:A=B", "x509:a", "x509:,b", "x509:a,b,c", "jwt:x"])
+    func `of another name is none`(name: String) {
+        #expect(Identity(parsing: name) == nil)
+    }
+
+    private static let github = ["ACTIONS_ID_TOKEN_REQUEST_URL": "https://a/?b", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"]
+
+    @Test func `is found in the documented order`() throws {
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/token"
+        try Data("a.b.c".utf8).write(to: URL(filePath: file))
+        var environment = Self.github
+        environment["GITLAB_CI"] = "true"
+        environment["DAYPASS_ID_TOKEN"] = "a.b.c"
+        environment["BUILDKITE"] = "true"
+        environment["BUILDKITE_JOB_ID"] = "1"
+        environment["CIRCLECI"] = "true"
+        environment["DAYPASS_KUBERNETES_TOKEN_FILE"] = file
+        #expect(Identity.found(in: environment) == .github)
+        environment["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = nil
+        #expect(Identity.found(in: environment) == .gitlab)
+        environment["DAYPASS_ID_TOKEN"] = nil
+        #expect(Identity.found(in: environment) == .buildkite)
+        environment["BUILDKITE"] = nil
+        #expect(Identity.found(in: environment) == .circleci)
+        environment["CIRCLECI"] = nil
+        #expect(Identity.found(in: environment) == .kubernetes)
+        environment["DAYPASS_KUBERNETES_TOKEN_FILE"] = "\(folder.path)/nothing"
+        #expect(Identity.found(in: environment) == nil)
+    }
+
+    @Test func `of a job without permission says which line is missing`() {
+        #expect(Identity.absence(in: ["GITHUB_ACTIONS": "true"]).contains("permissions: id-token: write"))
+        #expect(Identity.absence(in: ["GITLAB_CI": "true"]).contains("id_tokens"))
+        #expect(Identity.absence(in: [:]).contains("--identity"))
+    }
+
+    @Test func `of one job is told apart from that of another, and from another user's`() throws {
+        func distinction(_ identity: Identity, _ environment: [String: String]) throws -> String? {
+            try IdentitySource(identity, audience: "a", environment: environment).distinction()
+        }
+        var other = Self.github
+        other["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "u"
+        #expect(try distinction(.github, Self.github) != distinction(.github, other))
+        let first = ["CI_JOB_ID": "1", "DAYPASS_ID_TOKEN": "a.b.c"]
+        #expect(
+            try distinction(.gitlab, first) != distinction(.gitlab, ["CI_JOB_ID": "2", "DAYPASS_ID_TOKEN": "a.b.c"]))
+        #expect(
+            try distinction(.gitlab, first) != distinction(.gitlab, ["CI_JOB_ID": "1", "DAYPASS_ID_TOKEN": "a.b.d"]))
+        #expect(try distinction(.buildkite, ["BUILDKITE_JOB_ID": "1"]) == "buildkite:1")
+        #expect(try distinction(.buildkite, [:]) == nil)
+        #expect(try distinction(.circleci, [:]) == nil)
+        let named = try distinction(.variable("X"), ["X": "a.b.secret"])
+        #expect(named?.contains("secret") == false)
+        #expect(try named != distinction(.variable("X"), ["X": "a.b.other"]))
+    }
+
+    @Test(arguments: ["http://pipelines.example.com/?a=b", "ftp://x/", "x"])
+    func `of GitHub never sends the job's secret in the clear`(url: String) {
+        let environment = ["ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"]
+        #expect(throws: TokenFailure.self) { try GitHubTokenRequest(environment) }
+    }
+
+    @Test(arguments: ["", "a b", "\n", String(repeating: "a", count: 70_000)])
+    func `in a file that holds no token is refused without its text`(text: String) async throws {
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/token"
+        try Data(text.utf8).write(to: URL(filePath: file))
+        let source = IdentitySource(.file(file), audience: "a", environment: [:])
+        let failure = await #expect(throws: TokenFailure.self) { try await source.proof(within: .seconds(1)) }
+        let words = try #require(failure).words
+        #expect(failure == .noIdentity(words))
+        #expect(words.hasPrefix(file) && words.utf8.count < 200)
+    }
+
+    @Test func `in a file may have a line end, and is read each time`() async throws {
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/token"
+        let source = IdentitySource(.file(file), audience: "a", environment: [:])
+        for text in ["a.b.c", "d.e.f"] {
+            try Data("\(text)\r\n".utf8).write(to: URL(filePath: file))
+            let token = try #require(TokenText(text))
+            #expect(try await source.proof(within: .seconds(1)) == .identityToken(token))
+        }
+    }
+}
+
+@Suite struct `The place of the cache` {
+    @Test(
+        arguments: [
+            (["HOME": "/home/a"], "/home/a/.cache/daypass"),
+            (["HOME": "/home/a", "XDG_CACHE_HOME": "/c/"], "/c/daypass"),
+            (["HOME": "/home/a", "XDG_CACHE_HOME": "relative"], "/home/a/.cache/daypass"),
+            (["XDG_RUNTIME_DIR": "/run/user/7"], "/run/user/7/daypass"), ([:], nil), (["HOME": "home"], nil),
+            (["HOME": "/h", "CI": "true", "RUNNER_TEMP": "/work/_temp"], "/work/_temp/daypass-7"),
+            (["HOME": "/h", "GITLAB_CI": "true", "TMPDIR": "/job/tmp"], "/job/tmp/daypass-7"),
+            (["HOME": "/h", "BUILDKITE": "true"], "/tmp/daypass-7"),
+            (["HOME": "/h", "CI": "false"], "/h/.cache/daypass"),
+        ] as [([String: String], String?)])
+    func `is the job's own folder, or below XDG_CACHE_HOME, HOME or XDG_RUNTIME_DIR`(
+        environment: [String: String], folder: String?
+    ) {
+        #expect(CachePlace(in: environment, user: 7)?.folder == folder)
+    }
+}
