@@ -19,18 +19,21 @@ import Testing
         let port: Int
 
         init() throws {
-            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_addr.s_addr = inet_addr("127.0.0.1")
             var length = socklen_t(MemoryLayout<sockaddr_in>.size)
             port = try withUnsafeMutablePointer(to: &address) { pointer in
-                try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { [descriptor] in
-                    try #require(bind(descriptor, $0, length) == 0 && listen(descriptor, 100) == 0)
-                    try #require(getsockname(descriptor, $0, &length) == 0)
+                try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    let outcomes = [
+                        bind(descriptor, $0, length), listen(descriptor, 100), getsockname(descriptor, $0, &length),
+                    ]
+                    try #require(outcomes == [0, 0, 0])
                 }
                 return Int(UInt16(bigEndian: pointer.pointee.sin_port))
             }
+            self.descriptor = descriptor
         }
 
         deinit { close(descriptor) }
