@@ -32,7 +32,7 @@ struct `A broker whose sockets are open before it runs` {
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}\(admin ? "\n  admin: {socket: run/admin.sock}" : "")
               limits: {exchanges_per_second_per_address: 1000000}
             tokens: {audiences: ["https://gateway.example.com"]}
-            verify: {failures_per_second_per_address: 1000000}
+            verify: {failures_per_second_per_address: 100000}
             store: {sqlite: data/daypass.db}
             master_key_file: data/master.key
 
