@@ -1,12 +1,14 @@
 package import Broker
-import Glibc
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 package import Logging
 package import NIOCore
+import NIOHTTP1
 import NIOPosix
 package import ServiceLifecycle
+import Synchronization
 
 /// The broker's listeners. Each is a service that drains on graceful shutdown: it stops accepting, lets what is under way
 /// finish, and closes idle connections.
@@ -21,6 +23,7 @@ package struct BrokerServer: Sendable {
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - recent: where refusals of `/verify` are kept.
     ///   - tls: of the public listener; nil for plain HTTP.
+    ///   - sockets: those that are open already, which take the place of the configured addresses.
     ///   - eventLoops: those of the public listener. They are never shut down: Hummingbird still uses a connection's loop
     ///     after its service ended.
     ///   - connectionBounds: what each connection to the public listener is given.
@@ -34,6 +37,7 @@ package struct BrokerServer: Sendable {
         revocations: Revocations, trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
+        sockets: ListeningSockets = ListeningSockets(),
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         connectionBounds: ConnectionBounds = ConnectionBounds(), loopBounds: LoopBounds = LoopBounds(),
         fastPath layers: FastPathLayers = .all,
@@ -85,12 +89,13 @@ package struct BrokerServer: Sendable {
         quiet.logLevel = max(logger.logLevel, .notice)
         services = [
             Self.listener(
-                telemetryRoutes, on: server.telemetryListener,
+                telemetryRoutes, on: server.telemetryListener, opened: sockets.telemetry,
                 MaximumAvailableConnections(Self.telemetryConnections, logger: quiet), nil, nil, Self.telemetryLoop,
                 quiet, Self.channel { ConnectionLimits(.init()) }
             ) { await onListening(.telemetry, $0) },
             Self.listener(
                 CountedRoutes(routes: publicRoutes, metrics: metrics.requests), on: server.publicListener,
+                opened: sockets.public,
                 CountedConnections(
                     bound: MaximumAvailableConnections(server.limits.connections, logger: quiet),
                     metrics: metrics.requests),
@@ -112,14 +117,16 @@ package struct BrokerServer: Sendable {
     /// this one its turn; and a long scrape holds up nobody.
     private static let telemetryLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
+    /// - Parameter opened: takes the place of `address`.
     static func listener<Routes: HTTPResponder>(
-        _ routes: Routes, on address: ListenAddress, _ connections: some AvailableConnectionsDelegate,
+        _ routes: Routes, on address: ListenAddress, opened: ListeningSocket? = nil,
+        _ connections: some AvailableConnectionsDelegate,
         _ shares: ConnectionShares?, _ tls: TLSListener?, _ eventLoops: any EventLoopGroup, _ logger: Logger,
         _ channel: HTTP1Channel.Configuration, fastPath: FastPath? = nil,
         onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
         listener(
-            routes, at: .hostname(address.host, port: address.port), named: "\(address)", connections, eventLoops,
+            routes, at: opened.map { .opened($0) } ?? .address(address), named: "\(address)", connections, eventLoops,
             logger
         ) {
             EventLoopChannel(
@@ -132,22 +139,43 @@ package struct BrokerServer: Sendable {
 
     /// - Parameter name: of the address, for messages.
     static func listener<Routes: HTTPResponder>(
-        _ routes: Routes, at address: BindAddress, named name: String, _ connections: some AvailableConnectionsDelegate,
+        _ routes: Routes, at place: ListenerService.Place, named name: String,
+        _ connections: some AvailableConnectionsDelegate,
         _ eventLoops: any EventLoopGroup, _ logger: Logger,
-        channel: @escaping @Sendable (@escaping HTTPChannelHandler.Responder) -> EventLoopChannel,
+        channel: (@escaping HTTPChannelHandler.Responder) -> EventLoopChannel,
         onListening: @escaping @Sendable (SocketAddress) async -> Void
     ) -> any Service where Routes.Context == BrokerRequestContext {
-        let application = Application(
-            responder: routes, server: HTTPServerBuilder { channel($0) },
-            configuration: ApplicationConfiguration(
-                address: address, backlog: 1024, availableConnectionsDelegate: connections),
-            onServerRunning: { channel in
-                guard let address = channel.localAddress else { return }
-                await onListening(address)
-            },
-            eventLoopGroupProvider: .shared(eventLoops),
-            logger: logger)
-        return ListenerService(address: name, application: application)
+        ListenerService(
+            place: place, name: name, bound: connections, eventLoops: eventLoops,
+            channel: channel(responder(routes, logger)), logger: logger, onListening: onListening)
+    }
+
+    /// Answers a request with its route; what a route throws is answered 500.
+    private static func responder<Routes: HTTPResponder>(
+        _ routes: Routes, _ logger: Logger
+    ) -> HTTPChannelHandler.Responder where Routes.Context == BrokerRequestContext {
+        let date = CurrentDate()
+        return { (request: Request, writer: consuming ResponseWriter, channel: any Channel) in
+            let context = BrokerRequestContext(
+                source: ApplicationRequestContextSource(channel: channel, logger: logger))
+            var response: Response
+            do {
+                response = try await routes.respond(to: request, context: context)
+            } catch let error as HTTPParserError {
+                // Its answer is that of the connection.
+                throw error
+            } catch {
+                logger.debug("a route failed", metadata: ["error": "\(error)"])
+                response = Response(status: .internalServerError)
+            }
+            response.headers[.date] = date.text
+            do {
+                try await writer.write(response: response.head, body: response.body)
+            } catch is HTTPParserError {
+                // Of the request's body; not thrown as it is, or a second answer would follow the one that has begun.
+                throw InterruptedResponse()
+            }
+        }
     }
 
     static func channel(_ limits: @escaping @Sendable () -> ConnectionLimits) -> HTTP1Channel.Configuration {
@@ -160,21 +188,18 @@ package struct BrokerServer: Sendable {
     }
 }
 
-/// A listener that could not be opened, in words.
-package struct ListenerFailure: Error, CustomStringConvertible {
-    package let description: String
-}
+/// That the request broke off while it was being answered.
+private struct InterruptedResponse: Error {}
 
-private struct ListenerService: Service {
-    let address: String
-    let application: any Service
+/// The field `Date` of answers; callable from any thread.
+private final class CurrentDate: Sendable {
+    private let date = Mutex(HTTPDate())
 
-    func run() async throws {
-        do {
-            try await application.run()
-        } catch let error as IOError {
-            throw ListenerFailure(
-                description: "cannot listen on \(address): \(String(cString: strerror(error.errnoCode)))")
+    var text: String {
+        let now = Date()
+        return date.withLock { date in
+            date.update(to: now)
+            return date.text
         }
     }
 }

@@ -51,6 +51,7 @@ struct EventLoopChannel: ServerChildChannel {
         }
         let value: EventLoopFuture<HTTP1Channel.Value>
         do {
+            try channel.pipeline.syncOperations.addHandler(FirstAnswer())
             let gate = fastPath?.gate(of: channel, identity: identity)
             if let gate { try channel.pipeline.syncOperations.addHandler(gate) }
             value = base.setup(channel: channel, logger: logger)
@@ -78,9 +79,9 @@ struct EventLoopChannel: ServerChildChannel {
     }
 }
 
-/// Ends a connection that nobody takes: a listener that stops while it accepts hands on no more.
+/// Ends a connection that nobody takes, as where a listener is cancelled while it accepts.
 ///
-/// Whoever holds the last of such a connection has to finish it, or NIO ends the process: SIGTERM under load would be a crash.
+/// Whoever holds the last of such a connection has to finish it, or NIO ends the process.
 private final class Handover: Sendable {
     let isDone = Atomic(false)
     private let connection: HTTP1Channel.Value

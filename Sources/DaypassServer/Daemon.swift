@@ -126,8 +126,11 @@ struct Daemon: Sendable {
     }
 
     /// Serves until it is shut down, and returns when everything is drained and the store is closed.
+    /// - Parameters:
+    ///   - sockets: those that are open already, in the place of the configured ones.
+    ///   - notifying: the socket of whoever wants to know that it serves.
     func run(
-        stoppingOnSignals: Bool,
+        stoppingOnSignals: Bool, sockets: ListeningSockets = ListeningSockets(), notifying: String? = nil,
         onListening: @escaping @Sendable (BrokerServer.Listener, SocketAddress) async -> Void = { _, _ in }
     ) async throws {
         let (state, bundles, issuers) = (state, trustBundles, Published(policy.issuers))
@@ -164,27 +167,33 @@ struct Daemon: Sendable {
         let tls = certificate.map {
             listener($0, asking: configuration.server.publicTLS?.requestsClientCertificates == true, metrics.tls)
         }
+        let administered = configuration.server.administration
+        let notification = StartNotification(
+            to: notifying, listeners: 2 + (administered == nil ? 0 : 1) + (administered?.network == nil ? 0 : 1))
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
             issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
-            metrics: metrics, recent: recent, logger: logger, tls: tls
+            metrics: metrics, recent: recent, logger: logger, tls: tls, sockets: sockets
         ) { listener, address in
             let place = ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0)
             logger.notice("listening", metadata: ["listener": "\(listener.rawValue)", "address": "\(place)"])
+            notification.listens()
             await onListening(listener, address)
         }
         let administration = try await administrationServices(
             verifier,
             administration(
                 issuers, inForce, reloader,
-                OutstandingTokens(latestExpiry, store, restored: generation.restored, clock: clock)))
+                OutstandingTokens(latestExpiry, store, restored: generation.restored, clock: clock)),
+            opened: sockets.admin, notification)
         // They stop in the opposite order: the store last, when nobody can write to it any more.
-        let services: [any Service] =
+        var services: [any Service] =
             [StoreService(store: store)] + keeping
             + [SourceKeeping(changes: sources), VerificationKeeping(cache: cache, state: state, clock: clock)]
             + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
             + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
+        services.append(notification)
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(
@@ -263,7 +272,8 @@ extension Daemon {
     }
 
     private func administrationServices(
-        _ verifier: TokenVerifier, _ administration: Administration
+        _ verifier: TokenVerifier, _ administration: Administration, opened: ListeningSocket?,
+        _ notification: StartNotification
     ) async throws -> [any Service] {
         guard let administered = configuration.server.administration else { return [] }
         let (bundles, logger) = (trustBundles, logger)
@@ -276,11 +286,12 @@ extension Daemon {
         do {
             let server = try AdministrationServer(
                 administered, administration, verifier: verifier, issuer: configuration.tokens.issuer,
-                trustBundles: bundles, clock: clock, logger: logger, tls: tls
+                trustBundles: bundles, clock: clock, logger: logger, tls: tls, opened: opened
             ) { address in
                 let place =
                     address.pathname ?? "\(ListenAddress(host: address.ipAddress ?? "", port: address.port ?? 0))"
                 logger.notice("listening", metadata: ["listener": "admin", "address": "\(place)"])
+                notification.listens()
             }
             return (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services
         } catch {

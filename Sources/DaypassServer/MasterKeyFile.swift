@@ -4,7 +4,8 @@ import OpenSSL
 
 /// The file that holds the master key.
 enum MasterKeyFile {
-    /// - Throws: also when others than its owner may read it: the key would be no secret then.
+    /// - Throws: also when others than its owner may read it: the key would be no secret then. Not where root gives it to this
+    ///   process by its group or an access list, and to nobody to change, as systemd and Kubernetes do.
     static func read(_ path: String) throws -> MasterKey {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -16,7 +17,7 @@ enum MasterKeyFile {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw CommandFailure("\(path): not a regular file")
         }
-        guard status.st_mode & 0o077 == 0 else {
+        guard isPrivate(mode: status.st_mode, owner: status.st_uid, to: geteuid()) else {
             throw CommandFailure("\(path): others than its owner have access to it; chmod 600 it")
         }
         var bytes = [UInt8](repeating: 0, count: 256)
@@ -28,6 +29,11 @@ enum MasterKeyFile {
         } catch {
             throw CommandFailure("\(path): \(error)")
         }
+    }
+
+    /// - Parameter user: that of this process.
+    static func isPrivate(mode: mode_t, owner: uid_t, to user: uid_t) -> Bool {
+        mode & 0o077 == 0 || (owner == 0 && user != 0 && mode & 0o037 == 0)
     }
 
     /// Makes a new key in a new file, mode 0600.

@@ -19,13 +19,15 @@ package struct AdministrationServer: Sendable {
     ///   - issuer: the broker itself, whom they have to be for.
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - tls: of the listener on the network; nil where there is none.
+    ///   - opened: a Unix socket that listens already, in the place of the configured one. Who may connect to it is up to
+    ///     who opened it; who is answered is not.
     ///   - onListening: told the address of each listener once it accepts connections; of the socket its path.
     ///   - isMember: whether a user is in a group; it may block.
     /// - Throws: where `server.admin.group` is not there.
     package init(
         _ configuration: AdministrationConfiguration, _ administration: Administration, verifier: TokenVerifier,
         issuer: ExactString, trustBundles: TrustBundles? = nil, clock: any BrokerClock, logger: Logger,
-        tls: TLSListener? = nil,
+        tls: TLSListener? = nil, opened: ListeningSocket? = nil,
         connectionBounds: ConnectionBounds = ConnectionBounds(),
         onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in },
         isMember: @escaping @Sendable (_ uid: UInt32, _ group: UInt32) -> Bool = UserDatabase.isMember
@@ -43,9 +45,10 @@ package struct AdministrationServer: Sendable {
             members: socket.group.map { GroupMembers($0, timers: Self.socketLoop.next(), isMember: isMember) })
         let places = SocketPlaces(clock: clock, logger: logger)
         let onSocket = SocketService(
-            socket: socket,
+            socket: opened == nil ? socket : nil,
             listener: BrokerServer.listener(
-                routes(.peer(permission)), at: .unixDomainSocket(path: socket.path), named: socket.path,
+                routes(.peer(permission)), at: opened.map { .opened($0) } ?? .unixSocket(path: socket.path),
+                named: socket.path,
                 MaximumAvailableConnections(SocketPlaces.capacity, logger: quiet), Self.socketLoop, quiet
             ) {
                 EventLoopChannel(
@@ -53,7 +56,7 @@ package struct AdministrationServer: Sendable {
                     socketPlaces: places)
             } onListening: { address in
                 do throws(ListenerFailure) {
-                    try socket.open()
+                    if opened == nil { try socket.open() }
                 } catch {
                     // Under the umask of the broker nobody else can use it as it is.
                     logger.error("the administration socket stays closed to its group", metadata: ["cause": "\(error)"])
@@ -76,7 +79,7 @@ package struct AdministrationServer: Sendable {
             onSocket,
             BrokerServer.listener(
                 routes(.token(verifier, issuer: issuer, certificates)),
-                at: .hostname(network.address.host, port: network.address.port), named: "\(network.address)",
+                at: .address(network.address), named: "\(network.address)",
                 MaximumAvailableConnections(Self.connections, logger: quiet), Self.networkLoop, quiet
             ) {
                 EventLoopChannel(
@@ -97,10 +100,12 @@ package struct AdministrationServer: Sendable {
 
 /// The listener on the Unix socket, with the file that it is reached by.
 private struct SocketService: Service {
-    let socket: AdministrationSocket
+    /// Nil where the socket is not ours.
+    let socket: AdministrationSocket?
     let listener: any Service
 
     func run() async throws {
+        guard let socket else { return try await listener.run() }
         try socket.prepare()
         defer { socket.remove() }
         try await listener.run()
