@@ -34,7 +34,7 @@ package struct AdministrationClient: Sendable {
     }
 
     /// Read before anything is sent: a file that cannot be used is no broker that cannot be reached.
-    private static func certificates(_ path: String) throws(ClientFailure) -> [NIOSSLCertificate] {
+    static func certificates(_ path: String) throws(ClientFailure) -> [NIOSSLCertificate] {
         guard access(path, R_OK) == 0 else {
             throw .unusableAuthorities("\(path): \(String(cString: strerror(errno)))")
         }
@@ -188,7 +188,7 @@ package struct AdministrationClient: Sendable {
         } catch let failure as ClientFailure {
             throw failure
         } catch {
-            throw .unreachable("\(place): \(words(error))")
+            throw .unreachable("\(place): \(Self.words(error, hint: hint))")
         }
     }
 
@@ -227,10 +227,12 @@ package struct AdministrationClient: Sendable {
             : "the broker answers \(status)"
     }
 
-    private func words(_ error: any Error) -> String {
+    /// Why nobody answered.
+    /// - Parameter hint: what to add where a connection was closed without a word.
+    static func words(_ error: any Error, hint: String) -> String {
         if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
         if let error = error as? NIOConnectionError, let cause = error.connectionErrors.first?.error {
-            return words(cause)
+            return words(cause, hint: hint)
         }
         if let error = error as? HTTPClientError {
             switch error {

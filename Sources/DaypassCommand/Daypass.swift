@@ -19,7 +19,7 @@ struct Daypass: AsyncParsableCommand {
             """,
         subcommands: [
             Keys.self, Credentials.self, Revoke.self, Unblock.self, Revocations.self, Sessions.self, Issuers.self,
-            Rules.self, Explain.self, Audit.self,
+            Rules.self, Explain.self, Audit.self, Doctor.self, Setup.self,
         ])
 }
 
