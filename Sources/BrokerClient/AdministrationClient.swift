@@ -188,7 +188,7 @@ package struct AdministrationClient: Sendable {
         } catch let failure as ClientFailure {
             throw failure
         } catch {
-            throw .unreachable("\(place): \(Self.words(error, hint: hint))")
+            throw .unreachable("\(place): \(words(error))")
         }
     }
 
@@ -227,33 +227,7 @@ package struct AdministrationClient: Sendable {
             : "the broker answers \(status)"
     }
 
-    /// Why nobody answered.
-    /// - Parameter hint: what to add where a connection was closed without a word.
-    static func words(_ error: any Error, hint: String) -> String {
-        if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
-        if let error = error as? NIOConnectionError, let cause = error.connectionErrors.first?.error {
-            return words(cause, hint: hint)
-        }
-        if let error = error as? HTTPClientError {
-            switch error {
-            case .remoteConnectionClosed: return "the connection was closed without an answer\(hint)"
-            case .connectTimeout, .readTimeout, .deadlineExceeded: return "no answer in time"
-            default: break
-            }
-        }
-        if error as? NIOSSLExtraError == .failedToValidateHostname {
-            return "its certificate is for another name than the URL's"
-        }
-        // The library tells its reasons apart by their names alone.
-        let text = "\(error)"
-        if text.contains("CERTIFICATE_VERIFY_FAILED") {
-            return
-                "its certificate is not to be trusted: none of the authorities vouches for it (--ca-file), or it has "
-                + "expired"
-        }
-        if text.contains("WRONG_VERSION_NUMBER") { return "what answers there does not speak TLS" }
-        return text
-    }
+    private func words(_ error: any Error) -> String { ConnectionWords.words(error, hint) }
 
     private var hint: String {
         if case .url(let origin, _, _) = address, origin.hasPrefix("http:") { "; it may want https" } else { "" }

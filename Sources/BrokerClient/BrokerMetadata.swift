@@ -57,7 +57,7 @@ package struct BrokerMetadata: Sendable, Hashable {
             return .failure(.unreadable("what answers at \(origin) is not Daypass"))
         } catch {
             let hint = origin.hasPrefix("http:") ? "; it may want https" : ""
-            return .failure(.unreachable("\(origin): \(AdministrationClient.words(error, hint: hint))"))
+            return .failure(.unreachable("\(origin): \(ConnectionWords.words(error, hint))"))
         }
     }
 

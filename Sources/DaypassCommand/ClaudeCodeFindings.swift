@@ -49,7 +49,7 @@ struct ClaudeCodeFindings {
         let home = environment["HOME"] ?? ""
         let candidates =
             program.hasPrefix("~/")
-            ? [home + program.dropFirst()]
+            ? ["\(home)\(program.dropFirst())"]
             : program.contains("/") ? [program] : folders.map { "\($0)/\(program)" }
         if candidates.contains(where: Self.isExecutable) {
             return findings.append(.good("helper", "\(program), as \(path) says"))

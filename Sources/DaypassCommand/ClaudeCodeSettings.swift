@@ -17,8 +17,12 @@ struct ClaudeCodeSettings {
             "/etc/claude-code/managed-settings.json", ".claude/settings.local.json", ".claude/settings.json",
         ]
         if let own = ownPath(environment) { paths.append(own) }
-        return paths.compactMap { path in
-            guard access(path, F_OK) == 0 else { return nil }
+        // In somebody's home the project's file and his own are the same.
+        var seen: Set<String> = []
+        return paths.compactMap { path -> ClaudeCodeSettings? in
+            guard let real = realpath(path, nil) else { return nil }
+            defer { free(real) }
+            guard seen.insert(String(cString: real)).inserted else { return nil }
             let text = try? TextFile.read(path, atMost: maximumLength)
             let json = text.flatMap { try? JSON(parsing: Data($0.utf8)) }
             guard case .object? = json else { return ClaudeCodeSettings(path: path, json: nil) }

@@ -14,6 +14,9 @@ struct SetupOptions: ParsableArguments {
     @Option(help: "For daypass token: which identity; without it, it finds one.")
     var identity: String?
 
+    @Option(help: "For daypass token: the audience of identity tokens, where it is not the broker's URL.")
+    var audience: String?
+
     @Option(help: "For daypass token: which rule.")
     var rule: String?
 
@@ -47,6 +50,7 @@ struct SetupOptions: ParsableArguments {
         }
         var words = ["DAYPASS_URL=\(origin)", program, "token"]
         if let identity { words += ["--identity", identity] }
+        if let audience { words += ["--audience", audience] }
         if let rule { words += ["--rule", rule] }
         guard words.allSatisfy({ $0.unicodeScalars.allSatisfy { !$0.properties.generalCategory.isControl } }) else {
             throw CommandFailure(.usage, "an identity, a rule or the path of daypass has control characters")

@@ -171,14 +171,14 @@ import Testing
 
     /// Hours since it began, hours that are left, the mode of its key, and what is said of it.
     @Test(arguments: [
-        (1.0, 1.0, 0o600, "ok       identity: svid.pem counts until ", 0 as Int32),
+        (1.0, 1.0, 0o600, "ok       identity: svid.pem counts until ", 0),
         (3.1, 0.9, 0o600, "warning  identity: svid.pem ends at ", 0),
         (3.0, -0.1, 0o600, "problem  identity: svid.pem ended at ", 1),
         (-1.0, 2.0, 0o600, "problem  identity: svid.pem counts from ", 1),
         (1.0, 1.0, 0o644, "do: chmod 600 svid.key", 0),
     ])
     func `tells a certificate that ends soon`(
-        age: Double, left: Double, mode: mode_t, words: String, status: Int32
+        age: Double, left: Double, mode: Int, words: String, status: Int
     ) async throws {
         let (broker, _) = try await broker()
         let workspace = broker.workspace
@@ -191,10 +191,10 @@ import Testing
         let text = Data(certificate).base64EncodedString(options: [.lineLength64Characters, .endLineWithLineFeed])
         try workspace.write("svid.pem", "-----BEGIN CERTIFICATE-----\n\(text)\n-----END CERTIFICATE-----\n")
         try workspace.write("svid.key", "not read")
-        chmod(workspace.path("svid.key"), mode)
+        chmod(workspace.path("svid.key"), mode_t(mode))
         let outcome = try await doctor(
             ["--identity", "x509:svid.pem,svid.key"], ["DAYPASS_URL": broker.origin], in: workspace)
-        #expect(outcome.status == status && outcome.output.contains(words), "\(outcome)")
+        #expect(outcome.status == Int32(status) && outcome.output.contains(words), "\(outcome)")
         let none = try await doctor(
             ["--identity", "x509:svid.key,none"], ["DAYPASS_URL": broker.origin], in: workspace)
         #expect(none.status == 1 && none.output.contains("no certificate in PEM can be read"), "\(none)")
