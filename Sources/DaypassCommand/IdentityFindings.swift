@@ -21,26 +21,33 @@ struct IdentityFindings {
         }
         switch identity {
         case "github": return github
-        case "gitlab", "buildkite", "circleci", "kubernetes": return job
+        case "gitlab": return gitlab
+        case "kubernetes": return file(kubernetesFile)
+        // Only the job's own program has their tokens.
+        case "buildkite", "circleci": return []
         default:
-            throw CommandFailure(.usage, "--identity \(identity): doctor knows file:PATH, env:NAME and x509:CERT,KEY")
+            throw CommandFailure(.usage, "--identity \(identity) is none: see daypass token --help")
         }
     }
 
     private var job: [Finding] {
         if environment["GITHUB_ACTIONS"] == "true" { return github }
         if let path = environment["ANTHROPIC_IDENTITY_TOKEN_FILE"] { return file(path) }
-        if environment["GITLAB_CI"] == "true" {
-            guard environment["DAYPASS_ID_TOKEN"] != nil else {
-                return [
-                    .problem(
-                        "identity", "this job of GitLab has no DAYPASS_ID_TOKEN",
-                        do: "write id_tokens: {DAYPASS_ID_TOKEN: {aud: \(audience ?? "AUDIENCE")}} into it")
-                ]
-            }
-            return variable("DAYPASS_ID_TOKEN")
-        }
-        return []
+        if environment["GITLAB_CI"] == "true" { return gitlab }
+        return access(kubernetesFile, F_OK) == 0 ? file(kubernetesFile) : []
+    }
+
+    private var kubernetesFile: String {
+        environment["DAYPASS_KUBERNETES_TOKEN_FILE"] ?? "/var/run/secrets/daypass/token"
+    }
+
+    private var gitlab: [Finding] {
+        guard environment["DAYPASS_ID_TOKEN"] == nil else { return variable("DAYPASS_ID_TOKEN") }
+        return [
+            .problem(
+                "identity", "this job of GitLab has no DAYPASS_ID_TOKEN",
+                do: "write id_tokens: {DAYPASS_ID_TOKEN: {aud: \(audience ?? "AUDIENCE")}} into it")
+        ]
     }
 
     private var github: [Finding] {

@@ -42,7 +42,7 @@ struct `Jobs of config/ci` {
                 url = urllib.parse.urlsplit(self.path)
                 query = urllib.parse.parse_qs(url.query)
                 good = (url.path == "/token" and query == {"api-version": ["2.0"], "audience": [sys.argv[2]]}
-                        and self.headers["Authorization"] == "Bearer request-token")
+                        and self.headers["Authorization"].lower() == "bearer request-token")
                 value = {"count": 1, "value": open(sys.argv[3]).read()} if good else {"message": "refused"}
                 body = json.dumps(value).encode()
                 self.send_response(200 if good else 401)
@@ -135,7 +135,7 @@ struct `Jobs of config/ci` {
             environment["GITLAB_CI"] = "true"
         case .buildkite:
             try await command(workspace, "buildkite-agent", wants: "oidc request-token --audience \(asked)")
-            environment["BUILDKITE"] = "true"
+            (environment["BUILDKITE"], environment["BUILDKITE_JOB_ID"]) = ("true", "0190-job")
         case .circleci:
             try await command(workspace, "circleci", wants: #"run oidc get --claims {"aud":"\#(asked)"}"#)
             environment["CIRCLECI"] = "true"
