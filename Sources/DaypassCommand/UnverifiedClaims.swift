@@ -13,7 +13,7 @@ struct UnverifiedClaims {
         guard parts.count == 3 else { return nil }
         let text = parts[1].replacing("-", with: "+").replacing("_", with: "/")
         let padding = String(repeating: "=", count: (4 - text.count % 4) % 4)
-        guard let bytes = Data(base64Encoded: text + padding), let json = try? JSON(parsing: bytes),
+        guard let bytes = Data(base64Encoded: String(text) + padding), let json = try? JSON(parsing: bytes),
             case .object = json
         else { return nil }
         issuer = json["iss"]?.text

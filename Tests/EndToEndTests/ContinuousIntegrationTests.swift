@@ -135,7 +135,8 @@ struct `Jobs of config/ci` {
             environment["GITLAB_CI"] = "true"
         case .buildkite:
             try await command(workspace, "buildkite-agent", wants: "oidc request-token --audience \(asked)")
-            (environment["BUILDKITE"], environment["BUILDKITE_JOB_ID"]) = ("true", "0190-job")
+            environment["BUILDKITE"] = "true"
+            environment["BUILDKITE_JOB_ID"] = "0190-job"
         case .circleci:
             try await command(workspace, "circleci", wants: #"run oidc get --claims {"aud":"\#(asked)"}"#)
             environment["CIRCLECI"] = "true"

@@ -106,9 +106,8 @@ import Testing
             return
         }
         #expect(outcome.status == 1, "\(outcome)")
-        #expect(
-            outcome.output.contains(
-                try Regex("problem  clock: this machine's is 3[56][0-9]{2} s \(words) the broker's\n")))
+        let line = try Regex("problem  clock: this machine's is 3[56][0-9]{2} s \(words) the broker's\n")
+        #expect(outcome.output.contains(line), "\(outcome)")
     }
 
     @Test func `tells a helper that cannot be run, is not there, or is hidden by damaged settings`() async throws {
@@ -117,7 +116,7 @@ import Testing
         try workspace.write("helper", "#!/bin/sh\n")
         let environment = ["ANTHROPIC_BASE_URL": "https://gateway.example.com", "DAYPASS_URL": broker.origin]
         let file = workspace.path("helper")
-        for (settings, words) in [
+        let helpers: [(String, String)] = [
             (
                 #"{"apiKeyHelper": "\#(file) a"}"#,
                 "helper: \(file) cannot be run by this user\n         do: chmod +x \(file)"
@@ -128,7 +127,8 @@ import Testing
             (#"{"apiKeyHelper": "/bin/true",}"#, "is no JSON object: Claude Code ignores all of it"),
             (#"{"apiKeyHelper": "/bin/true", "forceLoginMethod": "console"}"#, "forceLoginMethod in"),
             (#"{"apiKeyHelper": "/bin/true", "env": {"ANTHROPIC_API_KEY": "k"}}"#, "do: take ANTHROPIC_API_KEY out of"),
-        ] {
+        ]
+        for (settings, words) in helpers {
             try workspace.write(".claude/settings.json", settings)
             let outcome = try await doctor([], environment, in: workspace)
             #expect(outcome.status == 1 && outcome.output.contains(words), "\(settings): \(outcome)")
@@ -145,14 +145,15 @@ import Testing
         let (broker, issuer) = try await broker()
         let workspace = broker.workspace
         let now = Date()
-        for (token, words) in [
+        let tokens: [(String, String)] = [
             (
                 try issuer.token(issuer.claims(audience: "sts.amazonaws.com", at: now)),
                 "is meant for sts.amazonaws.com\n"
             ),
             (try issuer.token(issuer.claims(at: now - 1000)), "ended at "),
             ("a.b.c", "is no signed token"), ("", "is no signed token"),
-        ] {
+        ]
+        for (token, words) in tokens {
             try workspace.write("token", token + "\n")
             for identity in ["file:token", "env:IDENTITY"] where identity.hasPrefix("file") || !token.isEmpty {
                 let outcome = try await doctor(

@@ -60,7 +60,7 @@ import Testing
     }
 
     /// Before, and after; H stands for the helper.
-    private static let edits = [
+    private static let edits: [(String, String)] = [
         ("", "{\n  \"apiKeyHelper\": \"H\",\n  \"env\": {\n    \(variables("    "))\n  }\n}\n"),
         (
             "{\n    \"model\": \"opus\",\n    \"env\": {\n        \"A\": \"x\"\n    },\n    \"z\": [1, {\"env\": \"}\"}],\n    \"b\": 1.0e0\n}",
