@@ -63,8 +63,21 @@ package struct BrokerMetadata: Sendable, Hashable {
 
     /// An IMF-fixdate (RFC 9110 §5.6.7).
     static func date(_ text: String) -> Date? {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 6, words[5] == "GMT", let month = months.firstIndex(of: String(words[2])) else {
+            return nil
+        }
+        let numbers = ([words[1], words[3]] + words[4].split(separator: ":", omittingEmptySubsequences: false)).map {
+            Int32($0)
+        }
+        guard numbers.count == 5, let day = numbers[0], let year = numbers[1], let hour = numbers[2],
+            let minute = numbers[3], let second = numbers[4], (1970...9999).contains(year), (1...31).contains(day)
+        else { return nil }
         var parts = tm()
-        guard let end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &parts), end.pointee == 0 else { return nil }
+        (parts.tm_year, parts.tm_mon, parts.tm_mday) = (year - 1900, Int32(month), day)
+        (parts.tm_hour, parts.tm_min, parts.tm_sec) = (hour, minute, second)
         return Date(timeIntervalSince1970: Double(timegm(&parts)))
     }
+
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 }

@@ -59,12 +59,9 @@ struct SetupOptions: ParsableArguments {
     }
 
     private static var ownPath: String? {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = buffer.withUnsafeMutableBytes {
-            readlink("/proc/self/exe", $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
-        }
-        guard count > 0, count < buffer.count else { return nil }
-        return String(validating: buffer.prefix(count), as: UTF8.self)
+        guard let path = realpath("/proc/self/exe", nil) else { return nil }
+        defer { free(path) }
+        return String(validatingCString: path)
     }
 
     /// - Throws: a `CommandFailure` unless it is https, or http of a loopback host: in the clear tokens would be anybody's.
