@@ -24,7 +24,7 @@ struct ClaudeCodeSettings {
             defer { free(real) }
             guard seen.insert(String(cString: real)).inserted else { return nil }
             let text = try? TextFile.read(path, atMost: maximumLength)
-            let json = text.flatMap { try? JSON(parsing: Data($0.utf8)) }
+            let json = text.flatMap { StrictJSON.isObject($0) ? try? JSON(parsing: Data($0.utf8)) : nil }
             guard case .object? = json else { return ClaudeCodeSettings(path: path, json: nil) }
             return ClaudeCodeSettings(path: path, json: json)
         }

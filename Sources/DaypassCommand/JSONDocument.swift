@@ -14,7 +14,9 @@ struct JSONDocument {
     /// - Returns: nil for what is no JSON object (RFC 8259), and for one that names a member twice where it matters.
     init?(_ text: String) {
         bytes = Array(text.utf8)
-        guard let json = try? JSON(parsing: Data(bytes)), case .object = json else { return nil }
+        guard StrictJSON.isObject(text), let json = try? JSON(parsing: Data(bytes)), case .object = json else {
+            return nil
+        }
         var scanner = Scanner(bytes: bytes)
         guard let root = scanner.object(), Self.isUnambiguous(root) else { return nil }
         for member in root.members where bytes[member.value.lowerBound] == UInt8(ascii: "{") {
