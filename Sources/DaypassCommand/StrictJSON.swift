@@ -19,26 +19,24 @@ struct StrictJSON {
     private var next: UInt8? { at < bytes.count ? bytes[at] : nil }
 
     private mutating func isValue() -> Bool {
-        /// What is open, by its closing byte.
+        // What is open, by its closing byte.
         var open: [UInt8] = []
         while true {
             skipBlanks()
-            var isEmpty = false
             switch next {
             case UInt8(ascii: "{"), UInt8(ascii: "["):
                 let close = next == UInt8(ascii: "{") ? UInt8(ascii: "}") : UInt8(ascii: "]")
                 at += 1
                 open.append(close)
                 skipBlanks()
-                isEmpty = next == close
-                if !isEmpty {
+                // Of an empty one the end comes next, as behind a value.
+                if next != close {
                     if close == UInt8(ascii: "}"), !takeName() { return false }
                     continue
                 }
             case UInt8(ascii: "\""): guard takeString() else { return false }
             default: guard takeWord() else { return false }
             }
-            // Behind a value, or before the end of an empty object or array.
             skipBlanks()
             while let close = open.last, next == close {
                 at += 1
