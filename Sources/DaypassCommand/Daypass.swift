@@ -18,9 +18,8 @@ struct Daypass: AsyncParsableCommand {
             Example: daypass sessions list --rule ci-main
             """,
         subcommands: [
-            TokenCommand.self, Exec.self, Keys.self, Credentials.self, Revoke.self, Unblock.self, Revocations.self,
-            Sessions.self, Issuers.self,
-            Rules.self, Explain.self, Audit.self,
+            TokenCommand.self, Exec.self, Setup.self, Doctor.self, Keys.self, Credentials.self, Revoke.self, Unblock.self,
+            Revocations.self, Sessions.self, Issuers.self, Rules.self, Explain.self, Audit.self,
         ])
 }
 

@@ -446,7 +446,8 @@ import Testing
         ["unblock"],
         ["revocations"], ["sessions"], ["sessions", "list"], ["sessions", "show"], ["sessions", "end"], ["issuers"],
         ["issuers", "list"], ["rules"], ["rules", "reload"], ["credentials"], ["credentials", "add"],
-        ["credentials", "list"], ["credentials", "promote"], ["credentials", "retire"],
+        ["credentials", "list"], ["credentials", "promote"], ["credentials", "retire"], ["doctor"],
+        ["setup", "claude-code"], ["setup", "codex"],
     ])
     func `helps with an example for each command`(_ command: [String]) async throws {
         let help = try await AdministeredBroker.daypass(command + ["--help"], [:])

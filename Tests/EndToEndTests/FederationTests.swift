@@ -9,68 +9,24 @@ import Testing
     .onOwnThreads,
     .enabled(if: Programs.anthropicPython != nil, "the anthropic SDK is not installed: Tests/Peers/install"))
 struct `Anthropic's SDK` {
-    private static let organization = "3e8f0a52-6b0f-4f0e-9a51-5b1c7d3a9e10"
-
-    private struct Stage {
-        let broker: RunningBroker
-        let issuer: TestIssuer
-        let gateway: RunningProcess
-        let origin: String
-
-        /// What the gateway received, in order.
-        func requests() throws -> [JSONObject] {
-            try gateway.output.split(separator: "\n").map { try JSONReader.readObject(Array($0.utf8)) }
-        }
-    }
-
-    private func stage() async throws -> Stage {
-        let workspace = try Workspace()
-        let issuer = try TestIssuer()
-        let configuration =
-            try RunningBroker.fileIssuer(issuer, in: workspace) + """
-                  - name: sdk
-                    issuer: github
-                    match: {repository_id: "123456", ref: refs/heads/main}
-                    federation: {organization_id: \(Self.organization), service_account_id: svac_01}
-                    grant: {scope: ["anthropic:messages"], ttl: 15m}
-
-                """
-        let broker = try await RunningBroker(workspace, issuersAndRules: configuration)
-        let port = try Workspace.freePort()
-        let script = Programs.repository.appending(path: "Tests/Peers/anthropic-gateway.py")
-        let gateway = try RunningProcess(
-            try #require(Programs.anthropicPython), [script.path(percentEncoded: false), "\(port)", broker.origin])
-        let origin = "http://127.0.0.1:\(port)"
-        try await waitUntil("the gateway listens") {
-            try #require(gateway.isRunning, "\(gateway.error)")
-            return (try? await broker.send(.GET, origin)) != nil
-        }
-        return Stage(broker: broker, issuer: issuer, gateway: gateway, origin: origin)
-    }
-
-    /// Runs the client with nothing in its environment but what federation needs.
-    private func ping(_ stage: Stage, ref: String = "refs/heads/main", account: String = "svac_01") async throws
+    /// Runs the client with nothing in its environment but these variables, those of federation where it is nil.
+    private func ping(_ stage: AnthropicStage, _ variables: [String: String]? = nil, _ arguments: String...)
+        async throws
         -> JSONObject
     {
-        let claims = stage.issuer.claims(at: Date()).merging(["repository_id": "123456"])
-        let token = try stage.issuer.token(claims.merging(["ref": .string(ExactString(ref))]))
-        try stage.broker.workspace.write("identity-token", token)
         let script = Programs.repository.appending(path: "Tests/Peers/anthropic-client.py")
+        let home = ["HOME": stage.workspace.folder.path(percentEncoded: false)]
         let outcome = try await RunningProcess(
-            try #require(Programs.anthropicPython), [script.path(percentEncoded: false)],
-            environment: [
-                "HOME": stage.broker.workspace.folder.path(percentEncoded: false), "ANTHROPIC_BASE_URL": stage.origin,
-                "ANTHROPIC_FEDERATION_RULE_ID": "sdk", "ANTHROPIC_ORGANIZATION_ID": Self.organization,
-                "ANTHROPIC_SERVICE_ACCOUNT_ID": account,
-                "ANTHROPIC_IDENTITY_TOKEN_FILE": stage.broker.workspace.path("identity-token"),
-            ]
+            try #require(Programs.anthropicPython), [script.path(percentEncoded: false)] + arguments,
+            environment: home.merging(variables ?? stage.federation()) { $1 }
         ).outcome()
         try #require(outcome.status == 0, "\(outcome.error)")
         return try JSONReader.readObject(Array(outcome.output.utf8))
     }
 
     @Test func `federates from its variables alone, and sends our gateway token as its bearer`() async throws {
-        let stage = try await stage()
+        let stage = try await AnthropicStage()
+        try stage.writeIdentityToken()
         #expect(try await ping(stage) == ["text": "pong"])
         let requests = try stage.requests()
         #expect(requests.map { $0["path"] } == ["/v1/oauth/token", "/v1/messages"])
@@ -91,8 +47,9 @@ struct `Anthropic's SDK` {
     func `shows a refusal with its words and a request id that finds the record`(ref: String, account: String)
         async throws
     {
-        let stage = try await stage()
-        let shown = try await ping(stage, ref: ref, account: account)
+        let stage = try await AnthropicStage()
+        try stage.writeIdentityToken(ref: ref)
+        let shown = try await ping(stage, stage.federation(account: account))
         #expect(shown["status"]?.number == 401)
         let body = try #require(shown["body"]?.object)
         #expect(body["error"] == "invalid_grant")
@@ -103,5 +60,34 @@ struct `Anthropic's SDK` {
         }
         // On 401 it reads the identity token again and tries a second time; no message goes out without credentials.
         #expect(try stage.requests().map { $0["path"] } == ["/v1/oauth/token", "/v1/oauth/token"])
+    }
+
+    @Test func `federates from the profile of config/anthropic, without a variable of federation`() async throws {
+        let stage = try await AnthropicStage()
+        try stage.writeIdentityToken()
+        #expect(try await ping(stage, stage.installProfile()) == ["text": "pong"])
+        #expect(try stage.answers() == ["/v1/oauth/token 200", "/v1/messages 200"])
+    }
+
+    @Test func `keeps a token of 15 minutes, and renews one of 100 seconds before it ends`() async throws {
+        let long = try await AnthropicStage()
+        try long.writeIdentityToken()
+        #expect(try await ping(long, nil, "2") == ["text": "pong"])
+        #expect(try long.answers() == ["/v1/oauth/token 200", "/v1/messages 200", "/v1/messages 200"])
+
+        let short = try await AnthropicStage(ttl: "100s")
+        try short.writeIdentityToken()
+        #expect(try await ping(short, nil, "2") == ["text": "pong"])
+        let both = ["/v1/oauth/token 200", "/v1/messages 200"]
+        #expect(try short.answers() == both + both)
+        let bearers = try short.bearers()
+        #expect(bearers.count == 2 && bearers.first != bearers.last)
+    }
+
+    @Test func `goes on with its token while a renewal fails`() async throws {
+        let stage = try await AnthropicStage(ttl: "100s")
+        try stage.writeIdentityToken()
+        #expect(try await ping(stage, nil, "2", stage.identityToken) == ["text": "pong"])
+        #expect(try stage.answers() == ["/v1/oauth/token 200", "/v1/messages 200", "/v1/messages 200"])
     }
 }

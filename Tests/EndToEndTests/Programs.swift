@@ -5,6 +5,8 @@ enum Programs {
     static let daypassd = built("daypassd")
     static let daypass = built("daypass")
     static let rotationLoop = built("RotationLoop")
+    /// Whether it has the command `daypass token` yet.
+    static let daypassPrintsTokens = system("'\(daypass)' --help 2>/dev/null | grep -q '^  token '") == 0
 
     /// A binary that was built with the tests.
     private static func built(_ name: String) -> String {
@@ -23,6 +25,11 @@ enum Programs {
     static let traefik = peer("traefik")
     static let peerPython = peer("oidc-provider-mock").flatMap { _ in peer("python") }
     static let anthropicPython = peer("python").flatMap { hasPackage("anthropic", $0) ? $0 : nil }
+    /// Claude Code, which the wheel of `claude-agent-sdk` holds.
+    static let claude = peer("python").flatMap { packages($0) }.flatMap { packages in
+        let path = "\(packages)/claude_agent_sdk/_bundled/claude"
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
     /// The same interpreter, for the packages `cryptography` and `joserfc`.
     static let certificatePython = peer("python").flatMap { hasPackage("joserfc", $0) ? $0 : nil }
     static let curl = onPath("curl")
@@ -48,12 +55,14 @@ enum Programs {
 
     /// Whether the virtual environment of this interpreter has a package.
     private static func hasPackage(_ name: String, _ python: String) -> Bool {
-        let library = URL(filePath: python).appending(path: "../../lib").standardized
-        let versions = (try? FileManager.default.contentsOfDirectory(atPath: library.path(percentEncoded: false))) ?? []
-        return versions.contains {
-            FileManager.default.fileExists(
-                atPath: library.appending(path: "\($0)/site-packages/\(name)").path(percentEncoded: false))
-        }
+        packages(python).map { FileManager.default.fileExists(atPath: "\($0)/\(name)") } ?? false
+    }
+
+    /// Where the packages of this interpreter are.
+    private static func packages(_ python: String) -> String? {
+        let library = URL(filePath: python).appending(path: "../../lib").standardized.path(percentEncoded: false)
+        let versions = (try? FileManager.default.contentsOfDirectory(atPath: library)) ?? []
+        return versions.map { "\(library)/\($0)/site-packages" }.first(where: FileManager.default.fileExists(atPath:))
     }
 
     /// - Parameter path: folders, the process's own where it is nil.

@@ -127,6 +127,43 @@ import Testing
         #expect(try await daemon.outcome(within: 20).status == 0)
     }
 
+    @Test(
+        .enabled(
+            if: Programs.claude != nil && Programs.daypassPrintsTokens, "Claude Code or daypass token is not there"))
+    func `three lines of the README set Claude Code up, check that, and have an answer`() async throws {
+        let stage = try await AnthropicStage()
+        let workspace = stage.workspace
+        try stage.writeIdentityToken()
+        let token = try String(contentsOfFile: stage.identityToken, encoding: .utf8)
+        try workspace.write("token", token)
+        let block = try #require(try Self.blocks("sh", below: "A developer with Claude Code").first)
+        try #require(block.contains("http://127.0.0.1:8000") && block.contains("http://127.0.0.1:8080"))
+        let lines = block.replacing("http://127.0.0.1:8000", with: stage.origin)
+            .replacing("http://127.0.0.1:8080", with: stage.broker.origin)
+        let claude = try #require(Programs.claude)
+        let programs = URL(filePath: Programs.daypass).deletingLastPathComponent().path(percentEncoded: false)
+        var environment = [
+            "HOME": workspace.path("home"), "PATH": "\(programs):/usr/bin:/bin",
+            // That of this stage's issuer.
+            "DAYPASS_AUDIENCE": RunningBroker.audience, "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1",
+        ]
+        environment["LD_LIBRARY_PATH"] = ProcessInfo.processInfo.environment["LD_LIBRARY_PATH"]
+        let outcome = try await RunningProcess(
+            "/bin/bash", ["-ec", "claude() { '\(claude)' \"$@\"; }\n\(lines)"], in: workspace.folder,
+            environment: environment, seconds: 90
+        ).outcome()
+        #expect(outcome.status == 0 && outcome.output.hasSuffix("\npong\n"), "\(outcome)")
+        #expect(!outcome.output.contains("problem") && !outcome.output.contains("warning"), "\(outcome)")
+    }
+
+    @Test func `the line of the README for a CI job is that of the example which is run`() throws {
+        let line = try #require(try Self.blocks("sh", below: "A CI job").first)
+        let file = Programs.repository.appending(path: "config/ci/github-actions.yml")
+        let example = try String(contentsOf: file, encoding: .utf8)
+        #expect(example.contains("          \(line)\n"))
+    }
+
     /// With the comment that begins with this key, and the lines that are indented below it, no comment any more.
     private static func uncommented(_ text: String, _ key: String) throws -> String {
         var isWithin = false
