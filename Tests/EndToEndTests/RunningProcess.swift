@@ -27,10 +27,11 @@ final class RunningProcess: Sendable {
     private let printed = Printed()
     private let watchdog: Task<Void, Never>
 
-    /// - Parameter seconds: after which the program is killed, whatever it does.
+    /// - Parameter seconds: after which the program is killed, whatever it does. No test means to take so long: a broker that
+    ///   ends while a slow machine is still at its test looks like one that crashed.
     init(
         _ program: String, _ arguments: [String], in folder: URL? = nil, environment: [String: String]? = nil,
-        seconds: Int = 120
+        seconds: Int = 600
     ) throws {
         let (output, error) = (try Self.pipe(), try Self.pipe())
         // The reading ends see the end of the file when the child's are closed, and only then.
@@ -63,7 +64,7 @@ final class RunningProcess: Sendable {
     }
 
     /// What the program left when it ended.
-    func outcome(within seconds: Double = 120) async throws -> Outcome {
+    func outcome(within seconds: Double = 300) async throws -> Outcome {
         try await waitUntil("process \(id) ends", within: seconds) { !self.isRunning }
         // The pipes are read by another thread, which can be late on a busy machine; they end with the process, unless a
         // child of its own still holds them.
