@@ -9,7 +9,9 @@ struct BrokerOptions: ParsableArguments {
     var socket: String?
 
     @Option(
-        help: ArgumentHelp("The broker's administration listener; DAYPASS_TOKEN holds the token.", valueName: "url"))
+        help: ArgumentHelp(
+            "The broker's administration listener; else DAYPASS_ADMIN_URL. DAYPASS_TOKEN holds the token.",
+            valueName: "url"))
     var url: String?
 
     @Option(
@@ -32,7 +34,8 @@ struct BrokerOptions: ParsableArguments {
         if let socket { return .socket(path: socket) }
         if let url { return try address(url, "--url", set) }
         if let socket = set["DAYPASS_SOCKET"] { return .socket(path: socket) }
-        if let url = set["DAYPASS_URL"] { return try address(url, "DAYPASS_URL", set) }
+        // Not DAYPASS_URL, which is the public listener: nobody's own tokens keep him from administering.
+        if let url = set["DAYPASS_ADMIN_URL"] { return try address(url, "DAYPASS_ADMIN_URL", set) }
         return .socket(path: Self.ownSocket ?? "/run/daypass/admin.sock")
     }
 

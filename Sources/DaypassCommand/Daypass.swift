@@ -9,8 +9,10 @@ struct Daypass: AsyncParsableCommand {
         commandName: "daypass",
         abstract: "Gets tokens from a Daypass broker, and administers it.",
         discussion: """
-            `daypass token` and `daypass exec` speak with the broker's public listener at --url or DAYPASS_URL, and need an             identity: see their help. Every other command speaks with it over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS with the broker at \
-            --url or DAYPASS_URL and the token in DAYPASS_TOKEN; else over config/run/admin.sock, where that is this \
+            `daypass token`, `exec`, `setup` and `doctor` know the broker by its public address: --url or DAYPASS_URL.
+
+            The other commands administer it: over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS at --url \
+            or DAYPASS_ADMIN_URL with the token in DAYPASS_TOKEN; else over config/run/admin.sock, where that is this \
             user's own or root's, or /run/daypass/admin.sock.
 
             Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 69 broker unreachable, 77 not signed in or not permitted.
@@ -18,7 +20,8 @@ struct Daypass: AsyncParsableCommand {
             Example: daypass sessions list --rule ci-main
             """,
         subcommands: [
-            TokenCommand.self, Exec.self, Setup.self, Doctor.self, Keys.self, Credentials.self, Revoke.self, Unblock.self,
+            TokenCommand.self, Exec.self, Setup.self, Doctor.self, Keys.self, Credentials.self, Revoke.self,
+            Unblock.self,
             Revocations.self, Sessions.self, Issuers.self, Rules.self, Explain.self, Audit.self,
         ])
 }

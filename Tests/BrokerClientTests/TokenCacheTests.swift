@@ -55,7 +55,7 @@ import Testing
         let folder = try TemporaryFolder()
         let other = try cache(folder, "other")
         try other.keep(held(), lock(other))
-        let mine = "\(folder.path)/daypass/\(SHA256.hexadecimal(of: "key".utf8)).token"
+        let mine = "\(folder.path)/daypass/\(Fingerprint.hexadecimal(of: "key".utf8)).token"
         try FileManager.default.moveItem(atPath: entryFile(folder), toPath: mine)
         #expect(try cache(folder).entry() == nil)
     }
@@ -128,7 +128,7 @@ import Testing
     @Test func `of somebody killed while he wrote does not matter to the next`() throws {
         let folder = try TemporaryFolder()
         let cache = try cache(folder)
-        let half = "\(folder.path)/daypass/\(SHA256.hexadecimal(of: "key".utf8)).new"
+        let half = "\(folder.path)/daypass/\(Fingerprint.hexadecimal(of: "key".utf8)).new"
         try Data(#"{"version":1,"access_token":"half"#.utf8).write(to: URL(filePath: half))
         #expect(try cache.entry() == nil)
         try cache.keep(held(), lock(cache))

@@ -283,7 +283,7 @@ private let start: Int64 = 1_800_000_000_000
         let stage = try Stage()
         _ = try stage.cache
         // A folder in the place of the file that is written.
-        let name = "\(SHA256.hexadecimal(of: "k".utf8)).new"
+        let name = "\(Fingerprint.hexadecimal(of: "k".utf8)).new"
         try FileManager.default.createDirectory(
             atPath: "\(stage.folder.path)/daypass/\(name)", withIntermediateDirectories: false)
         #expect(try await stage.token() == "token-1")

@@ -79,7 +79,7 @@ import Testing
         let token = try #require(exchanged.text("access_token"), "\(exchanged.body)")
 
         let environment = [
-            "DAYPASS_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
+            "DAYPASS_ADMIN_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
             "DAYPASS_CA_FILE": workspace.path("certificates/bundle.pem"),
         ]
         let list = try await AdministeredBroker.daypass(["issuers", "list"], environment)
@@ -99,10 +99,10 @@ import Testing
         for (changes, status, words) in [
             (["DAYPASS_CA_FILE": "/nonexistent.pem"], 2, "/nonexistent.pem: No such file or directory"),
             (["DAYPASS_CA_FILE": workspace.path("none.pem")], 2, "it holds no certificate in PEM"),
-            (["DAYPASS_URL": "http://localhost:\(port)"], 69, "closed without an answer; it may want https"),
-            (["DAYPASS_URL": broker.origin.replacing("http:", with: "https:")], 69, "does not speak TLS"),
-            (["DAYPASS_URL": broker.origin], 1, "answers 404: it has to be the address of server.admin.listen"),
-            (["DAYPASS_URL": "https://localhost:\(try Workspace.freePort())"], 69, "Connection refused"),
+            (["DAYPASS_ADMIN_URL": "http://localhost:\(port)"], 69, "closed without an answer; it may want https"),
+            (["DAYPASS_ADMIN_URL": broker.origin.replacing("http:", with: "https:")], 69, "does not speak TLS"),
+            (["DAYPASS_ADMIN_URL": broker.origin], 1, "answers 404: it has to be the address of server.admin.listen"),
+            (["DAYPASS_ADMIN_URL": "https://localhost:\(try Workspace.freePort())"], 69, "Connection refused"),
         ] as [([String: String], Int32, String)] {
             let outcome = try await AdministeredBroker.daypass(
                 ["issuers", "list"], environment.merging(changes) { $1 })

@@ -281,7 +281,7 @@ import Testing
             let outcome = try await AdministeredBroker.daypass(
                 ["credentials", "add", "anthropic", "--file", workspace.path("key")],
                 [
-                    "DAYPASS_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
+                    "DAYPASS_ADMIN_URL": "https://localhost:\(port)", "DAYPASS_TOKEN": token,
                     "DAYPASS_CA_FILE": workspace.path("certificates/bundle.pem"),
                 ])
             #expect(outcome.status == status, "\(scope): \(outcome.error)")

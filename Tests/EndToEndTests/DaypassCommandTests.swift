@@ -390,9 +390,13 @@ import Testing
             ["keys", "list", "--url", "http://127.0.0.1:\(port)"], ["DAYPASS_TOKEN": "x"])
         #expect(closed.status == 69, "\(closed.error)")
         let anonymous = try await AdministeredBroker.daypass(
-            ["keys", "list"], ["DAYPASS_URL": "https://x.example.com"])
+            ["keys", "list"], ["DAYPASS_ADMIN_URL": "https://x.example.com"])
         #expect(anonymous.status == 77 && anonymous.error.contains("DAYPASS_TOKEN is not set"), "\(anonymous.error)")
-        #expect(absent.output + closed.output + anonymous.output == "")
+        // That is where tokens come from: it says nothing of where to administer.
+        let own = try await AdministeredBroker.daypass(
+            ["keys", "list"], ["DAYPASS_URL": "https://x.example.com"], in: workspace.folder)
+        #expect(own.status == 69 && own.error.contains("admin.sock"), "\(own.error)")
+        #expect(absent.output + closed.output + anonymous.output + own.output == "")
     }
 
     @Test func `says that nobody listens on a socket that was left behind`() async throws {

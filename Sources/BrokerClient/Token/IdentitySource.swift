@@ -72,7 +72,7 @@ package struct IdentitySource: ProofSource {
         case .certificate(let chain, let key):
             // A token may be bound to the certificate, and another one is another identity.
             let bytes = try SmallFile.read(chain)
-            return "x509:\(SHA256.hexadecimal(of: bytes)):\(key)"
+            return "x509:\(Fingerprint.hexadecimal(of: bytes)):\(key)"
         }
     }
 

@@ -19,7 +19,7 @@ package final class TokenCache: Sendable {
         let folder = place.folder
         path = folder
         self.key = key
-        name = SHA256.hexadecimal(of: key.utf8)
+        name = Fingerprint.hexadecimal(of: key.utf8)
         // At most the last two parts: not a home that is not there.
         let parent = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? ""
         if mkdir(folder, 0o700) != 0, errno == ENOENT, mkdir(parent, 0o700) == 0 { mkdir(folder, 0o700) }

@@ -18,7 +18,7 @@ package struct TokenText: Sendable, Hashable {
     package func reveal() -> String { text }
 
     /// SHA-256 of it, in hexadecimal digits.
-    package var digest: String { SHA256.hexadecimal(of: text.utf8) }
+    package var digest: String { Fingerprint.hexadecimal(of: text.utf8) }
 }
 
 extension TokenText: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
