@@ -23,7 +23,7 @@ final class RunningBroker: HTTPOrigin {
     ///   - waits: whether it is waited for: not where it is to fail.
     init(
         _ workspace: Workspace, issuersAndRules: String, admin: String? = nil, trustedProxies: [String] = [],
-        through wrapper: [String] = [], seconds: Int = 120, announcesItself: Bool = true, waits: Bool = true
+        through wrapper: [String] = [], seconds: Int = 600, announcesItself: Bool = true, waits: Bool = true
     ) async throws {
         let proxies = trustedProxies.isEmpty ? "" : ", trusted_proxies: \(trustedProxies)"
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
@@ -59,7 +59,7 @@ final class RunningBroker: HTTPOrigin {
     }
 
     /// Starts once more what has ended, over the same files and at the same addresses.
-    init(restarting ended: RunningBroker, seconds: Int = 120) async throws {
+    init(restarting ended: RunningBroker, seconds: Int = 600) async throws {
         (workspace, origin, telemetry) = (ended.workspace, ended.origin, ended.telemetry)
         process = try Self.serve(workspace, through: [], seconds: seconds)
         try await Self.waitUntilListening(process)
