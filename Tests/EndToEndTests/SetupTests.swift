@@ -17,7 +17,8 @@ import Testing
     }
 
     private func text(_ workspace: Workspace, _ name: String) throws -> String {
-        try String(contentsOfFile: workspace.path(name), encoding: .utf8)
+        // Foundation's own reading of text would take a byte order mark away.
+        String(decoding: try Data(contentsOf: URL(filePath: workspace.path(name))), as: UTF8.self)
     }
 
     @Test(arguments: [

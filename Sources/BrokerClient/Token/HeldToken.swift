@@ -1,4 +1,4 @@
-import FoundationEssentials
+package import FoundationEssentials
 
 /// A gateway token as it is kept, with what there is to know about it.
 package struct HeldToken: Sendable, Hashable {
@@ -32,7 +32,7 @@ package struct HeldToken: Sendable, Hashable {
 extension HeldToken {
     private static let version = 1
 
-    func encoded(_ key: String) throws -> Data {
+    package func encoded(_ key: String) throws -> Data {
         try JSON.object([
             "version": .integer(Int64(Self.version)), "key": .string(key), "access_token": .string(token.reveal()),
             "scope": .string(scope), "session_id": .string(session), "received": .integer(received),
@@ -41,7 +41,7 @@ extension HeldToken {
     }
 
     /// - Throws: an `UnusableEntry` where it cannot be used; why.
-    init?(parsing bytes: [UInt8], _ key: String) throws(UnusableEntry) {
+    package init?(parsing bytes: [UInt8], _ key: String) throws(UnusableEntry) {
         guard let json = try? JSON(parsing: Data(bytes)), case .object = json, let version = json["version"]?.count
         else {
             throw UnusableEntry(words: "is damaged")
@@ -61,6 +61,6 @@ extension HeldToken {
 }
 
 /// Why an entry, or the whole cache, is not used.
-struct UnusableEntry: Error, Hashable {
-    let words: String
+package struct UnusableEntry: Error, Sendable, Hashable {
+    package let words: String
 }

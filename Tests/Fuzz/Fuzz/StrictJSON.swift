@@ -1,0 +1,1 @@
+../../../Sources/DaypassCommand/StrictJSON.swift

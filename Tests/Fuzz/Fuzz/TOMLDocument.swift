@@ -1,0 +1,1 @@
+../../../Sources/DaypassCommand/TOMLDocument.swift
