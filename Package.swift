@@ -192,6 +192,7 @@ let package = Package(
             dependencies: [
                 "Broker", "BrokerHTTP", "BrokerSQLite", "BrokerTesting", "DaypassCommand", "DaypassServer", "JOSE",
                 "OpenSSL", "RotationLoop", "SPIFFE",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -9,9 +9,15 @@ enum ConnectionWords {
     /// - Parameter hint: what may be the cause where the connection was closed without an answer.
     static func words(_ error: any Error, _ hint: String = "") -> String {
         if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
-        if let error = error as? NIOConnectionError, let cause = error.connectionErrors.first?.error {
+        if let error = error as? NIOConnectionError {
+            guard let cause = error.connectionErrors.first?.error else {
+                return "the name \(error.host) cannot be resolved"
+            }
             return words(cause, hint)
         }
+        if case .connectTimeout? = error as? ChannelError { return "no answer in time" }
+        if error as? AnswerReader.Failure == .late { return "no answer in time" }
+        if error as? AnswerReader.Failure == .closed { return "the connection was closed without an answer\(hint)" }
         if let error = error as? HTTPClientError {
             switch error {
             case .remoteConnectionClosed: return "the connection was closed without an answer\(hint)"

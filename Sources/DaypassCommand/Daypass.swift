@@ -71,11 +71,15 @@ enum Main {
         let ordered = Identifier.behindOptions(arguments)
         do {
             try PastedToken.check(Exec.own(arguments))
-            var command = try Daypass.parseAsRoot(ordered)
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
+            if let token = PrintedToken(parsing: arguments) {
+                try await token.run()
             } else {
-                try command.run()
+                var command = try Daypass.parseAsRoot(ordered)
+                if var command = command as? any AsyncParsableCommand {
+                    try await command.run()
+                } else {
+                    try command.run()
+                }
             }
             try Terminal.check()
         } catch let failure as CommandFailure {

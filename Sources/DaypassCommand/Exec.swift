@@ -35,7 +35,7 @@ struct Exec: AsyncParsableCommand {
     func run() async throws {
         let environment = ProcessInfo.processInfo.environment
         let gateway = try gateway(environment)
-        let held = try await options.token(in: environment)
+        let held = try await options.arguments.token(in: environment)
         if environment["ANTHROPIC_API_KEY"] != nil {
             Terminal.note("daypass: ANTHROPIC_API_KEY is not passed on: it would be sent beside the token")
         }

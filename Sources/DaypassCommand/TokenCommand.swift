@@ -34,25 +34,12 @@ struct TokenCommand: AsyncParsableCommand {
         guard !json || !header else { throw ValidationError("Give either --json or --header.") }
     }
 
+    var printed: PrintedToken {
+        PrintedToken(arguments: options.arguments, form: json ? .json : header ? .header : .plain)
+    }
+
     func run() async throws {
-        // It holds two secrets by and by; where that cannot be had it is no worse off than its caller.
-        _ = daypass_keep_memory_private()
-        let held = try await options.token(in: ProcessInfo.processInfo.environment)
-        let text = held.token.reveal()
-        if json {
-            let left = held.left(at: SystemTokenClock().wall).components.seconds
-            try Terminal.print(
-                .object([
-                    "access_token": .string(text), "token_type": .string("Bearer"), "scope": .string(held.scope),
-                    "session_id": .string(held.session), "expires_in": .integer(left),
-                    "expires": .string(held.endText),
-                ]))
-        } else if header {
-            let headers = JSON.object(["Authorization": .string("Bearer \(text)")])
-            Terminal.print(String(decoding: try headers.encoded(), as: UTF8.self))
-        } else {
-            Terminal.print(text)
-        }
+        try await printed.run()
     }
 }
 

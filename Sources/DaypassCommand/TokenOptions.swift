@@ -1,6 +1,5 @@
 import ArgumentParser
 import BrokerClient
-import FoundationEssentials
 
 /// Which token a command wants, from whom, and as whom.
 struct TokenOptions: ParsableArguments {
@@ -37,79 +36,9 @@ struct TokenOptions: ParsableArguments {
         completion: .file())
     var caFile: String?
 
-    /// - Parameter environment: without variables that are empty.
-    func wish(in environment: [String: String]) throws -> TokenWish {
-        let (given, source) = url.map { ($0, "--url") } ?? (environment["DAYPASS_URL"] ?? "", "DAYPASS_URL")
-        guard !given.isEmpty else {
-            throw CommandFailure(.usage, "which broker? Give --url, or set DAYPASS_URL to its public address")
-        }
-        guard let origin = BrokerAddress.origin(parsing: given) else {
-            throw CommandFailure(
-                .usage,
-                "\(source) has to be an origin such as https://daypass.example.com (http only for a loopback host)")
-        }
-        let audience = audience ?? environment["DAYPASS_AUDIENCE"] ?? origin
-        let scopes = scope.flatMap { $0.split(separator: " ").map(String.init) }
-        for text in [audience] + scopes + (rule.map { [$0] } ?? []) where !Self.isPlain(text) {
-            throw CommandFailure(.usage, "an audience, a scope and a rule have 1 to 512 printable ASCII characters")
-        }
-        return TokenWish(
-            origin: origin, identity: try who(in: environment), audience: audience, scope: scopes, rule: rule,
-            authorities: caFile ?? environment["DAYPASS_CA_FILE"], minimumLife: minTtl.duration)
-    }
-
-    private static func isPlain(_ text: String) -> Bool {
-        (1...512).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
-    }
-
-    private func who(in environment: [String: String]) throws -> Identity {
-        let (name, source) = (
-            identity ?? environment["DAYPASS_IDENTITY"], identity == nil ? "DAYPASS_IDENTITY" : "--identity"
-        )
-        guard let name else {
-            guard let found = Identity.found(in: environment) else {
-                throw CommandFailure(.notPermitted, Identity.absence(in: environment))
-            }
-            return found
-        }
-        guard let identity = Identity(parsing: name) else {
-            throw CommandFailure(.usage, "\(source) has to be one of \(Identity.names)")
-        }
-        return identity
-    }
-
-    /// The token, by whatever way there is.
-    func token(in environment: [String: String]) async throws -> HeldToken {
-        let set = environment.filter { !$0.value.isEmpty }
-        let wish = try wish(in: set)
-        do throws(TokenFailure) {
-            let session = try TokenSession(wish, in: set) { Terminal.warn($0) }
-            let held = try await session.token()
-            if held.left(at: SystemTokenClock().wall) < wish.minimumLife,
-                held.end - held.received < 1000 * minTtl.seconds
-            {
-                Terminal.warn(
-                    "the token lasts for \((held.end - held.received) / 1000) s only, and was to have \(minTtl.seconds) s left"
-                )
-            }
-            return held
-        } catch {
-            throw CommandFailure(error)
-        }
-    }
-}
-
-extension CommandFailure {
-    init(_ failure: TokenFailure) {
-        let code: Code =
-            switch failure {
-            case .noIdentity: .notPermitted
-            case .unusable: .usage
-            case .unreachable, .overloaded: .unreachable
-            case .refused, .unreadable: .refused
-            }
-        // One line, whatever the broker says.
-        self.init(code, ReadableText.escaped(failure.words))
+    var arguments: TokenArguments {
+        TokenArguments(
+            url: url, identity: identity, audience: audience, scope: scope, rule: rule, minTtl: minTtl, caFile: caFile)
     }
 }
 

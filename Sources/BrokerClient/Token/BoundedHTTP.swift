@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import FoundationEssentials
 import NIOCore
 import NIOHTTP1
@@ -6,14 +5,17 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// Requests whose whole answers come within a time and a size. The client is made with the first: who answers from a
-/// cache starts no thread.
+/// Requests whose whole answers come within a time and a size, each over a connection of its own, once.
+///
+/// On SwiftNIO itself: to set up an HTTP client takes longer than all the rest of a check. A command that asks nobody
+/// starts no thread.
 final class BoundedHTTP: Sendable {
-    /// Whom it trusts, and who it is.
-    struct TLS: Sendable {
-        /// PEM; the system's where it is nil.
-        var authorities: String?
-        var certificate: (chain: String, key: String)?
+    struct Request: Sendable {
+        var method = HTTPMethod.GET
+        /// `http` or `https`, an origin, and what is asked for there.
+        let url: String
+        var headers: HTTPHeaders = [:]
+        var body = ""
     }
 
     struct Answer: Sendable {
@@ -29,110 +31,115 @@ final class BoundedHTTP: Sendable {
         }
     }
 
-    /// In bytes.
-    private static let maximumLength = 64 * 1024
+    private let tls: ClientTLS
+    private let context = Mutex<NIOSSLContext?>(nil)
 
-    private let tls: TLS
-    private let client = Mutex<HTTPClient?>(nil)
-
-    init(_ tls: TLS = TLS()) {
+    init(_ tls: ClientTLS = ClientTLS()) {
         self.tls = tls
     }
 
-    deinit {
-        guard let client = client.withLock(\.self) else { return }
-        // Nobody waits for it: a process that ends closes its connections in any case.
-        Task.detached { try? await client.shutdown() }
-    }
-
-    func send(_ request: HTTPClientRequest, within time: Duration) async throws(TokenFailure) -> Answer {
-        let client = try opened()
-        let place = Self.place(request.url)
-        guard time > .zero else { throw .unreachable("\(place): no answer in time") }
-        var request = request
-        request.headers.replaceOrAdd(name: "Connection", value: "close")
-        let whole = request
+    /// - Throws: `unreachable` where there is no answer in time, `unreadable` where it is too long, and what `ClientTLS` throws.
+    func send(_ request: Request, within time: Duration) async throws(TokenFailure) -> Answer {
+        guard let target = Target(request.url) else { throw .unusable("the URL cannot be used") }
+        // Files that cannot be used are said to be so over plain HTTP as well.
+        let context = target.isSecure || tls.isNamed ? try opened() : nil
+        guard time > .zero else { throw .unreachable("\(target.origin): no answer in time") }
         do {
-            let answer = try await Self.within(time) {
-                let response = try await client.execute(whole, deadline: NIODeadline.now() + TimeAmount(time))
-                let body = try await response.body.collect(upTo: Self.maximumLength)
-                return Answer(
-                    status: Int(response.status.code), headers: response.headers, body: Data(body.readableBytesView))
-            }
-            guard let answer else { throw TokenFailure.unreachable("\(place): no answer in time") }
-            return answer
-        } catch let failure as TokenFailure {
-            throw failure
-        } catch is NIOTooManyBytesError {
-            throw .unreadable("\(place): the answer has more than \(Self.maximumLength) bytes")
+            return try await Self.answer(
+                to: request, at: target, target.isSecure ? context : nil, within: TimeAmount(time))
+        } catch AnswerReader.Failure.tooLong {
+            throw .unreadable("\(target.origin): the answer has more than \(AnswerReader.maximumLength) bytes")
         } catch {
-            let hint = place.hasPrefix("http:") ? "; it may want https" : ""
-            throw .unreachable("\(place): \(ConnectionWords.words(error, hint))")
+            let hint = target.isSecure ? "" : "; it may want https"
+            throw .unreachable("\(target.origin): \(ConnectionWords.words(error, hint))")
         }
     }
 
-    /// - Returns: nil where the time is over before `body` is.
-    private static func within<Value: Sendable>(
-        _ time: Duration, _ body: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value? {
-        try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await Task.sleep(for: time)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
-    }
-
-    /// Only the origin: a path may hold what is nobody else's.
-    private static func place(_ url: String) -> String {
-        url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).prefix(3).joined(separator: "/")
-    }
-
-    private func opened() throws(TokenFailure) -> HTTPClient {
-        if let client = client.withLock(\.self) { return client }
-        var configuration = HTTPClient.Configuration(
-            redirectConfiguration: .disallow, timeout: .init(connect: .seconds(9), read: .seconds(9)))
-        configuration.httpVersion = .http1Only
-        // Who refuses a connection now is not asked for ten seconds more.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        var settings = TLSConfiguration.makeClientConfiguration()
-        if let authorities = tls.authorities {
-            do throws(ClientFailure) {
-                let roots = try AdministrationClient.certificates(authorities)
-                settings.trustRoots = .certificates(roots)
-            } catch {
-                if case .unusableAuthorities(let words) = error { throw .unusable("the authorities' file \(words)") }
-                throw .unusable("the authorities' file \(authorities)")
-            }
-        }
-        if let (chain, key) = tls.certificate {
-            settings.certificateChain = try Self.chain(chain)
-            settings.privateKey = try Self.key(key)
-        }
-        configuration.tlsConfiguration = settings
-        let made = HTTPClient(
-            eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton), configuration: configuration)
-        client.withLock { $0 = made }
+    private func opened() throws(TokenFailure) -> NIOSSLContext {
+        if let context = context.withLock(\.self) { return context }
+        let made = try tls.context()
+        context.withLock { $0 = made }
         return made
     }
 
-    private static func chain(_ path: String) throws(TokenFailure) -> [NIOSSLCertificateSource] {
-        _ = try SmallFile.read(path)
-        guard let chain = try? NIOSSLCertificate.fromPEMFile(path), !chain.isEmpty else {
-            throw .noIdentity("\(path): it holds no certificate in PEM")
+    private static func answer(
+        to request: Request, at target: Target, _ context: NIOSSLContext?, within time: TimeAmount
+    ) async throws -> Answer {
+        let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+        let answer = eventLoop.makePromise(of: Answer.self)
+        let timer = eventLoop.scheduleTask(in: time) { answer.fail(AnswerReader.Failure.late) }
+        let bootstrap = ClientBootstrap(group: eventLoop).connectTimeout(time).channelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                if let context {
+                    try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: target.serverName))
+                }
+                try pipeline.addHTTPClientHandlers()
+                try pipeline.addHandler(AnswerReader(answer))
+            }
         }
-        return chain.map { .certificate($0) }
+        let connected =
+            (try? SocketAddress(ipAddress: target.host, port: target.port)).map { bootstrap.connect(to: $0) }
+            ?? bootstrap.connect(host: target.host, port: target.port)
+        connected.whenFailure { answer.fail($0) }
+        connected.whenSuccess { channel in
+            // Also where the time was over before.
+            answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
+            var headers = request.headers
+            headers.replaceOrAdd(name: "Host", value: target.authority)
+            headers.replaceOrAdd(name: "Connection", value: "close")
+            if request.method == .POST {
+                headers.replaceOrAdd(name: "Content-Length", value: "\(request.body.utf8.count)")
+            }
+            let head = HTTPRequestHead(version: .http1_1, method: request.method, uri: target.path, headers: headers)
+            channel.write(HTTPClientRequestPart.head(head)).cascadeFailure(to: answer)
+            if !request.body.isEmpty {
+                let body = channel.allocator.buffer(string: request.body)
+                channel.write(HTTPClientRequestPart.body(.byteBuffer(body))).cascadeFailure(to: answer)
+            }
+            channel.writeAndFlush(HTTPClientRequestPart.end(nil)).cascadeFailure(to: answer)
+        }
+        defer { timer.cancel() }
+        return try await answer.futureResult.get()
     }
 
-    private static func key(_ path: String) throws(TokenFailure) -> NIOSSLPrivateKeySource {
-        _ = try SmallFile.read(path)
-        // Without a passphrase: nobody is asked for one.
-        guard let key = try? NIOSSLPrivateKey(file: path, format: .pem, passphraseCallback: { $0([UInt8]()) }) else {
-            throw .noIdentity("\(path): it holds no private key in PEM, or one with a passphrase")
+    /// Where a request goes.
+    private struct Target {
+        /// Of the URL nothing but this is shown: a path may hold what is nobody else's.
+        let origin: String
+        let isSecure: Bool
+        /// Without brackets.
+        let host: String
+        let port: Int
+        /// As the URL has it.
+        let authority: String
+        let path: String
+
+        /// - Returns: nil for what is no http or https URL, or has characters that none has.
+        init?(_ url: String) {
+            let parts = url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count >= 3, parts[0] == "https:" || parts[0] == "http:", parts[1].isEmpty,
+                url.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "#") })
+            else { return nil }
+            let authority = parts[2]
+            isSecure = parts[0] == "https:"
+            origin = "\(parts[0])//\(authority)"
+            path = "/\(parts.count > 3 ? parts[3] : "")"
+            self.authority = authority
+            // The colons of an IPv6 address are in brackets.
+            let colon = authority.lastIndex(of: ":").flatMap { authority[$0...].contains("]") ? nil : $0 }
+            let name = authority[..<(colon ?? authority.endIndex)]
+            host = String(name.hasPrefix("[") && name.hasSuffix("]") ? name.dropFirst().dropLast() : name)
+            let usual: UInt16? = isSecure ? 443 : 80
+            guard !host.isEmpty, let port = colon.map({ UInt16(authority[$0...].dropFirst()) }) ?? usual else {
+                return nil
+            }
+            self.port = Int(port)
         }
-        return .privateKey(key)
+
+        /// RFC 6066 §3: no address. Its certificate is compared with that of the connection.
+        var serverName: String? {
+            (try? SocketAddress(ipAddress: host, port: 0)) == nil ? host : nil
+        }
     }
 }

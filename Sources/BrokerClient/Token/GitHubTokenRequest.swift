@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import FoundationEssentials
 import NIOHTTP1
 
@@ -24,7 +23,7 @@ struct GitHubTokenRequest {
     func token(audience: String, over http: BoundedHTTP, within time: Duration) async throws(TokenFailure) -> TokenText
     {
         let separator = url.contains("?") ? "&" : "?"
-        var request = HTTPClientRequest(url: "\(url)\(separator)audience=\(AdministrationClient.encode(audience))")
+        var request = BoundedHTTP.Request(url: "\(url)\(separator)audience=\(AdministrationClient.encode(audience))")
         request.headers.add(name: "Authorization", value: "Bearer \(secret.reveal())")
         request.headers.add(name: "Accept", value: "application/json")
         let answer: BoundedHTTP.Answer

@@ -1,6 +1,4 @@
-import AsyncHTTPClient
 import FoundationEssentials
-import NIOCore
 import NIOHTTP1
 
 /// Exchanges proofs at a broker's public listener (`POST /oauth/token`), and asks it what tokens are worth (`/verify`).
@@ -24,12 +22,12 @@ package struct TokenExchangeClient: TokenEndpoint {
     }
 
     package func exchange(_ proof: Proof, within time: Duration) async throws(TokenFailure) -> IssuedToken {
-        var request = HTTPClientRequest(url: "\(origin)/oauth/token")
+        var request = BoundedHTTP.Request(url: "\(origin)/oauth/token")
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
         request.headers.add(name: "Accept", value: "application/json")
         let form = form(proof).map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }
-        request.body = .bytes(ByteBuffer(string: form.joined(separator: "&")))
+        request.body = form.joined(separator: "&")
         let answer = try await http.send(request, within: time)
         guard answer.status == 200 else { throw failure(answer, proof) }
         return try issued(answer)
@@ -113,7 +111,7 @@ package struct TokenExchangeClient: TokenEndpoint {
 
     package func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck {
         let one = scope.prefix { $0 != " " }
-        var request = HTTPClientRequest(url: "\(origin)/verify?scope=\(AdministrationClient.encode(String(one)))")
+        var request = BoundedHTTP.Request(url: "\(origin)/verify?scope=\(AdministrationClient.encode(String(one)))")
         request.headers.add(name: "Authorization", value: "Bearer \(token.reveal())")
         guard let answer = try? await http.send(request, within: time) else { return .unknown }
         switch answer.status {
