@@ -10,8 +10,36 @@ package enum JSON: Sendable, Hashable, Codable {
     case array([JSON])
     case object([String: JSON])
 
-    package init(parsing bytes: Data) throws {
+    /// - Parameter depth: how many arrays and objects may be in one another. Foundation's decoder takes time by the square
+    ///   of that.
+    package init(parsing bytes: Data, depth: Int = 128) throws {
+        guard Self.depth(of: bytes) <= depth else { throw TooDeep() }
         self = try JSONDecoder().decode(JSON.self, from: bytes)
+    }
+
+    private struct TooDeep: Error {}
+
+    private static func depth(of bytes: Data) -> Int {
+        var (depth, deepest) = (0, 0)
+        var (isText, isEscaped) = (false, false)
+        for byte in bytes {
+            if isEscaped {
+                isEscaped = false
+            } else if isText {
+                isEscaped = byte == UInt8(ascii: "\\")
+                isText = byte != UInt8(ascii: "\"")
+            } else {
+                switch byte {
+                case UInt8(ascii: "\""): isText = true
+                case UInt8(ascii: "{"), UInt8(ascii: "["):
+                    depth += 1
+                    deepest = max(deepest, depth)
+                case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+                default: break
+                }
+            }
+        }
+        return deepest
     }
 
     package init(from decoder: any Decoder) throws {

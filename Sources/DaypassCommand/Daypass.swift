@@ -63,6 +63,7 @@ struct CommandFailure: Error {
 @main
 enum Main {
     static func main() async {
+        _ = InheritedSignals.ofThisProcess
         // A reader that is gone ends a write with an error, not the program.
         signal(SIGPIPE, SIG_IGN)
         // One connection at a time.

@@ -35,7 +35,10 @@ struct Exec: AsyncParsableCommand {
     func run() async throws {
         let environment = ProcessInfo.processInfo.environment
         let gateway = try gateway(environment)
-        let held = try await options.arguments.token(in: environment)
+        let inherited = Self.descriptors()
+        // As for `daypass token`; the limit on core files is the command's own.
+        _ = daypass_hide_memory()
+        let held = try await options.arguments.token(in: environment, isFresh: true)
         if environment["ANTHROPIC_API_KEY"] != nil {
             Terminal.note("daypass: ANTHROPIC_API_KEY is not passed on: it would be sent beside the token")
         }
@@ -45,7 +48,13 @@ struct Exec: AsyncParsableCommand {
         setenv("ANTHROPIC_BASE_URL", gateway, 1)
         setenv("ANTHROPIC_AUTH_TOKEN", held.token.reveal(), 1)
         unsetenv("ANTHROPIC_API_KEY")
+        // What this process has opened meanwhile is no business of the command.
+        for descriptor in Self.descriptors().subtracting(inherited) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         replace()
+    }
+
+    private static func descriptors() -> Set<CInt> {
+        Set(((try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []).compactMap { CInt($0) })
     }
 
     /// The arguments without those of the command that is run, which are no business of this one.
@@ -69,10 +78,7 @@ struct Exec: AsyncParsableCommand {
     /// Puts the command in the place of this process.
     private func replace() -> Never {
         // As this process got them: what it ignores and what its threads block, the command would inherit.
-        signal(SIGPIPE, SIG_DFL)
-        var none = sigset_t()
-        sigemptyset(&none)
-        pthread_sigmask(SIG_SETMASK, &none, nil)
+        InheritedSignals.ofThisProcess.restore()
         let words = command.map { strdup($0) } + [nil]
         let code = words[0].map { name in
             execvp(name, words)

@@ -23,6 +23,9 @@ struct TokenArguments: Sendable, Hashable {
                 "\(source) has to be an origin such as https://daypass.example.com (http only for a loopback host)")
         }
         let audience = audience ?? environment["DAYPASS_AUDIENCE"] ?? origin
+        guard scope.allSatisfy({ $0.contains { $0 != " " } }) else {
+            throw CommandFailure(.usage, "a scope is empty: leave --scope out for all that the rule grants")
+        }
         let scopes = scope.flatMap { $0.split(separator: " ").map(String.init) }
         for text in [audience] + scopes + (rule.map { [$0] } ?? []) where !Self.isPlain(text) {
             throw CommandFailure(.usage, "an audience, a scope and a rule have 1 to 512 printable ASCII characters")
@@ -53,9 +56,11 @@ struct TokenArguments: Sendable, Hashable {
     }
 
     /// The token, by whatever way there is.
-    func token(in environment: [String: String]) async throws -> HeldToken {
+    /// - Parameter isFresh: whether a kept one is only for where no new one can be got.
+    func token(in environment: [String: String], isFresh: Bool = false) async throws -> HeldToken {
         let set = environment.filter { !$0.value.isEmpty }
-        let wish = try wish(in: set)
+        var wish = try wish(in: set)
+        wish.isFresh = isFresh
         do throws(TokenFailure) {
             let session = try TokenSession(wish, in: set) { Terminal.warn($0) }
             let held = try await session.token()
@@ -83,6 +88,6 @@ extension CommandFailure {
             case .refused, .unreadable: .refused
             }
         // One line, whatever the broker says.
-        self.init(code, ReadableText.escaped(failure.words))
+        self.init(code, ReadableText.escaped(TokenText.hidden(in: failure.words)))
     }
 }

@@ -14,7 +14,10 @@ import Testing
         #expect(Identity(parsing: name) == identity)
     }
 
-    @Test(arguments: ["", "GitHub", "github:x", "file:", "env:", "env:A=B", "x509:a", "x509:,b", "x509:a,b,c", "jwt:x"])
+    @Test(arguments: [
+        "", "GitHub", "github:x", "file:", "env:", "env:A=B", "env:eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "env:1A", "env: A",
+        "x509:a", "x509:,b", "x509:a,b,c", "jwt:x",
+    ])
     func `of another name is none`(name: String) {
         #expect(Identity(parsing: name) == nil)
     }
@@ -52,23 +55,56 @@ import Testing
     }
 
     @Test func `of one job is told apart from that of another, and from another user's`() throws {
-        func distinction(_ identity: Identity, _ environment: [String: String]) throws -> String? {
-            try IdentitySource(identity, audience: "a", environment: environment).distinction()
+        func key(_ identity: Identity, _ environment: [String: String]) throws -> String? {
+            try IdentitySource(identity, audience: "a", environment: environment).distinction()?.key
         }
         var other = Self.github
         other["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "u"
-        #expect(try distinction(.github, Self.github) != distinction(.github, other))
-        let first = ["CI_JOB_ID": "1", "DAYPASS_ID_TOKEN": "a.b.c"]
-        #expect(
-            try distinction(.gitlab, first) != distinction(.gitlab, ["CI_JOB_ID": "2", "DAYPASS_ID_TOKEN": "a.b.c"]))
-        #expect(
-            try distinction(.gitlab, first) != distinction(.gitlab, ["CI_JOB_ID": "1", "DAYPASS_ID_TOKEN": "a.b.d"]))
-        #expect(try distinction(.buildkite, ["BUILDKITE_JOB_ID": "1"]) == "buildkite:1")
-        #expect(try distinction(.buildkite, [:]) == nil)
-        #expect(try distinction(.circleci, [:]) == nil)
-        let named = try distinction(.variable("X"), ["X": "a.b.secret"])
+        #expect(try key(.github, Self.github) != key(.github, other))
+        let gitlab = ["GITLAB_CI": "true", "CI_JOB_ID": "1", "DAYPASS_ID_TOKEN": "a.b.c"]
+        #expect(try key(.gitlab, gitlab) != key(.gitlab, gitlab.merging(["CI_JOB_ID": "2"]) { $1 }))
+        #expect(try key(.gitlab, gitlab) != key(.gitlab, gitlab.merging(["DAYPASS_ID_TOKEN": "a.b.d"]) { $1 }))
+        #expect(try key(.buildkite, ["BUILDKITE": "true", "BUILDKITE_JOB_ID": "1"]) == "buildkite:job:1")
+        #expect(try key(.buildkite, ["BUILDKITE": "true"]) == nil && key(.circleci, [:]) == nil)
+        let named = try key(.variable("X"), ["X": "a.b.secret"])
         #expect(named?.contains("secret") == false)
-        #expect(try named != distinction(.variable("X"), ["X": "a.b.other"]))
+        #expect(try named != key(.variable("X"), ["X": "a.b.other"]))
+    }
+
+    @Test(arguments: [
+        ["GITLAB_CI": "true", "CI_JOB_ID": "1"], ["BUILDKITE": "true", "BUILDKITE_JOB_ID": "1"],
+        ["GITHUB_ACTIONS": "true", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "1"],
+        ["CIRCLECI": "true", "CIRCLE_WORKFLOW_JOB_ID": "1"],
+    ])
+    func `that two jobs share is two identities, and none that is kept where they cannot be told apart`(
+        job: [String: String]
+    ) throws {
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/token"
+        try Data("a.b.c".utf8).write(to: URL(filePath: file))
+        for identity in [Identity.file(file), .variable("X"), .certificate(chain: file, key: file)] {
+            func key(_ environment: [String: String]) throws -> String? {
+                let all = environment.merging(["X": "a.b.c"]) { $1 }
+                return try IdentitySource(identity, audience: "a", environment: all).distinction()?.key
+            }
+            #expect(try key(job) == key(job) && key(job) != nil)
+            #expect(try key(job) != key(job.mapValues { $0 == "1" ? "2" : $0 }))
+            #expect(try key(job) != key([:]))
+            #expect(try key(job.filter { $0.value == "true" }) == nil)
+            #expect(try key(["CI": "true"]) == nil)
+        }
+    }
+
+    @Test func `in a file is the same when it is written anew, and noted as another proof`() throws {
+        let folder = try TemporaryFolder()
+        let source = IdentitySource(.file("\(folder.path)/token"), audience: "a", environment: [:])
+        let absent = try #require(try source.distinction())
+        try Data("a.b.c".utf8).write(to: URL(filePath: "\(folder.path)/token"))
+        let first = try #require(try source.distinction())
+        try Data("d.e.f".utf8).write(to: URL(filePath: "\(folder.path)/token"))
+        let second = try #require(try source.distinction())
+        #expect(absent.key == first.key && first.key == second.key)
+        #expect(absent.proof == .unreadable && first.proof != second.proof && first.proof != absent.proof)
     }
 
     @Test(arguments: ["http://pipelines.example.com/?a=b", "ftp://x/", "x"])
@@ -108,6 +144,7 @@ import Testing
             (["HOME": "/home/a", "XDG_CACHE_HOME": "/c/"], "/c/daypass"),
             (["HOME": "/home/a", "XDG_CACHE_HOME": "relative"], "/home/a/.cache/daypass"),
             (["XDG_RUNTIME_DIR": "/run/user/7"], "/run/user/7/daypass"), ([:], nil), (["HOME": "home"], nil),
+            (["HOME": "/"], "/.cache/daypass"),
             (["HOME": "/h", "CI": "true", "RUNNER_TEMP": "/work/_temp"], "/work/_temp/daypass-7"),
             (["HOME": "/h", "GITLAB_CI": "true", "TMPDIR": "/job/tmp"], "/job/tmp/daypass-7"),
             (["HOME": "/h", "BUILDKITE": "true"], "/tmp/daypass-7"),

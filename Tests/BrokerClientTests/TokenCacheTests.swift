@@ -62,10 +62,10 @@ import Testing
 
     @Test(arguments: [
         "", "{", "null", "[]", #"{"version":1}"#, #"{"version":2,"key":"key"}"#, #"{"version":"1","key":"key"}"#,
-        #"{"version":1,"key":"key","access_token":"a b","scope":"s","session_id":"","received":1,"end":2}"#,
-        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","received":2,"end":2}"#,
-        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","received":1,"end":9e300}"#,
-        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","received":1,"end":90000000}"#,
+        #"{"version":1,"key":"key","access_token":"a b","scope":"s","session_id":"","proof":"","received":1,"end":2}"#,
+        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","proof":"","received":2,"end":2}"#,
+        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","proof":"","received":1,"end":9e300}"#,
+        #"{"version":1,"key":"key","access_token":"a","scope":"s","session_id":"","proof":"","received":1,"end":90000000}"#,
         String(repeating: "x", count: 40_000),
     ])
     func `that is damaged, or of a newer version, is named without its text and written over`(text: String) throws {
@@ -111,6 +111,38 @@ import Testing
         unlink(file)
         symlink("\(file)2", file)
         #expect(throws: CacheFailure.self) { try cache.entry() }
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func `is in no folder of another user, and none is made in his home`() throws {
+        let folder = try TemporaryFolder()
+        _ = try cache(folder)
+        chown("\(folder.path)/daypass", 65534, 65534)
+        let failure = #expect(throws: CacheFailure.self) { try cache(folder) }
+        #expect(failure?.words.hasSuffix("it belongs to somebody else") == true)
+        try FileManager.default.createDirectory(atPath: "\(folder.path)/home", withIntermediateDirectories: false)
+        chown("\(folder.path)/home", 65534, 65534)
+        let place = try #require(CachePlace(in: ["HOME": "\(folder.path)/home"]))
+        #expect(throws: CacheFailure.self) { try TokenCache(place, key: "key") }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/home") == [])
+    }
+
+    @Test func `and its lock that has gone is not held by who locked it before`() throws {
+        let folder = try TemporaryFolder()
+        let (first, second) = (try cache(folder), try cache(folder))
+        let old = try lock(first)
+        let name = try #require(try files(folder).first { $0.hasSuffix(".lock") })
+        unlink("\(folder.path)/daypass/\(name)")
+        let new = try lock(second)
+        guard case .busy = first.lock() else { throw CacheFailure(words: "two have the lock") }
+        withExtendedLifetime((old, new)) {}
+    }
+
+    @Test func `is in nobody's way who asks for another`() throws {
+        let folder = try TemporaryFolder()
+        let (first, second) = (try cache(folder, "key"), try cache(folder, "another"))
+        let held = try lock(first)
+        _ = try lock(second)
+        withExtendedLifetime(held) {}
     }
 
     @Test func `is in no folder that others have access to, nor behind a link`() throws {

@@ -16,8 +16,23 @@ private let start: Int64 = 1_800_000_000_000
 
         var uptime: Duration { passed.withLock(\.self) }
         var wall: Int64 { start + shift.withLock(\.self) + Int64(uptime / .milliseconds(1)) }
+        private let later = Mutex<(at: Duration, body: @Sendable () -> Void)?>(nil)
+
         func wait(_ time: Duration) async { pass(time) }
-        func pass(_ time: Duration) { passed.withLock { $0 += time } }
+
+        /// Does something once, while somebody waits.
+        func then(_ time: Duration, _ body: @escaping @Sendable () -> Void) {
+            later.withLock { $0 = (uptime + time, body) }
+        }
+        func pass(_ time: Duration) {
+            passed.withLock { $0 += time }
+            let due = later.withLock { later in
+                guard let (at, body) = later, at <= uptime else { return nil as (@Sendable () -> Void)? }
+                later = nil
+                return body
+            }
+            due?()
+        }
         func set(by milliseconds: Int64) { shift.withLock { $0 += milliseconds } }
     }
 
@@ -29,6 +44,8 @@ private let start: Int64 = 1_800_000_000_000
             var proofFails: TokenFailure?
             var scope = "anthropic:messages other"
             var calls: [String] = []
+            /// The longest that was given, by call.
+            var given: [String: Duration] = [:]
             var issued = 0
         }
 
@@ -42,6 +59,7 @@ private let start: Int64 = 1_800_000_000_000
         func proof(within time: Duration) async throws(TokenFailure) -> Proof {
             let (failure, count) = state.withLock { state in
                 state.calls.append("proof")
+                state.given["proof"] = time
                 return (state.proofFails, state.calls.count)
             }
             if let failure { throw failure }
@@ -57,6 +75,7 @@ private let start: Int64 = 1_800_000_000_000
                     state.calls.append("renew")
                 } else {
                     state.calls.append("exchange")
+                    state.given["exchange"] = time
                     answer =
                         state.answers.count > 1 ? state.answers.removeFirst() : state.answers.first ?? .success(900)
                 }
@@ -71,6 +90,7 @@ private let start: Int64 = 1_800_000_000_000
         func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck {
             state.withLock { state in
                 state.calls.append("check")
+                state.given["check"] = time
                 return state.check
             }
         }
@@ -99,9 +119,11 @@ private let start: Int64 = 1_800_000_000_000
             get throws { try TokenCache(try #require(CachePlace(in: ["XDG_CACHE_HOME": folder.path])), key: "k") }
         }
 
-        func token(_ minimumLife: Duration = .seconds(360)) async throws -> String {
+        func token(
+            _ minimumLife: Duration = .seconds(360), of proof: Distinction.Proof = .inKey, isFresh: Bool = false
+        ) async throws -> String {
             let session = TokenSession(
-                broker, broker, try cache, minimumLife: minimumLife, clock: clock,
+                broker, broker, try cache, proof: proof, minimumLife: minimumLife, isFresh: isFresh, clock: clock,
                 note: { note in self.notes.withLock { $0.append(note) } })
             return try await session.token().token.reveal()
         }
@@ -260,14 +282,97 @@ private let start: Int64 = 1_800_000_000_000
         #expect(try stage.cache.entry() == nil)
     }
 
-    @Test func `waits for another's exchange only as long as it has time, and then says why`() async throws {
+    @Test func `of a process that is stopped in the middle keeps nobody for longer than six seconds`() async throws {
         let stage = try Stage()
         guard case .taken(let lock) = try stage.cache.lock() else { throw CacheFailure(words: "not locked") }
-        let failure = try await stage.failure()
-        #expect(failure.words.contains("another daypass"))
-        #expect(stage.clock.uptime >= TokenSession.longest && stage.clock.uptime < .seconds(10))
-        #expect(stage.broker.calls == [])
+        #expect(try await stage.token() == "token-1")
+        #expect(stage.clock.uptime >= .seconds(6) && stage.clock.uptime < .seconds(6.1))
+        #expect(try stage.cache.entry() == nil, "who has no lock keeps nothing")
         withExtendedLifetime(lock) {}
+    }
+
+    @Test(arguments: [
+        TokenFailure.refused("no"), .overloaded("later", after: .seconds(60)), .unreachable("x"), .noIdentity("y"),
+        .unusable("z"), .unreadable("w"),
+    ])
+    func `is told what another was told while it waited, and not what was said before`(failure: TokenFailure)
+        async throws
+    {
+        let stage = try Stage()
+        stage.set { $0.answers = [.failure(failure)] }
+        #expect(try await stage.failure() == failure)
+        #expect(try await stage.failure() == failure)
+        #expect(stage.broker.calls.count { $0 == "exchange" } == 2, "nobody waited")
+        // Another process fails in the middle of this one's waiting.
+        let cache = try stage.cache
+        let held = Mutex<TokenCache.Lock?>(nil)
+        if case .taken(let lock) = cache.lock() { held.withLock { $0 = lock } }
+        stage.clock.then(.milliseconds(500)) {
+            held.withLock { lock in
+                if let lock { cache.keep(failure, at: stage.clock.wall, lock) }
+                lock = nil
+            }
+        }
+        #expect(try await stage.failure() == failure)
+        #expect(stage.broker.calls == [])
+    }
+
+    @Test func `asks for a fresh one though one is kept, and serves that only with the life that is wanted`()
+        async throws
+    {
+        let stage = try Stage()
+        #expect(try await stage.token() == "token-1")
+        stage.clock.pass(.milliseconds(1))
+        #expect(try await stage.token(isFresh: true) == "token-2")
+        #expect(try await stage.token() == "token-2", "it is kept for others")
+        stage.set { $0.answers = [.failure(.unreachable("x"))] }
+        stage.clock.pass(.milliseconds(1))
+        #expect(try await stage.token(isFresh: true) == "token-2")
+        stage.clock.pass(.seconds(541))
+        await #expect(throws: TokenFailure.unreachable("x")) { try await stage.token(isFresh: true) }
+        #expect(try await stage.token() == "token-2")
+    }
+
+    @Test func `of a file that was written anew is renewed, and served where that cannot be`() async throws {
+        let stage = try Stage()
+        #expect(try await stage.token(of: .unreadable) == "token-1")
+        let first = Distinction.Proof.digest(try #require(TokenText("proof-1")).digest)
+        #expect(try await stage.token(of: first) == "token-1")
+        #expect(try await stage.token(of: .unreadable) == "token-1")
+        #expect(stage.broker.calls == ["proof", "exchange"])
+        let another = Distinction.Proof.digest("another")
+        stage.set { $0.answers = [.failure(.unreachable("x"))] }
+        #expect(try await stage.token(of: another) == "token-1")
+        for failure in [TokenFailure.refused("x"), .noIdentity("x")] {
+            stage.set {
+                $0.answers = [.failure(failure)]
+                $0.renewal = .success(900)
+            }
+            await #expect(throws: failure, "whoever it is now, it is somebody else") {
+                try await stage.token(of: another)
+            }
+        }
+        stage.set { $0.answers = [.success(900)] }
+        #expect(try await stage.token(of: another) != "token-1")
+    }
+
+    @Test func `has nine seconds in all, four where it has another, and half a one for a check`() async throws {
+        let stage = try Stage()
+        _ = try await stage.token()
+        #expect(stage.broker.state.withLock { $0.given } == ["proof": .seconds(9), "exchange": .seconds(9)])
+        stage.clock.pass(.seconds(600))
+        stage.set { $0.answers = [.failure(.unreachable("x"))] }
+        _ = try await stage.token()
+        #expect(stage.broker.state.withLock { $0.given["exchange"] } == .seconds(4))
+        // What has ended when the renewal would be given up is nothing to hurry for.
+        stage.clock.pass(.seconds(297))
+        _ = try await stage.token()
+        #expect(stage.broker.state.withLock { $0.given["exchange"] } == .seconds(9))
+        stage.set { $0.answers = [.success(900)] }
+        _ = try await stage.token()
+        stage.clock.pass(.seconds(3))
+        _ = try await stage.token()
+        #expect(stage.broker.state.withLock { $0.given["check"] } == .milliseconds(500))
     }
 
     @Test func `without a cache exchanges each time`() async throws {

@@ -13,10 +13,12 @@ import Testing
     {
         let stage = try await TokenStage()
         try stage.settle()
+        let kept = try await stage.daypass(["token", "--identity", "file:\(stage.workspace.path("home/identity"))"])
         let script = #"echo "$ANTHROPIC_AUTH_TOKEN"; echo "$ANTHROPIC_BASE_URL ${ANTHROPIC_API_KEY-unset}" >&2; exit 7"#
         let outcome = try await stage.daypass(
             arguments(stage, "/bin/sh", "-c", script), ["ANTHROPIC_API_KEY": "stray"])
         #expect(outcome.status == 7)
+        #expect(kept.status == 0 && outcome.output != kept.output, "a kept one would end sooner")
         #expect(try await stage.isGood(outcome.output))
         let lines = outcome.error.split(separator: "\n")
         #expect(lines.count == 3 && lines.last == "https://gateway.example.com/a unset", "\(outcome.error)")
@@ -37,6 +39,23 @@ import Testing
             // Signals 1 to 31: 32 is the C library's own, and may be ignored by whoever runs the tests.
             #expect(set & 0x7FFF_FFFF == 0, "\(line)")
         }
+    }
+
+    @Test func `hands on none of its own descriptors, and SIGPIPE as it was`() async throws {
+        let stage = try await TokenStage()
+        try stage.settle()
+        let list = try await stage.daypass(arguments(stage, "/bin/ls", "/proc/self/fd"))
+        // The last one is of the folder that is listed.
+        #expect(list.output.split(separator: "\n") == ["0", "1", "2", "3"], "\(list)")
+        var environment = stage.environment
+        for name in ["PATH", "LD_LIBRARY_PATH"] { environment[name] = ProcessInfo.processInfo.environment[name] }
+        let command = arguments(stage, "/bin/grep", "SigIgn", "/proc/self/status")
+        let ignoring = try await RunningProcess(
+            "/bin/sh", ["-c", "trap '' PIPE; exec \"$0\" \"$@\"", Programs.daypass] + command, environment: environment
+        ).outcome()
+        let set = try #require(
+            UInt64(ignoring.output.split(whereSeparator: \.isWhitespace).last ?? "", radix: 16), "\(ignoring)")
+        #expect(set & 0x7FFF_FFFF == 1 << (SIGPIPE - 1))
     }
 
     @Test func `ends with 127 and 126 where there is no such command, and none that can be run`() async throws {

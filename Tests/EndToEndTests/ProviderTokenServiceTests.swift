@@ -99,7 +99,8 @@ import Testing
             """
             #!/bin/sh
             echo "$*" >> '\(stage.workspace.path("asked"))'
-            [ "$*" = '\(arguments)' ] || { echo "no such arguments: \(proof)" >&2; exit 3; }
+            [ "$*" = '\(arguments)' ] || { echo "no such arguments: \(proof) $BUILDKITE_AGENT_ACCESS_TOKEN" >&2; exit 3; }
+            sleep 60 >/dev/null &
             echo '\(proof)'
 
             """)
@@ -119,6 +120,7 @@ import Testing
         let stage = try await TokenStage()
         var job = try await program("buildkite-agent", "oidc request-token --audience \(RunningBroker.audience)", stage)
         job["BUILDKITE"] = "true"
+        job["BUILDKITE_AGENT_ACCESS_TOKEN"] = "bkaj_of_this_agent"
         job["BUILDKITE_JOB_ID"] = "0184990a-477b-4fa8-9968-496074483cee"
         let first = try await stage.daypass(["token"], job)
         #expect(first.status == 0 && first.error == "", "\(first.error)")
@@ -131,7 +133,7 @@ import Testing
         // What the agent says is shown without tokens.
         let refused = try await stage.daypass(["token", "--audience", "https://other.example.com"], job)
         #expect(
-            refused.status == 77 && refused.error.contains("ends with 3: no such arguments: (a token)"),
+            refused.status == 77 && refused.error.contains("ends with 3: no such arguments: (a token) (a token)"),
             "\(refused.error)")
     }
 

@@ -114,6 +114,33 @@ import Testing
         #expect(try await stage.granted() == 1)
     }
 
+    @Test func `makes one exchange where twenty are refused at once, and all are told the same`() async throws {
+        let stage = try await TokenStage()
+        try stage.workspace.write("home/identity", stage.proof(ref: "refs/heads/feature"))
+        // Until all of them wait: whoever comes later asks for himself.
+        let folder = stage.workspace.path("home/.cache/daypass")
+        let first = try await stage.daypass(named(stage))
+        let name = try #require(
+            try FileManager.default.contentsOfDirectory(atPath: folder).first { $0.hasSuffix(".lock") })
+        let descriptor = open("\(folder)/\(name)", O_RDWR)
+        try #require(flock(descriptor, LOCK_EX) == 0)
+        let all = try (0..<20).map { _ in try stage.start(named(stage)) }
+        try await waitUntil("they wait") {
+            all.allSatisfy { process in
+                let files = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process.id)/task")) ?? []
+                return files.count > 1
+            }
+        }
+        close(descriptor)
+        var errors: Set<String> = []
+        for process in all {
+            let outcome = try await process.outcome()
+            #expect(outcome.status == 1 && outcome.output == "", "\(outcome)")
+            errors.insert(outcome.error)
+        }
+        #expect(first.status == 1 && errors.count == 1 && !errors.contains(first.error), "\(errors)")
+    }
+
     @Test func `is refused in one line with the trace id, and ends with 1`() async throws {
         let stage = try await TokenStage()
         let proof = try stage.proof(ref: "refs/heads/feature")
@@ -135,6 +162,10 @@ import Testing
             (["token", "--identity", "github"], [:], 77),
             (["token", "--identity", "buildkite"], ["PATH": "/nonexistent"], 77),
             (["token", "--identity", "env:X"], ["X": "a.b.c"], 69),
+            (["token", "--identity", "env:X", "--scope", ""], ["X": "a.b.c"], 2),
+            (["token", "--identity", "env:X", "--scope", " "], ["X": "a.b.c"], 2),
+            (["token"], ["DAYPASS_IDENTITY": "env:eyJhbGciOiJFUzI1NiJ9.e30.c2ln"], 2),
+            (["token"], ["DAYPASS_IDENTITY": "file:/eyJhbGciOiJFUzI1NiJ9.e30.c2ln"], 77),
             (["token", "--identity", "env:X", "--ca-file", "/nonexistent"], ["X": "a.b.c"], 2),
         ] as [([String], [String: String?], Int32)])
     func `says in one line why there is none`(arguments: [String], more: [String: String?], status: Int32) async throws
@@ -148,6 +179,7 @@ import Testing
         if !arguments.contains("--header"), !arguments.contains("25h") {
             #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome.error)")
         }
+        #expect(!outcome.error.contains("eyJ"))
     }
 
     @Test func `exchanges a certificate, and a bound token is checked with it`() async throws {

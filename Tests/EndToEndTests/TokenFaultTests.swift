@@ -33,7 +33,8 @@ import Testing
         ("html", 1, "answers 200 with text/html"),
         ("json-list", 1, "it is no broker"), ("expired", 1, "a token that has ended already"),
         ("endless", 1, "more than 65536 bytes"), ("redirect", 1, "answers 302"), ("echo", 1, "no: (a token)"),
-        ("busy", 69, "answers 503: too many"), ("bad-gateway", 69, "answers 502"),
+        ("busy", 69, "answers 503: too many"), ("bad-gateway", 69, "answers 502"), ("deep", 1, "it is no broker"),
+        ("session", 1, "not what belongs to one"),
     ])
     func `ends within ten seconds with one line, in which there is no secret`(
         mode: String, status: Int32, words: String
@@ -148,6 +149,28 @@ import Testing
         let notes = outcome.error.split(separator: "\n")
         #expect(notes.count == 2 && notes.allSatisfy { $0.contains("No space left on device") }, "\(outcome.error)")
         withExtendedLifetime(broker) {}
+    }
+
+    @Test func `that is killed while it keeps a token is in nobody's way`() async throws {
+        let (workspace, port) = (try settled(), try Workspace.freePort())
+        let broker = try await start("good", port)
+        let folder = workspace.path("home/.cache/daypass")
+        for number in 0..<30 {
+            let asked = broker.output.count
+            let process = try TokenStage.start(["token"], usual(workspace, port))
+            try await waitUntil("it starts") { broker.output.count > asked || !process.isRunning }
+            // From the moment in which the answer goes out on, a little later each time.
+            let end = ContinuousClock.now + .microseconds(number * 150)
+            while ContinuousClock.now < end {}
+            process.signal(SIGKILL)
+            _ = try await process.outcome()
+            let next = try await TokenStage.start(["token"], usual(workspace, port)).outcome()
+            #expect(next.status == 0 && next.output.hasPrefix("token-") && next.error == "", "\(next)")
+            let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+            #expect(left.count { $0.hasSuffix(".token") } == 1 && !left.contains { $0.hasSuffix(".new") }, "\(left)")
+            // The next one begins with nothing kept.
+            for name in left where name.hasSuffix(".token") { unlink("\(folder)/\(name)") }
+        }
     }
 
     @Test func `says nothing secret in its arguments, nor to who reads the files of others`() async throws {

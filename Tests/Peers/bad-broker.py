@@ -1,7 +1,7 @@
 """What may answer where a client looks for its broker.
 
 Each exchange is printed: the digest of its subject token.
-Usage: bad-broker.py PORT MODE, of: good, silent, drip, html, json-list, expired, endless, redirect, echo, busy, busy-once, bad-gateway
+Usage: bad-broker.py PORT MODE, of: good, silent, drip, html, json-list, expired, endless, deep, session, redirect, echo, busy, busy-once, bad-gateway
 """
 
 import hashlib
@@ -50,6 +50,11 @@ class Broker(http.server.BaseHTTPRequestHandler):
             self.answer(200, {**issued, "expires_in": 0})
         elif mode == "endless":
             self.answer(200, {**issued, "scope": "a" * (1 << 20)})
+        elif mode == "deep":
+            # A parser may take time by the square of it.
+            self.answer(200, "[" * 30000 + "]" * 30000)
+        elif mode == "session":
+            self.answer(200, {**issued, "session_id": "s" * 40000})
         elif mode == "redirect":
             self.answer(302, {}, headers={"Location": f"http://127.0.0.1:{sys.argv[1]}/elsewhere"})
         elif mode == "echo":

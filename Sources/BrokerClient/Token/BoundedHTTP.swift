@@ -29,6 +29,13 @@ final class BoundedHTTP: Sendable {
             let type = value.prefix { $0 != ";" }.lowercased()
             return String(type.filter { $0 != " " })
         }
+
+        /// After which to come again, 1 s to an hour. In seconds; the other form (RFC 9110 §10.2.3) is a date, by a clock that
+        /// need not be this one's.
+        var pause: Duration {
+            let seconds = headers.first(name: "Retry-After").flatMap { Int($0) } ?? 1
+            return .seconds(min(max(seconds, 1), 3600))
+        }
     }
 
     private let tls: ClientTLS

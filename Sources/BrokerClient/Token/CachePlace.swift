@@ -16,9 +16,9 @@ package struct CachePlace: Sendable, Hashable {
             // XDG Base Directory Specification: what is not absolute is to be ignored.
             guard var path = environment[name], path.hasPrefix("/"), !path.contains("\0") else { return nil }
             while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-            return path == "/" ? nil : path
+            return path == "/" ? "" : path
         }
-        if Self.jobs.contains(where: { environment[$0].map { !$0.isEmpty && $0 != "false" } ?? false }) {
+        if ContinuousIntegrationJob(in: environment) != .none {
             // GitHub's runner empties RUNNER_TEMP before and after each job.
             folder = "\(path("RUNNER_TEMP") ?? path("TMPDIR") ?? "/tmp")/daypass-\(user)"
         } else if let cache = path("XDG_CACHE_HOME") {
@@ -31,6 +31,4 @@ package struct CachePlace: Sendable, Hashable {
             return nil
         }
     }
-
-    private static let jobs = ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "CIRCLECI"]
 }

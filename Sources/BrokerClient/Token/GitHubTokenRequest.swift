@@ -30,12 +30,16 @@ struct GitHubTokenRequest {
         do throws(TokenFailure) {
             answer = try await http.send(request, within: time)
         } catch {
-            throw .noIdentity("GitHub's token service cannot be asked: \(error.words)")
+            throw .unreachable("GitHub's token service cannot be asked: \(error.words)")
         }
-        guard answer.status == 200 else {
-            throw .noIdentity("GitHub's token service answers \(answer.status)")
+        let words = "GitHub's token service answers \(answer.status)"
+        switch answer.status {
+        case 200: break
+        case 429, 503: throw .overloaded(words, after: answer.pause)
+        case 500...599: throw .unreachable(words)
+        default: throw .noIdentity(words)
         }
-        guard let token = (try? JSON(parsing: answer.body))?["value"]?.text.flatMap({ TokenText($0) }) else {
+        guard let token = (try? JSON(parsing: answer.body, depth: 8))?["value"]?.text.flatMap({ TokenText($0) }) else {
             throw .noIdentity("GitHub's token service answers without a token")
         }
         return token

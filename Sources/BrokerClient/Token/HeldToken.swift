@@ -10,8 +10,11 @@ package struct HeldToken: Sendable, Hashable {
     package let received: Int64
     /// When it ends, by the same clock: the broker's own does not matter.
     package let end: Int64
+    /// The digest of what it was exchanged for, where the key of its entry does not tell that; else empty.
+    package let proof: String
 
-    package init(_ issued: IssuedToken, received: Int64) {
+    package init(_ issued: IssuedToken, received: Int64, proof: String = "") {
+        self.proof = proof
         (token, scope, session) = (issued.token, issued.scope, issued.session)
         self.received = received
         end = received + Int64(issued.lifetime) * 1000
@@ -36,7 +39,7 @@ extension HeldToken {
         try JSON.object([
             "version": .integer(Int64(Self.version)), "key": .string(key), "access_token": .string(token.reveal()),
             "scope": .string(scope), "session_id": .string(session), "received": .integer(received),
-            "end": .integer(end),
+            "end": .integer(end), "proof": .string(proof),
         ]).encoded()
     }
 
@@ -53,10 +56,11 @@ extension HeldToken {
         guard let kept = json["key"]?.text, kept.utf8.elementsEqual(key.utf8) else { return nil }
         guard let token = json["access_token"]?.text.flatMap({ TokenText($0) }), let scope = json["scope"]?.text,
             let session = json["session_id"]?.text, let received = json["received"]?.count,
-            let end = json["end"]?.count, received > 0, end > received, end - received <= 86_400_000
+            let end = json["end"]?.count, let proof = json["proof"]?.text, received > 0, end > received,
+            end - received <= 86_400_000
         else { throw UnusableEntry(words: "is damaged") }
         (self.token, self.scope, self.session) = (token, scope, session)
-        (self.received, self.end) = (Int64(received), Int64(end))
+        (self.received, self.end, self.proof) = (Int64(received), Int64(end), proof)
     }
 }
 

@@ -26,7 +26,7 @@ package enum Identity: Sendable, Hashable {
             switch parts[0] {
             case "file": self = .file(parts[1])
             case "env":
-                guard !parts[1].contains("=") else { return nil }
+                guard Self.isVariable(parts[1]) else { return nil }
                 self = .variable(parts[1])
             case "x509":
                 let files = parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -35,6 +35,14 @@ package enum Identity: Sendable, Hashable {
             default: return nil
             }
         }
+    }
+
+    /// Not any text: somebody's token in its place would be shown as the name of a variable that is not set.
+    private static func isVariable(_ name: String) -> Bool {
+        name.utf8.count <= 128 && name.utf8.first.map { !(0x30...0x39).contains($0) } == true
+            && name.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F
+            }
     }
 
     package static let names = "github, gitlab, buildkite, circleci, kubernetes, x509:CERT,KEY, file:PATH or env:NAME"

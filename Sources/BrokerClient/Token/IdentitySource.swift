@@ -51,29 +51,47 @@ package struct IdentitySource: ProofSource {
         return String(decoding: json, as: UTF8.self)
     }
 
-    /// What tells this proof apart from another job's and another user's: an id that only this job has, or the digest of
-    /// the proof itself.
-    /// - Returns: nil where nothing does: what it is exchanged for must not be kept.
-    package func distinction() throws(TokenFailure) -> String? {
+    /// What tells what this proof is exchanged for apart from others'.
+    /// - Returns: nil where nothing does: it must not be kept.
+    package func distinction() throws(TokenFailure) -> Distinction? {
+        let job = ContinuousIntegrationJob(in: environment)
+        guard job != .unknown else { return nil }
         switch identity {
         case .github:
             let request = try GitHubTokenRequest(environment)
-            return "github:\(request.secret.digest)"
-        case .buildkite: return set("BUILDKITE_JOB_ID").map { "buildkite:\($0)" }
-        case .circleci:
-            if let token = set("CIRCLE_OIDC_TOKEN_V2").flatMap({ TokenText($0) }) { return "circleci:\(token.digest)" }
-            return set("CIRCLE_WORKFLOW_JOB_ID").map { "circleci:\($0)" }
-        case .gitlab:
+            return Distinction(key: "github:\(request.secret.digest)", job)
+        case .buildkite, .circleci:
+            // Nothing that is at hand is theirs alone.
+            guard case .known = job else { return nil }
+            return Distinction(key: identity == .buildkite ? "buildkite" : "circleci", job)
+        case .gitlab, .variable:
             let token = try heldToken()
-            return "gitlab:\(set("CI_JOB_ID") ?? ""):\(token.digest)"
-        case .kubernetes, .file, .variable:
-            let token = try heldToken()
-            return "token:\(token.digest)"
+            return Distinction(key: "token:\(token.digest)", job)
+        case .kubernetes, .file:
+            let path = identity == .kubernetes ? Self.kubernetesFile(environment) : name
+            guard job == .none else {
+                let token = try heldToken()
+                return Distinction(key: "token:\(token.digest)", job)
+            }
+            // A file is the same identity when it is written anew.
+            let token = try? heldToken()
+            return Distinction(
+                key: "file:\(Self.absolute(path))", job, proof: token.map { .digest($0.digest) } ?? .unreadable)
         case .certificate(let chain, let key):
             // A token may be bound to the certificate, and another one is another identity.
             let bytes = try SmallFile.read(chain)
-            return "x509:\(Fingerprint.hexadecimal(of: bytes)):\(key)"
+            return Distinction(key: "x509:\(Fingerprint.hexadecimal(of: bytes)):\(key)", job)
         }
+    }
+
+    private var name: String {
+        if case .file(let path) = identity { path } else { "" }
+    }
+
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return "\(String(cString: folder))/\(path)"
     }
 
     private func set(_ name: String) -> String? {
@@ -150,5 +168,26 @@ enum SmallFile {
             count += read
         }
         throw .noIdentity("\(path): it has more than \(maximumLength) bytes")
+    }
+}
+
+/// What tells a kept token apart from others.
+package struct Distinction: Sendable, Hashable {
+    /// What it was exchanged for.
+    package enum Proof: Sendable, Hashable {
+        /// Told by the key.
+        case inKey
+        /// What there is now: a token for another one is renewed.
+        case digest(String)
+        /// There is none now.
+        case unreadable
+    }
+
+    package let key: String
+    package let proof: Proof
+
+    init(key: String, _ job: ContinuousIntegrationJob, proof: Proof = .inKey) {
+        if case .known(let id) = job { self.key = "\(key):job:\(id)" } else { self.key = key }
+        self.proof = proof
     }
 }

@@ -9,12 +9,23 @@ enum ProgramToken {
         let outcome = try ChildProgram.run(name, arguments, environment, within: time)
         guard outcome.status == 0 else {
             let line = String(decoding: outcome.error, as: UTF8.self).split(whereSeparator: \.isNewline).last ?? ""
-            throw .noIdentity("\(shown) ends with \(outcome.status): \(TokenText.hidden(in: String(line)))")
+            throw .noIdentity(
+                "\(shown) ends with \(outcome.status): \(TokenText.hidden(in: String(line), secrets(environment)))")
         }
         guard let token = TokenText(String(decoding: outcome.output, as: UTF8.self).trimmingLineEnd()) else {
             throw .noIdentity("\(shown) prints no token")
         }
         return token
+    }
+}
+
+extension ProgramToken {
+    /// What the environment holds that is nobody else's: programs of providers have secrets of their own there.
+    private static func secrets(_ environment: [String: String]) -> [TokenText] {
+        let marks = ["TOKEN", "SECRET", "PASSWORD", "KEY"]
+        return environment.compactMap { name, value in
+            value.utf8.count >= 8 && marks.contains(where: name.contains) ? TokenText(value) : nil
+        }
     }
 }
 
@@ -35,6 +46,8 @@ enum ChildProgram {
         _ name: String, _ arguments: [String], _ environment: [String: String], within time: Duration
     ) throws(TokenFailure) -> Outcome {
         let end = ContinuousClock.now + time
+        // Where the caller ignores it, nobody could wait for a child.
+        signal(SIGCHLD, SIG_DFL)
         let (output, error) = (try pipe(), try pipe())
         defer { for descriptor in [output.reading, error.reading] { close(descriptor) } }
         let started = Result { () throws(TokenFailure) -> pid_t in
@@ -42,14 +55,12 @@ enum ChildProgram {
         }
         for descriptor in [output.writing, error.writing] { close(descriptor) }
         let id = try started.get()
-        var texts: [[UInt8]] = [[], []]
-        let isWhole = read([output.reading, error.reading], into: &texts, until: end)
-        guard isWhole, let status = wait(for: id, until: end) else {
+        guard let outcome = outcome(of: id, [output.reading, error.reading], until: end) else {
             kill(-id, SIGKILL)
             while waitpid(id, nil, 0) < 0, errno == EINTR {}
             throw .noIdentity("`\(name)` does not end in time, or prints without end")
         }
-        return Outcome(status: status, output: texts[0], error: texts[1])
+        return outcome
     }
 
     private static func pipe() throws(TokenFailure) -> (reading: CInt, writing: CInt) {
@@ -89,36 +100,35 @@ enum ChildProgram {
         return id
     }
 
-    /// - Returns: false where time or room was over before both came to their end.
-    private static func read(_ descriptors: [CInt], into texts: inout [[UInt8]], until end: ContinuousClock.Instant)
-        -> Bool
-    {
+    /// Once the program and its output have ended; of the rest what there is by then, since what it leaves in the background
+    /// may keep that open.
+    /// - Returns: nil where time or room was over before.
+    private static func outcome(of id: pid_t, _ descriptors: [CInt], until end: ContinuousClock.Instant) -> Outcome? {
         var open = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        var texts: [[UInt8]] = [[], []]
         var chunk = [UInt8](repeating: 0, count: 4096)
-        while open.contains(where: { $0.fd >= 0 }) {
-            let left = (end - ContinuousClock.now) / .milliseconds(1)
-            guard left > 0 else { return false }
-            let ready = poll(&open, nfds_t(open.count), CInt(min(left.rounded(.up), 60_000)))
-            if ready < 0, errno != EINTR { return false }
-            guard ready > 0 else { continue }
-            for index in open.indices where open[index].fd >= 0 && open[index].revents != 0 {
-                let count = Glibc.read(open[index].fd, &chunk, chunk.count)
+        var status: CInt?
+        while ContinuousClock.now < end {
+            let hadEnded = status != nil
+            if !hadEnded {
+                var code: CInt = 0
+                let ended = waitpid(id, &code, WNOHANG)
+                if ended < 0, errno != EINTR { return nil }
+                if ended == id { status = code & 0x7F == 0 ? code >> 8 & 0xFF : 128 + code & 0x7F }
+            }
+            // That it ends is looked at every few milliseconds; what comes, at once.
+            let ready = poll(&open, nfds_t(open.count), status == nil || open[0].fd >= 0 ? 5 : 0)
+            if ready < 0, errno != EINTR { return nil }
+            if ready <= 0, hadEnded, open[0].fd < 0, let status {
+                return Outcome(status: status, output: texts[0], error: texts[1])
+            }
+            for index in open.indices where ready > 0 && open[index].fd >= 0 && open[index].revents != 0 {
+                let count = read(open[index].fd, &chunk, chunk.count)
                 if count < 0, errno == EINTR { continue }
                 if count <= 0 { open[index].fd = -1 } else { texts[index] += chunk.prefix(count) }
-                guard texts[index].count <= maximumLength else { return false }
+                guard texts[index].count <= maximumLength else { return nil }
             }
         }
-        return true
-    }
-
-    private static func wait(for id: pid_t, until end: ContinuousClock.Instant) -> CInt? {
-        var code: CInt = 0
-        while true {
-            let ended = waitpid(id, &code, WNOHANG)
-            if ended == id { return code & 0x7F == 0 ? code >> 8 & 0xFF : 128 + code & 0x7F }
-            if ended < 0, errno != EINTR { return nil }
-            guard ContinuousClock.now < end else { return nil }
-            usleep(1000)
-        }
+        return nil
     }
 }

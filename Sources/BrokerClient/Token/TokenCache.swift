@@ -20,9 +20,17 @@ package final class TokenCache: Sendable {
         path = folder
         self.key = key
         name = Fingerprint.hexadecimal(of: key.utf8)
-        // At most the last two parts: not a home that is not there.
+        // At most the last two parts: not a home that is not there, nor for somebody else in his.
         let parent = folder.lastIndex(of: "/").map { String(folder[..<$0]) } ?? ""
-        if mkdir(folder, 0o700) != 0, errno == ENOENT, mkdir(parent, 0o700) == 0 { mkdir(folder, 0o700) }
+        if mkdir(folder, 0o700) != 0, errno == ENOENT {
+            let home = parent.lastIndex(of: "/").map { String(parent[..<$0]) } ?? ""
+            var status = stat()
+            guard stat(home, &status) == 0 else { throw CacheFailure(folder) }
+            guard status.st_uid == geteuid() else {
+                throw CacheFailure(words: "\(home): it belongs to somebody else")
+            }
+            if mkdir(parent, 0o700) == 0 { mkdir(folder, 0o700) }
+        }
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard descriptor >= 0 else { throw CacheFailure(folder) }
         directory = OpenFile(descriptor)
@@ -104,41 +112,52 @@ package final class TokenCache: Sendable {
 
     /// Does not wait. The lock is held until its last reference goes.
     package func lock() -> Locking {
-        // One of 256 files, which stay: what is taken away might be locked by somebody.
-        let lock = "\(name.prefix(2)).lock"
-        let descriptor = openat(folder, lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { return .impossible(CacheFailure("\(path)/\(lock)")) }
-        let file = OpenFile(descriptor)
-        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            switch errno {
-            case EINTR: continue
-            case EWOULDBLOCK: return .busy
-            default: return .impossible(CacheFailure("\(path)/\(lock)"))
+        let lock = "\(name).lock"
+        while true {
+            let descriptor = openat(folder, lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { return .impossible(CacheFailure("\(path)/\(lock)")) }
+            let file = OpenFile(descriptor)
+            while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+                switch errno {
+                case EINTR: continue
+                case EWOULDBLOCK: return .busy
+                default: return .impossible(CacheFailure("\(path)/\(lock)"))
+                }
+            }
+            // It may have been taken away before it was locked, and others lock another one under its name.
+            var (mine, named) = (stat(), stat())
+            if fstat(descriptor, &mine) == 0, fstatat(folder, lock, &named, AT_SYMLINK_NOFOLLOW) == 0,
+                mine.st_ino == named.st_ino
+            {
+                return .taken(Lock(file))
             }
         }
-        return .taken(Lock(file))
     }
 
     /// Keeps `held` in the place of what is there. Who reads sees the one or the other, whole.
     /// - Parameter lock: shows that nobody else writes.
     package func keep(_ held: HeldToken, _ lock: Lock) throws(CacheFailure) {
-        let new = "\(name).new"
         guard let bytes = try? held.encoded(key) else { throw CacheFailure(words: "the token cannot be written") }
+        try write(Array(bytes), to: "\(name).token", at: held.received)
+        sweep(before: held.received - Self.longest)
+    }
+
+    private func write(_ bytes: [UInt8], to file: String, at now: Int64) throws(CacheFailure) {
+        let new = "\(name).new"
         // What somebody left who was killed.
         unlinkat(folder, new, 0)
         let descriptor = openat(folder, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw CacheFailure("\(path)/\(new)") }
-        let file = OpenFile(descriptor)
-        var rest = Array(bytes)[...]
+        let draft = OpenFile(descriptor)
+        var rest = bytes[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw abandoned(new) }
             rest = rest.dropFirst(count)
         }
-        setTime(of: file.descriptor, held.received)
-        guard renameat(folder, new, folder, "\(name).token") == 0 else { throw abandoned(new) }
-        sweep(before: held.received - Self.longest)
+        setTime(of: draft.descriptor, now)
+        guard renameat(folder, new, folder, file) == 0 else { throw abandoned(new) }
     }
 
     /// In milliseconds: no token lasts longer.
@@ -159,13 +178,52 @@ package final class TokenCache: Sendable {
     /// Takes away what others left that has ended long ago.
     private func sweep(before moment: Int64) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        for name in names.prefix(1000) where name.hasSuffix(".token") || name.hasSuffix(".new") {
+        for name in names.prefix(1000) where Self.endings.contains(where: name.hasSuffix) {
             var status = stat()
             guard fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
                 Int64(status.st_mtim.tv_sec) * 1000 < moment
             else { continue }
-            unlinkat(folder, name, 0)
+            guard name.hasSuffix(".lock") else {
+                unlinkat(folder, name, 0)
+                continue
+            }
+            let descriptor = openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+            guard descriptor >= 0 else { continue }
+            let file = OpenFile(descriptor)
+            if flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 { unlinkat(folder, name, 0) }
         }
+    }
+
+    private static let endings = [".token", ".new", ".failure", ".lock"]
+}
+
+/// What those who wait for another's exchange are told where that fails.
+extension TokenCache {
+    /// - Parameter lock: shows that nobody else writes.
+    package func keep(_ failure: TokenFailure, at now: Int64, _ lock: Lock) {
+        var words: [String: JSON] = [
+            "version": .integer(1), "key": .string(key), "at": .integer(now), "kind": .string(failure.kind),
+            "words": .string(failure.words),
+        ]
+        if case .overloaded(_, let pause) = failure { words["after"] = .integer(pause.components.seconds) }
+        guard let bytes = try? JSON.object(words).encoded() else { return }
+        try? write(Array(bytes), to: "\(name).failure", at: now)
+    }
+
+    /// - Parameter start: in milliseconds since 1970.
+    /// - Returns: nil where nobody has failed from then on.
+    package func failure(since start: Int64) -> TokenFailure? {
+        let descriptor = openat(folder, "\(name).failure", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        let file = OpenFile(descriptor)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = bytes.withUnsafeMutableBytes { read(file.descriptor, $0.baseAddress, $0.count) }
+        guard count > 0, let json = try? JSON(parsing: Data(bytes.prefix(count)), depth: 1),
+            json["version"]?.count == 1, json["key"]?.text?.utf8.elementsEqual(key.utf8) == true,
+            let at = json["at"]?.count, at >= start,
+            let kind = json["kind"]?.text, let words = json["words"]?.text
+        else { return nil }
+        return TokenFailure(kind: kind, words: words, after: .seconds(min(max(json["after"]?.count ?? 1, 1), 3600)))
     }
 }
 

@@ -52,7 +52,8 @@ package struct TokenExchangeClient: TokenEndpoint {
         let json = try json(answer)
         guard let token = json["access_token"]?.text.flatMap({ TokenText($0) }),
             json["token_type"]?.text?.lowercased() == "bearer", let lifetime = json["expires_in"]?.count,
-            let scope = json["scope"]?.text, scope.utf8.count <= 4096
+            let scope = json["scope"]?.text, scope.utf8.count <= 4096,
+            case let session = json["session_id"]?.text ?? "", session.utf8.count <= 256
         else { throw .unreadable("\(origin): the answer has no token, or not what belongs to one") }
         guard (1...86_400).contains(lifetime) else {
             throw .unreadable(
@@ -61,11 +62,16 @@ package struct TokenExchangeClient: TokenEndpoint {
                     : "\(origin) answers with a token that lasts for more than a day")
         }
         return IssuedToken(
-            token: token, scope: scope, session: json["session_id"]?.text ?? "", lifetime: lifetime)
+            token: token, scope: scope, session: session, lifetime: lifetime)
     }
 
+    /// Of a broker's answers, with room for more than they have.
+    private static let depth = 8
+
     private func json(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> JSON {
-        guard answer.type == "application/json", let json = try? JSON(parsing: answer.body), case .object = json else {
+        guard answer.type == "application/json", let json = try? JSON(parsing: answer.body, depth: Self.depth),
+            case .object = json
+        else {
             let type = answer.type.isEmpty ? "no JSON" : TokenText.hidden(in: String(answer.type.prefix(60)))
             throw .unreadable(
                 "\(origin) answers \(answer.status) with \(type): it is no broker, or something else answers for it")
@@ -83,11 +89,8 @@ package struct TokenExchangeClient: TokenEndpoint {
         let words = description.map { TokenText.hidden(in: $0, secrets) }
         switch answer.status {
         case 429, 503:
-            // Seconds; the other form (RFC 9110 §10.2.3) is a date, by a clock that need not be this one's.
-            let seconds = answer.headers.first(name: "Retry-After").flatMap { Int($0) } ?? 1
             return .overloaded(
-                "\(origin) answers \(answer.status): \(words ?? "it cannot answer at the moment")",
-                after: .seconds(min(max(seconds, 1), 3600)))
+                "\(origin) answers \(answer.status): \(words ?? "it cannot answer at the moment")", after: answer.pause)
         case 500...599: return .unreachable("\(origin) answers \(answer.status)")
         default:
             guard let words else {

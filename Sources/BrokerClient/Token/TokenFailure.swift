@@ -21,3 +21,29 @@ package enum TokenFailure: Error, Sendable, Hashable {
         }
     }
 }
+
+extension TokenFailure {
+    /// As it is kept for whoever waits.
+    var kind: String {
+        switch self {
+        case .noIdentity: "noIdentity"
+        case .unusable: "unusable"
+        case .unreachable: "unreachable"
+        case .overloaded: "overloaded"
+        case .refused: "refused"
+        case .unreadable: "unreadable"
+        }
+    }
+
+    init?(kind: String, words: String, after pause: Duration) {
+        switch kind {
+        case "noIdentity": self = .noIdentity(words)
+        case "unusable": self = .unusable(words)
+        case "unreachable": self = .unreachable(words)
+        case "overloaded": self = .overloaded(words, after: pause)
+        case "refused": self = .refused(words)
+        case "unreadable": self = .unreadable(words)
+        default: return nil
+        }
+    }
+}

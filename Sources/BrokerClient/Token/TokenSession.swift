@@ -13,20 +13,25 @@ package struct TokenSession: Sendable {
     private let source: any ProofSource
     private let broker: any TokenEndpoint
     private let cache: TokenCache?
+    private let proof: Distinction.Proof
     private let minimumLife: Duration
+    private let isFresh: Bool
     private let clock: any TokenClock
     private let note: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - cache: nil keeps nothing.
+    ///   - proof: what a kept token has to have been exchanged for.
     ///   - minimumLife: what a token has to have left to be served from the cache.
+    ///   - isFresh: whether a kept one is served only where no other can be got, and then only with that life.
     ///   - note: is told what a person should know, in one line.
     package init(
-        _ source: any ProofSource, _ broker: any TokenEndpoint, _ cache: TokenCache?, minimumLife: Duration,
+        _ source: any ProofSource, _ broker: any TokenEndpoint, _ cache: TokenCache?,
+        proof: Distinction.Proof = .inKey, minimumLife: Duration, isFresh: Bool = false,
         clock: any TokenClock = SystemTokenClock(), note: @escaping @Sendable (String) -> Void
     ) {
-        (self.source, self.broker, self.cache) = (source, broker, cache)
-        (self.minimumLife, self.clock, self.note) = (minimumLife, clock, note)
+        (self.source, self.broker, self.cache, self.proof) = (source, broker, cache, proof)
+        (self.minimumLife, self.isFresh, self.clock, self.note) = (minimumLife, isFresh, clock, note)
     }
 
     /// A token that is good as far as anybody knows. Suspends for less than ten seconds.
@@ -34,27 +39,38 @@ package struct TokenSession: Sendable {
         let start = (wall: clock.wall, uptime: clock.uptime)
         var rejected: TokenText?
         let entry = kept(isNoted: true)
-        if let entry, entry.held.left(at: start.wall) >= minimumLife {
+        if let entry, !isFresh, isOfProof(entry.held), entry.held.left(at: start.wall) >= minimumLife {
             guard await check(entry) == .bad else { return entry.held }
             rejected = entry.held.token
         }
-        let servable = entry.map { $0.held.left(at: start.wall) > .zero && $0.held.token != rejected } ?? false
+        // What ends before the renewal is given up could not be served then.
+        let servable = entry.map { isServable($0.held, rejected, after: Self.longestRenewal) } ?? false
         let end = start.uptime + (servable ? Self.longestRenewal : Self.longest)
         let lock: TokenCache.Lock?
         switch await turn(since: start.wall, until: end, rejected) {
         case .renewed(let held): return held
         case .ours(let taken): lock = taken
-        case .over:
-            return try await fallback(
-                .unreachable("another daypass has been asking the broker for too long"), rejected, nil, until: end)
+        case .failed(let failure, let taken): return try await fallback(failure, rejected, taken, until: end)
         }
         do throws(TokenFailure) {
             let held = try await exchange(until: end)
             keep(held, lock)
             return held
         } catch {
+            if let lock { cache?.keep(error, at: clock.wall, lock) }
             return try await fallback(error, rejected, lock, until: end)
         }
+    }
+
+    /// Whether it was exchanged for what there is now; where there is nothing now, for what there was.
+    private func isOfProof(_ held: HeldToken) -> Bool {
+        if case .digest(let digest) = proof { held.proof == digest } else { true }
+    }
+
+    /// Whether it may be given out where no other is to be had.
+    private func isServable(_ held: HeldToken, _ rejected: TokenText?, after time: Duration = .zero) -> Bool {
+        held.token != rejected && held.left(at: clock.wall) > time
+            && (!isFresh || held.left(at: clock.wall) >= minimumLife)
     }
 
     // MARK: What is kept
@@ -91,28 +107,35 @@ package struct TokenSession: Sendable {
     private enum Turn {
         /// Another process has meanwhile got a token.
         case renewed(HeldToken)
+        /// Another process has meanwhile got none.
+        case failed(TokenFailure, TokenCache.Lock)
         /// Nil where there can be no lock, and nothing can be kept.
         case ours(TokenCache.Lock?)
-        case over
     }
 
     private func turn(since start: Int64, until end: Duration, _ rejected: TokenText?) async -> Turn {
         guard let cache else { return .ours(nil) }
+        // Whoever was stopped while it had the lock must not stop everybody.
+        let patience = end - (end - clock.uptime) / 3
+        var hasWaited = false
         while true {
             let locking = cache.lock()
             if case .busy = locking {
-                guard clock.uptime < end else { return .over }
+                guard clock.uptime < patience else { return .ours(nil) }
+                hasWaited = true
                 await clock.wait(.milliseconds(10))
                 continue
             }
-            // Who had the lock before has left its token by now.
-            if let held = kept()?.held, held.token != rejected, held.left(at: clock.wall) > .zero,
-                held.left(at: clock.wall) >= minimumLife || held.received >= start
+            // Who had the lock before has left by now what it got.
+            if let held = kept()?.held, held.token != rejected, isOfProof(held), held.left(at: clock.wall) > .zero,
+                held.received >= start || (!isFresh && held.left(at: clock.wall) >= minimumLife)
             {
                 return .renewed(held)
             }
             switch locking {
-            case .taken(let lock): return .ours(lock)
+            case .taken(let lock):
+                if hasWaited, let failure = cache.failure(since: start) { return .failed(failure, lock) }
+                return .ours(lock)
             case .impossible(let failure):
                 note("the token is not kept: \(failure.words)")
                 return .ours(nil)
@@ -126,12 +149,12 @@ package struct TokenSession: Sendable {
     /// Comes again as long as the broker asks for it and there is time, with a fresh proof each time.
     private func exchange(until end: Duration) async throws(TokenFailure) -> HeldToken {
         while true {
-            let proof = try await source.proof(within: end - clock.uptime)
-            let asked = clock.wall
             let failure: TokenFailure
             do throws(TokenFailure) {
-                let issued = try await broker.exchange(proof, within: end - clock.uptime)
-                return HeldToken(issued, received: asked)
+                let shown = try await source.proof(within: end - clock.uptime)
+                let asked = clock.wall
+                let issued = try await broker.exchange(shown, within: end - clock.uptime)
+                return HeldToken(issued, received: asked, proof: digest(of: shown))
             } catch {
                 failure = error
             }
@@ -140,11 +163,17 @@ package struct TokenSession: Sendable {
         }
     }
 
+    /// What is noted of a proof that the key does not tell.
+    private func digest(of shown: Proof) -> String {
+        guard proof != .inKey, case .identityToken(let token) = shown else { return "" }
+        return token.digest
+    }
+
     /// What there is yet where no proof gets a new one: the kept token renewed by itself, or as it is.
     private func fallback(
         _ failure: TokenFailure, _ rejected: TokenText?, _ lock: TokenCache.Lock?, until end: Duration
     ) async throws(TokenFailure) -> HeldToken {
-        guard let entry = kept(), entry.held.token != rejected, entry.held.left(at: clock.wall) > .zero else {
+        guard let entry = kept(), isServable(entry.held, rejected) else {
             if let rejected, let lock { cache?.discard(rejected, lock) }
             throw failure
         }
@@ -152,6 +181,8 @@ package struct TokenSession: Sendable {
         switch failure {
         case .unreachable, .overloaded, .unreadable, .unusable: break
         case .noIdentity, .refused:
+            // Somebody else was refused, by the same file.
+            guard isOfProof(entry.held) else { throw failure }
             if let renewed = await renewed(held, within: max(end - clock.uptime, .seconds(1))) {
                 keep(renewed, lock)
                 return renewed
@@ -171,7 +202,8 @@ package struct TokenSession: Sendable {
     private func renewed(_ held: HeldToken, within time: Duration) async -> HeldToken? {
         let asked = clock.wall
         let issued = try? await broker.exchange(.gatewayToken(held.token), within: time)
-        guard let renewed = issued.map({ HeldToken($0, received: asked) }), renewed.end > held.end else { return nil }
+        guard let renewed = issued.map({ HeldToken($0, received: asked, proof: held.proof) }), renewed.end > held.end
+        else { return nil }
         return renewed
     }
 }

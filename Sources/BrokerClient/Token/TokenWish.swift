@@ -11,11 +11,14 @@ package struct TokenWish: Sendable {
     /// A PEM file; the system's authorities where it is nil.
     package var authorities: String?
     package var minimumLife: Duration
+    /// Whether a kept token is only for where no new one can be got.
+    package var isFresh: Bool
 
     package init(
         origin: String, identity: Identity, audience: String, scope: [String] = [], rule: String? = nil,
-        authorities: String? = nil, minimumLife: Duration = .seconds(360)
+        authorities: String? = nil, minimumLife: Duration = .seconds(360), isFresh: Bool = false
     ) {
+        self.isFresh = isFresh
         (self.origin, self.identity, self.audience) = (origin, identity, audience)
         // In one order, whatever order they were named in.
         self.scope = Set(scope).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -38,11 +41,13 @@ extension TokenSession {
             wish.origin, scope: wish.scope.isEmpty ? nil : wish.scope.joined(separator: " "), rule: wish.rule,
             authorities: wish.authorities, certificate: certificate)
         let cache = distinction.flatMap { Self.cache(wish, $0, in: environment, note) }
-        self.init(source, broker, cache, minimumLife: wish.minimumLife, note: note)
+        self.init(
+            source, broker, cache, proof: distinction?.proof ?? .inKey, minimumLife: wish.minimumLife,
+            isFresh: wish.isFresh, note: note)
     }
 
     private static func cache(
-        _ wish: TokenWish, _ distinction: String, in environment: [String: String],
+        _ wish: TokenWish, _ distinction: Distinction, in environment: [String: String],
         _ note: @Sendable (String) -> Void
     ) -> TokenCache? {
         guard let place = CachePlace(in: environment) else {
@@ -51,7 +56,7 @@ extension TokenSession {
         }
         // No part of it has a line feed.
         let key = [
-            wish.origin, distinction, wish.audience, wish.scope.joined(separator: " "),
+            wish.origin, distinction.key, wish.audience, wish.scope.joined(separator: " "),
             wish.rule.map { "rule \($0)" } ?? "",
         ].joined(separator: "\n")
         do throws(CacheFailure) {
