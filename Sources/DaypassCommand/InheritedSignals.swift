@@ -1,3 +1,4 @@
+import CProcess
 import Glibc
 
 /// How this process was started: whether SIGPIPE is ignored, and what is blocked.
