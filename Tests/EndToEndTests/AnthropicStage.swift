@@ -4,20 +4,24 @@ import JOSE
 import NIOHTTP1
 import Testing
 
-/// A broker, and a gateway with the provider's API behind it: what Anthropic's clients need, who know one base URL.
+/// A broker, and a gateway with the provider's API behind it: what Anthropic's clients need, who know one base URL. The
+/// gateway is one of the tests' own, or one of `config/integrations` with nothing but the API behind it.
 struct AnthropicStage {
     static let organization = "3e8f0a52-6b0f-4f0e-9a51-5b1c7d3a9e10"
 
     let broker: RunningBroker
     let issuer: TestIssuer
+    /// What answers for the provider.
     let gateway: RunningProcess
+    /// In front of that, if it is not the gateway itself.
+    private let front: RunningProcess?
     let origin: String
 
     var workspace: Workspace { broker.workspace }
     var identityToken: String { workspace.path("identity-token") }
 
     /// - Parameter ttl: of the rule `sdk`, which lists the ids of federation.
-    init(ttl: String = "15m") async throws {
+    init(ttl: String = "15m", through integration: Gateway? = nil) async throws {
         let workspace = try Workspace()
         issuer = try TestIssuer()
         let configuration =
@@ -30,16 +34,32 @@ struct AnthropicStage {
 
                 """
         broker = try await RunningBroker(
-            workspace, issuersAndRules: configuration, admin: "{socket: run/admin.sock}")
+            workspace, issuersAndRules: configuration, admin: "{socket: run/admin.sock}",
+            trustedProxies: integration == nil ? [] : ["127.0.0.1"])
         let port = try Workspace.freePort()
         let script = Programs.repository.appending(path: "Tests/Peers/anthropic-gateway.py")
         gateway = try RunningProcess(
-            try #require(Programs.python), [script.path(percentEncoded: false), "\(port)", broker.origin])
-        origin = "http://127.0.0.1:\(port)"
+            try #require(Programs.python),
+            [script.path(percentEncoded: false), "\(port)"] + (integration == nil ? [broker.origin] : []))
         try await waitUntil("the gateway listens") { [gateway] in
             try #require(gateway.isRunning, "\(gateway.error)")
             return Workspace.isListening(port)
         }
+        guard let integration else {
+            (front, origin) = (nil, "http://127.0.0.1:\(port)")
+            return
+        }
+        let daypass = try #require(broker.origin.split(separator: ":").last.flatMap { Int($0) })
+        let ports = try Gateway.Ports(
+            gateway: Workspace.freePort(), inner: Workspace.freePort(), daypass: daypass, application: port)
+        try await integration.install(in: workspace, ports, issuer: broker.origin)
+        try await integration.prepare(in: workspace)
+        let front = try integration.start(in: workspace, base: ports.gateway)
+        try await waitUntil("\(integration.rawValue) listens", within: 60) {
+            try #require(front.isRunning, "\(front.error)")
+            return Workspace.isListening(ports.gateway)
+        }
+        (self.front, origin) = (front, "http://127.0.0.1:\(ports.gateway)")
     }
 
     /// What the gateway received, in order.

@@ -32,8 +32,8 @@ struct `Claude Code` {
     /// Until `daypass token` is there, its place is kept.
     private static let helpers: [Helper] = Programs.daypassPrintsTokens ? [.curl, .daypass] : [.curl]
 
-    private func stage(_ helper: Helper? = nil) async throws -> AnthropicStage {
-        let stage = try await AnthropicStage()
+    private func stage(_ helper: Helper? = nil, through gateway: Gateway? = nil) async throws -> AnthropicStage {
+        let stage = try await AnthropicStage(through: gateway)
         try stage.writeIdentityToken()
         try FileManager.default.createDirectory(
             at: stage.workspace.folder.appending(path: "project"), withIntermediateDirectories: true)
@@ -152,6 +152,28 @@ struct `Claude Code` {
         #expect(try stage.requests().last?["headers"]?.object?["x-api-key"] == nil)
         let bearer = try #require(try stage.bearers().first)
         #expect(try await stage.broker.verify(bearer).headers.first(name: "Daypass-Rule") == "sdk")
+    }
+
+    @Test(.enabled(if: Programs.nginx != nil, "nginx is not installed: nginx-light"))
+    func `federates through nginx as config/integrations has it`() async throws {
+        let stage = try await stage(through: .nginx)
+        let outcome = try await start(stage, stage.federation()).outcome()
+        #expect(outcome.status == 0 && outcome.output == "pong\n", "\(outcome)")
+        // What the provider's API sees: no exchange, and no token.
+        #expect(try stage.answers() == ["/v1/messages 200"])
+        let headers = try #require(try stage.requests().last?["headers"]?.object)
+        #expect(headers["daypass-rule"] == "sdk" && headers["daypass-scope"] == "anthropic:messages")
+        #expect(headers["authorization"] == nil && headers["x-api-key"] == nil)
+    }
+
+    @Test(.enabled(if: Programs.nginx != nil, "nginx is not installed: nginx-light"))
+    func `stops when it is refused through nginx, with the broker's words`() async throws {
+        let stage = try await stage(through: .nginx)
+        try stage.writeIdentityToken(ref: "refs/heads/feature")
+        let outcome = try await start(stage, stage.federation()).outcome()
+        #expect(outcome.status == 1 && outcome.output.contains("invalid_grant"), "\(outcome)")
+        #expect(outcome.output.contains(/trace [0-9a-f]{32}/), "\(outcome.output)")
+        #expect(try stage.answers() == [])
     }
 
     @Test func `exchanges again when its token is revoked in the middle of a task, and goes on`() async throws {

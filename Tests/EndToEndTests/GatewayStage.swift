@@ -91,10 +91,17 @@ final class GatewayStage: Sendable {
 
     // MARK: Tokens
 
-    private static func proof(_ issuer: TestIssuer, of subject: String) throws -> String {
-        let matching: JSONObject = ["repository_id": "123456", "ref": "refs/heads/main"]
+    private static func proof(
+        _ issuer: TestIssuer, of subject: String, repository: ExactString = "123456"
+    ) throws -> String {
+        let matching: JSONObject = ["repository_id": .string(repository), "ref": "refs/heads/main"]
         return try issuer.token(
             issuer.claims(subject: subject, at: Date(), lifetime: .seconds(800)).merging(matching))
+    }
+
+    /// An identity token; no rule is for other repositories.
+    func proof(of subject: String = "job", repository: ExactString = "123456") throws -> String {
+        try Self.proof(issuer, of: subject, repository: repository)
     }
 
     func token(_ subject: String = "job", _ parameters: [String: String] = [:]) async throws -> String {
@@ -178,6 +185,14 @@ final class GatewayStage: Sendable {
         let old = relay.withLock { $0 }
         old.signal(SIGKILL)
         _ = try await old.outcome()
+    }
+
+    /// From now on `answering-broker.py` answers where the gateway asks.
+    func impersonate() async throws {
+        try await cut()
+        let new = try Self.python("answering-broker.py", "\(relayPort)")
+        relay.withLock { $0 = new }
+        try await waitUntil("it listens", within: 60) { Workspace.isListening(self.relayPort) }
     }
 
     func restore() async throws {

@@ -4,8 +4,9 @@ base URL: Anthropic's SDKs and Claude Code.
 POST /v1/oauth/token goes to the broker as it came; POST /v1/messages is answered as the provider documents it, with one JSON
 message or with server-sent events, after the broker's /verify said yes. The answer is pong, but to a prompt with a line
 "Run: COMMAND" it is first that the model wants the tool Bash with that command. What arrives is printed, a line of JSON for
-each request with the status that it gets, without the bodies.
-Usage: anthropic-gateway.py PORT BROKER-URL
+each request with the status that it gets, without the bodies. Without BROKER-URL it is the provider's API alone, for behind
+another gateway: it asks nobody, and knows no /v1/oauth/token.
+Usage: anthropic-gateway.py PORT [BROKER-URL]
 """
 
 import json
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-BROKER = sys.argv[2]
+BROKER = sys.argv[2] if len(sys.argv) > 2 else None
 
 
 def call(method, path, headers, body=None):
@@ -72,14 +73,15 @@ class Gateway(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.split("?")[0]
-        if path == "/v1/oauth/token":
+        if path == "/v1/oauth/token" and BROKER:
             names = ("Content-Type", "anthropic-beta", "User-Agent")
             kept = {name: self.headers[name] for name in names if self.headers[name]}
             self.answer(*call("POST", path, kept, body))
         elif path == "/v1/messages":
             names = ("Authorization", "x-api-key")
             kept = {name: self.headers[name] for name in names if self.headers[name]}
-            status, headers, _ = call("GET", "/verify?scope=anthropic:messages", kept)
+            verify = "/verify?scope=anthropic:messages"
+            status, headers, _ = call("GET", verify, kept) if BROKER else (200, {}, b"")
             if status != 200:
                 error = {"type": "error", "error": {"type": "authentication_error", "message": "refused"}}
                 self.answer(status, headers, json.dumps(error).encode())
