@@ -90,9 +90,11 @@ struct `Claude Code` {
             try await stage.revoke(try #require(try stage.bearers().first))
         }
         #expect(outcome.status == 0 && outcome.output == "pong\n", "\(outcome)")
-        #expect(try stage.answers() == ["/v1/messages 200", "/v1/messages 401", "/v1/messages 200"])
-        let bearers = try stage.bearers()
-        #expect(bearers[0] == bearers[1] && bearers[1] != bearers[2])
+        // More than one 401 where the helper has no answer in half a second, or asked a moment before the revocation.
+        let (answers, bearers) = (try stage.answers(), try stage.bearers())
+        #expect(answers.first == "/v1/messages 200" && answers.last == "/v1/messages 200", "\(answers)")
+        #expect(Set(answers.dropFirst().dropLast()) == ["/v1/messages 401"], "\(answers)")
+        #expect(Set(bearers).count == 2 && bearers.first != bearers.last)
     }
 
     @Test(arguments: helpers)
