@@ -10,7 +10,7 @@ import Testing
     .enabled(if: Programs.claude != nil && Programs.curl != nil, "Claude Code is not installed: Tests/Peers/install"))
 struct `Claude Code` {
     /// What prints its tokens.
-    enum Helper: CustomTestStringConvertible {
+    enum Helper: CaseIterable, CustomTestStringConvertible {
         case curl
         case daypass
 
@@ -28,9 +28,6 @@ struct `Claude Code` {
             }
         }
     }
-
-    /// Until `daypass token` is there, its place is kept.
-    private static let helpers: [Helper] = Programs.daypassPrintsTokens ? [.curl, .daypass] : [.curl]
 
     private func stage(_ helper: Helper? = nil) async throws -> AnthropicStage {
         let stage = try await AnthropicStage()
@@ -71,7 +68,7 @@ struct `Claude Code` {
 
     // MARK: With a helper
 
-    @Test(arguments: helpers)
+    @Test(arguments: Helper.allCases)
     func `sends what its helper prints in both headers, as the gateway takes it`(helper: Helper) async throws {
         let stage = try await stage(helper)
         let outcome = try await start(stage, ["ANTHROPIC_BASE_URL": stage.origin]).outcome()
@@ -83,7 +80,7 @@ struct `Claude Code` {
         #expect(try await stage.broker.verify(bearer).headers.first(name: "Daypass-Rule") == "ci-main")
     }
 
-    @Test(arguments: helpers)
+    @Test(arguments: Helper.allCases)
     func `goes on with another token when its own is revoked in the middle of a task`(helper: Helper) async throws {
         let stage = try await stage(helper)
         let outcome = try await runTask(stage, ["ANTHROPIC_BASE_URL": stage.origin]) {
@@ -95,7 +92,7 @@ struct `Claude Code` {
         #expect(bearers[0] == bearers[1] && bearers[1] != bearers[2])
     }
 
-    @Test(arguments: helpers)
+    @Test(arguments: Helper.allCases)
     func `stops when its subject is blocked in the middle of a task, and says why`(helper: Helper) async throws {
         let stage = try await stage(helper)
         let outcome = try await runTask(stage, ["ANTHROPIC_BASE_URL": stage.origin]) {
@@ -152,6 +149,15 @@ struct `Claude Code` {
         #expect(try stage.requests().last?["headers"]?.object?["x-api-key"] == nil)
         let bearer = try #require(try stage.bearers().first)
         #expect(try await stage.broker.verify(bearer).headers.first(name: "Daypass-Rule") == "sdk")
+        // doctor goes the same way, through the gateway.
+        let home = variables.merging(["HOME": stage.workspace.path("home")]) { $1 }
+        let doctor = try await AdministeredBroker.daypass(["doctor"], home, in: stage.workspace.folder)
+        #expect(doctor.status == 0 && doctor.output.contains("ok       token: rule sdk grants"), "\(doctor)")
+        let paths = try stage.answers()
+        #expect(paths.last == "/v1/oauth/token 200" && paths.count == 3)
+        try stage.writeIdentityToken(ref: "refs/heads/other")
+        let refused = try await AdministeredBroker.daypass(["doctor"], home, in: stage.workspace.folder)
+        #expect(refused.status == 1 && refused.output.contains("problem  token: "), "\(refused)")
     }
 
     @Test func `exchanges again when its token is revoked in the middle of a task, and goes on`() async throws {
