@@ -87,9 +87,13 @@ struct `Claude Code` {
             try await stage.revoke(try #require(try stage.bearers().first))
         }
         #expect(outcome.status == 0 && outcome.output == "pong\n", "\(outcome)")
-        #expect(try stage.answers() == ["/v1/messages 200", "/v1/messages 401", "/v1/messages 200"])
+        // What `daypass token` checked less than two seconds ago it prints once more, and is asked again.
+        let answers = try stage.answers()
+        #expect(answers.first == "/v1/messages 200" && answers.last == "/v1/messages 200", "\(answers)")
+        let refused = answers.dropFirst().dropLast()
+        #expect(!refused.isEmpty && refused.allSatisfy { $0 == "/v1/messages 401" }, "\(answers)")
         let bearers = try stage.bearers()
-        #expect(bearers[0] == bearers[1] && bearers[1] != bearers[2])
+        #expect(Set(bearers.dropLast()).count == 1 && bearers.first != bearers.last)
     }
 
     @Test(arguments: Helper.allCases)

@@ -196,6 +196,11 @@ struct `Jobs of config/ci` {
             try workspace.write("bin/\(name).text", "#!/bin/sh\n\(prefix)exec '\(program)' \"$@\"\n")
             try await makeProgram(workspace, name)
         }
+        let calls = workspace.path("calls")
+        try workspace.write(
+            "bin/curl.text",
+            "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '\(calls)'\nexec '\(try #require(Programs.curl))' \"$@\"\n")
+        try await makeProgram(workspace, "curl")
         var script = try provider.block(with: marker)
         // With curl the audience that is asked for is the broker's address.
         let asked = marker == "apiKeyHelper" ? audience : origin
@@ -231,9 +236,14 @@ struct `Jobs of config/ci` {
         }
         defer { service?.signal(SIGKILL) }
         let shell = try provider.shell
-        return try await RunningProcess(
+        let outcome = try await RunningProcess(
             shell[0], shell.dropFirst() + ["-c", script], in: workspace.folder.appending(path: "project"),
             environment: environment, seconds: 90
         ).outcome()
+        // What `ps` shows to everybody.
+        let arguments = (try? String(contentsOfFile: calls, encoding: .utf8)) ?? ""
+        #expect(!hasIdentity || marker == "apiKeyHelper" || arguments.contains("/oauth/token"))
+        #expect(!arguments.contains("request-token") && !arguments.contains("eyJ"), "\(arguments)")
+        return outcome
     }
 }
