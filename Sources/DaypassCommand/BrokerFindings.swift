@@ -12,39 +12,45 @@ struct BrokerFindings {
     /// By which a broker forgives a clock, in seconds.
     private static let leeway = 30.0
 
-    init(_ url: String?, authorities: String?) async {
-        guard let url else {
+    init(_ setup: CheckedSetup) async {
+        guard let url = setup.url else {
+            let (words, remedy) = ("none is named", "set DAYPASS_URL to its address, or give --url")
+            // A gateway may know it.
             findings = [
-                .problem("broker", "none is named", do: "set DAYPASS_URL to its address, or give --url")
+                setup.isOthers ? .warning("broker", words, do: remedy) : .problem("broker", words, do: remedy)
             ]
             return
         }
-        guard case .url(let origin, _, _)? = BrokerAddress(url: url, token: "") else {
+        guard let origin = BrokerAddress.origin(parsing: url) else {
+            // Not repeated: it may hold a password.
             findings = [
                 .problem(
-                    "broker", "\(url) is no address of one",
+                    "broker", "what is named as its address is none",
                     do: "write an origin such as https://daypass.example.com (http only for a loopback host)")
             ]
             return
         }
-        do throws(ClientFailure) {
-            let metadata = try await BrokerMetadata.read(from: origin, authorities: authorities)
+        if let other = setup.helpersOrigin, other != origin {
+            findings.append(
+                .problem(
+                    "broker", "the helper asks \(other), and not \(origin)", do: "run daypass setup claude-code again"))
+        }
+        do throws(TokenFailure) {
+            let metadata = try await BrokerMetadata.read(from: origin, authorities: setup.authorities)
             self.metadata = metadata
             findings.append(.good("broker", "\(origin) answers"))
             checkName(metadata, origin)
             checkClock(metadata, at: Date())
-        } catch .unreachable(let words) {
-            unreachable = words
-            findings.append(
-                .problem(
-                    "broker", words,
-                    do: "check the address, the network and its proxies; a private authority needs --ca-file"))
-        } catch .unusableAuthorities(let words) {
-            findings.append(.problem("broker", words, do: "name a PEM file with --ca-file or DAYPASS_CA_FILE"))
-        } catch .unreadable(let words) {
-            findings.append(.problem("broker", words, do: "give the broker's own address, not that of the gateway"))
         } catch {
-            findings.append(.problem("broker", CommandFailure(error).message, do: "ask again"))
+            let remedy: String
+            switch error {
+            case .unusable: remedy = "name a PEM file with --ca-file or DAYPASS_CA_FILE"
+            case .unreadable: remedy = "give the broker's own address, not that of the gateway"
+            default:
+                unreachable = error.words
+                remedy = "check the address, the network and its proxies; a private authority needs --ca-file"
+            }
+            findings.append(.problem("broker", error.words, do: remedy))
         }
     }
 
@@ -57,7 +63,11 @@ struct BrokerFindings {
     }
 
     private mutating func checkClock(_ metadata: BrokerMetadata, at now: Date) {
-        guard let date = metadata.date else { return }
+        guard let date = metadata.date else {
+            return findings.append(
+                .warning("clock", "the answer has no date, by which it could be compared", do: "see what answers there")
+            )
+        }
         let ahead = now.timeIntervalSince(date)
         // The header has no fractions.
         guard abs(ahead) > Self.leeway + 1 else {

@@ -2,102 +2,146 @@ import BrokerClient
 import FoundationEssentials
 import Glibc
 
-/// Whether the identity is one that a broker could accept.
+/// Whether the identity is there, and whether the broker gives a token for it: asked as the client asks.
 struct IdentityFindings {
-    let environment: [String: String]
-    /// What its token has to name; nil where that is not known.
-    let audience: String?
+    let setup: CheckedSetup
+    /// Nil where it did not answer.
+    let broker: BrokerMetadata?
+    /// Whether a token may be asked for: that opens a session, and uses the identity token once.
+    let asks: Bool
 
-    /// - Parameter identity: as --identity names it; nil looks for the job's own.
     /// - Throws: a `CommandFailure` of wrong usage.
-    func findings(_ identity: String?) throws(CommandFailure) -> [Finding] {
-        guard let identity else { return job }
-        if identity.hasPrefix("file:") { return file(String(identity.dropFirst(5))) }
-        if identity.hasPrefix("env:") { return variable(String(identity.dropFirst(4))) }
-        if identity.hasPrefix("x509:") {
-            let parts = identity.dropFirst(5).split(separator: ",", maxSplits: 1).map(String.init)
-            guard parts.count == 2 else { throw CommandFailure(.usage, "x509: names two files: x509:CERT,KEY") }
-            return certificate(parts[0], key: parts[1])
+    func findings() async throws(CommandFailure) -> [Finding] {
+        guard let identity = try setup.identity() else {
+            // Another program has its own.
+            guard !setup.isOthers else { return [] }
+            return [
+                .problem(
+                    "identity", Identity.absence(in: setup.environment), do: "daypass token --help says which there are"
+                )
+            ]
         }
-        switch identity {
-        case "github": return github
-        case "gitlab": return gitlab
-        case "kubernetes": return file(kubernetesFile)
-        // Only the job's own program has their tokens.
-        case "buildkite", "circleci": return []
-        default:
-            throw CommandFailure(.usage, "--identity \(identity) is none: see daypass token --help")
+        let wanted = audience(origin ?? "")
+        // Whoever issues tokens by their audience cannot be asked for none.
+        guard !wanted.isEmpty || ![.github, .buildkite, .circleci].contains(identity) else { return [] }
+        let source = IdentitySource(identity, audience: wanted, environment: setup.environment)
+        let proof: Proof
+        do throws(TokenFailure) {
+            proof = try await source.proof(within: TokenSession.longest)
+        } catch {
+            return [
+                .problem(
+                    "identity", error.words,
+                    do: "check that whoever writes or gives it does, and that this user may read it")
+            ]
+        }
+        let own = local(identity, proof)
+        guard let endpoint = endpoint(identity) else { return own + notAsked }
+        do throws(TokenFailure) {
+            let issued = try await endpoint.exchange(proof, within: TokenSession.longest)
+            // What the broker takes needs no guess of ours.
+            return own.filter { $0.level == .warning } + granted(issued, identity)
+        } catch {
+            return own.filter { $0.level != .good } + [
+                .problem("token", error.words, do: remedy(for: error))
+            ]
         }
     }
 
-    private var job: [Finding] {
-        if environment["GITHUB_ACTIONS"] == "true" { return github }
-        if let path = environment["ANTHROPIC_IDENTITY_TOKEN_FILE"] { return file(path) }
-        if environment["GITLAB_CI"] == "true" { return gitlab }
-        return access(kubernetesFile, F_OK) == 0 ? file(kubernetesFile) : []
+    private var origin: String? { setup.url.flatMap { BrokerAddress.origin(parsing: $0) } }
+
+    private func audience(_ usual: String) -> String {
+        setup.arguments.audience ?? setup.environment["DAYPASS_AUDIENCE"] ?? usual
     }
 
-    private var kubernetesFile: String {
-        environment["DAYPASS_KUBERNETES_TOKEN_FILE"] ?? "/var/run/secrets/daypass/token"
+    // MARK: A token
+
+    private func endpoint(_ identity: Identity) -> TokenExchangeClient? {
+        guard asks else { return nil }
+        if let federation = setup.federation, setup.arguments.identity == nil {
+            guard !federation.isProjects, let call = federation.call, let gateway = federation.gateway else {
+                return nil
+            }
+            // In the clear the identity token would be anybody's.
+            let place = gateway.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false).prefix(3)
+            guard BrokerAddress.origin(parsing: place.joined(separator: "/")) != nil else { return nil }
+            return TokenExchangeClient(gateway, call, authorities: setup.authorities)
+        }
+        guard let origin, broker != nil, !setup.isProjects else { return nil }
+        var certificate: (chain: String, key: String)?
+        if case .certificate(let chain, let key) = identity { certificate = (chain, key) }
+        let scope = setup.arguments.scope.joined(separator: " ")
+        return TokenExchangeClient(
+            origin, scope: scope.isEmpty ? nil : scope, rule: setup.arguments.rule, authorities: setup.authorities,
+            certificate: certificate)
     }
 
-    private var gitlab: [Finding] {
-        guard environment["DAYPASS_ID_TOKEN"] == nil else { return variable("DAYPASS_ID_TOKEN") }
+    private var notAsked: [Finding] {
+        guard asks, setup.isProjects || setup.federation?.isProjects == true else { return [] }
         return [
-            .problem(
-                "identity", "this job of GitLab has no DAYPASS_ID_TOKEN",
-                do: "write id_tokens: {DAYPASS_ID_TOKEN: {aud: \(audience ?? "AUDIENCE")}} into it")
+            .warning(
+                "token", "none was asked for: this folder's settings say where the identity would be sent",
+                do: "where that is your broker, name it with --url or DAYPASS_URL")
         ]
     }
 
-    private var github: [Finding] {
-        guard environment["ACTIONS_ID_TOKEN_REQUEST_URL"] != nil, environment["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] != nil
-        else {
-            return [
-                .problem(
-                    "identity", "this job of GitHub Actions may not ask for a token",
-                    do: "write permissions: {id-token: write, contents: read} into the job")
-            ]
-        }
-        return [.good("identity", "this job of GitHub Actions may ask for a token")]
+    private func granted(_ issued: IssuedToken, _ identity: Identity) -> [Finding] {
+        let rule = UnverifiedClaims(of: issued.token.reveal())?.rule.map { "rule \($0)" } ?? "the broker"
+        let words = "\(rule) grants \(issued.scope) for \(issued.lifetime) s"
+        let wanted = setup.arguments.minTtl
+        // Anthropic's clients renew by themselves, two minutes before the end.
+        guard setup.federation == nil, issued.lifetime < wanted.seconds else { return [.good("token", words)] }
+        return [
+            .warning(
+                "token", "\(words), and what is kept for five minutes wants \(wanted.description)",
+                do: "have the rule's ttl raised")
+        ]
     }
 
-    private func variable(_ name: String) -> [Finding] {
-        guard let token = environment[name] else {
-            return [.problem("identity", "\(name) is not set", do: "set it, or name another identity")]
+    private func remedy(for failure: TokenFailure) -> String {
+        switch failure {
+        case .refused: "with the trace id, daypass explain tells an administrator which claim is missing"
+        case .unreachable, .overloaded: "ask again"
+        case .unreadable: "give the broker's own address, or have the gateway pass /v1/oauth/token on to it"
+        case .noIdentity, .unusable: "name the right files"
         }
-        return check(token, name)
     }
 
-    private func file(_ path: String) -> [Finding] {
-        guard let text = try? TextFile.read(path, atMost: TextFile.maximumClaimsLength) else {
-            return [
-                .problem(
-                    "identity", "\(path): it cannot be read, or is no token",
-                    do: "check that whoever writes it does, and that this user may read it")
-            ]
+    // MARK: What can be said without the broker
+
+    private func local(_ identity: Identity, _ proof: Proof) -> [Finding] {
+        switch (identity, proof) {
+        case (.certificate(let chain, let key), _): certificate(chain, key: key)
+        case (_, .identityToken(let token)): check(token.reveal(), identity.name)
+        default: []
         }
-        return check(String(text.trimmingPrefix(while: \.isWhitespace)), path)
     }
 
-    private func check(_ text: String, _ place: String) -> [Finding] {
-        let token = String(text.prefix { !$0.isWhitespace })
+    private func check(_ token: String, _ place: String) -> [Finding] {
         guard let claims = UnverifiedClaims(of: token) else {
-            return [.problem("identity", "what \(place) holds is no signed token", do: "name the token itself")]
+            return [.problem("identity", "what \(place) gives is no signed token", do: "name the token itself")]
         }
         var findings: [Finding] = []
-        if let end = claims.end, end <= Date() {
-            findings.append(
-                .problem(
-                    "identity", "the token of \(place) ended at \(end.formatted(.iso8601))",
-                    do: "have a new one written; where it cannot be asked for again, raise the job's timeout"))
+        let renewal = "have a new one written; where it cannot be asked for again, raise the job's timeout"
+        if let end = claims.end {
+            if end <= Date() {
+                let words = "the token of \(place) ended at \(end.formatted(.iso8601))"
+                findings.append(.problem("identity", words, do: renewal))
+            }
+        } else {
+            findings.append(.problem("identity", "the token of \(place) does not say when it ends", do: renewal))
         }
-        if let audience, !claims.audiences.contains(where: { $0.utf8.elementsEqual(audience.utf8) }) {
+        if let start = claims.start, start > Date() + 60 {
+            let words = "the token of \(place) counts from \(start.formatted(.iso8601)) on"
+            findings.append(.problem("identity", words, do: "check this machine's clock, and its issuer's"))
+        }
+        let wanted = audience(broker?.issuer ?? origin ?? "")
+        if !wanted.isEmpty, !claims.audiences.contains(where: { $0.utf8.elementsEqual(wanted.utf8) }) {
             let named = claims.audiences.isEmpty ? "nobody" : claims.audiences.joined(separator: ", ")
             findings.append(
                 .problem(
                     "identity", "the token of \(place) is meant for \(named)",
-                    do: "ask for it with the audience \(audience); --audience where its issuer has another one"))
+                    do: "ask for it with the audience \(wanted); --audience where its issuer has another one"))
         }
         return findings.isEmpty ? [.good("identity", "the token of \(place) is meant for the broker")] : findings
     }
@@ -125,6 +169,8 @@ struct IdentityFindings {
         if access(key, R_OK) != 0 || stat(key, &status) != 0 {
             findings.append(
                 .problem("identity", "\(key): \(String(cString: strerror(errno)))", do: "name the file of its key"))
+        } else if status.st_mode & S_IFMT != S_IFREG {
+            findings.append(.problem("identity", "\(key) is no file", do: "name the file of its key"))
         } else if status.st_mode & 0o077 != 0 {
             findings.append(.warning("identity", "others than its owner may use \(key)", do: "chmod 600 \(key)"))
         }

@@ -31,9 +31,16 @@ struct JSONDocument {
 
     var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// The value at that place as JSON; nil where there is none.
+    /// The value at that place, of one or two names, as JSON; nil where there is none.
     func value(_ path: [String]) -> JSON? {
-        path.reduce(try? JSON(parsing: Data(bytes))) { $0?[$1] }
+        var place = 0
+        var value: Range<Int>?
+        for name in path {
+            var scanner = Scanner(bytes: bytes, at: place)
+            guard let member = scanner.object()?.member(name) else { return nil }
+            (place, value) = (member.value.lowerBound, member.value)
+        }
+        return value.flatMap { try? JSON(parsing: Data(bytes[$0])) }
     }
 
     /// Sets a text at one or two names from the root.
@@ -42,7 +49,7 @@ struct JSONDocument {
         guard let value = try? JSON.string(text).encoded() else { return false }
         var scanner = Scanner(bytes: bytes)
         guard let root = scanner.object(), let first = path.first else { return false }
-        guard let member = root.members.first(where: { $0.name == first }) else {
+        guard let member = root.member(first) else {
             guard path.count > 1 else { return insert(first, value, in: root, depth: 1) }
             return insert(first, Data("{}".utf8), in: root, depth: 1) && set(path, text)
         }
@@ -53,7 +60,7 @@ struct JSONDocument {
         guard bytes[member.value.lowerBound] == UInt8(ascii: "{") else { return false }
         var inner = Scanner(bytes: bytes, at: member.value.lowerBound)
         guard let object = inner.object() else { return false }
-        if let found = object.members.first(where: { $0.name == path[1] }) {
+        if let found = object.member(path[1]) {
             bytes.replaceSubrange(found.value, with: value)
             return true
         }
@@ -94,6 +101,11 @@ struct JSONDocument {
             let start: Int
             let end: Int
             let members: [Member]
+
+            /// By its bytes: what only looks like a setting is another one.
+            func member(_ name: String) -> Member? {
+                members.first { $0.name.utf8.elementsEqual(name.utf8) }
+            }
         }
 
         let bytes: [UInt8]

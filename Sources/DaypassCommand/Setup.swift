@@ -110,11 +110,19 @@ struct Setup: AsyncParsableCommand {
                 let old = document.value(table, key)
                 guard old != value else { continue }
                 guard document.set(table, key, value) else {
-                    throw SetupOptions.unreadable(file.path, "model_providers.daypass as a table of its own")
+                    throw SetupOptions.unreadable(
+                        file.path, "model_providers.daypass as a table of its own, each value on one line")
                 }
                 changes.append(.init(name: (table + [key]).joined(separator: "."), old: old, new: value))
             }
             try options.write(document.text, to: file, changes)
+            for key in ["env_key", "requires_openai_auth"] where document.value(provider, key) != nil {
+                Terminal.warn(
+                    "model_providers.daypass.\(key) is still there, and may be used in place of auth: take it out")
+            }
+            if document.value([], "profile") != nil {
+                Terminal.warn("a profile is named, which may have a model_provider of its own")
+            }
         }
 
         /// A basic string (TOML 1.0): none of what is quoted here has control characters.

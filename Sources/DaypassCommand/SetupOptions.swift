@@ -11,11 +11,21 @@ struct SetupOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The broker; else DAYPASS_URL.", valueName: "url"))
     var url: String?
 
-    @Option(help: "For daypass token: which identity; without it, it finds one.")
+    @Option(help: "For daypass token: which identity; else DAYPASS_IDENTITY; without it, it finds one.")
     var identity: String?
 
-    @Option(help: "For daypass token: the audience of identity tokens, where it is not the broker's URL.")
+    @Option(
+        help:
+            "For daypass token: the audience of identity tokens, where it is not the broker's URL; else DAYPASS_AUDIENCE."
+    )
     var audience: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "For daypass token: the authorities that vouch for the broker's certificate, PEM; else DAYPASS_CA_FILE.",
+            valueName: "file"),
+        completion: .file())
+    var caFile: String?
 
     @Option(help: "For daypass token: which rule.")
     var rule: String?
@@ -34,13 +44,13 @@ struct SetupOptions: ParsableArguments {
         throw ValidationError("There is no terminal to ask on: give --yes or --print.")
     }
 
-    /// The words of a command that prints a token: with the broker in its environment, since a client does not always hand
-    /// its own on.
+    /// The words of a command that prints a token: with all that this process was told, since a client does not always hand
+    /// its own environment on, and runs it in another folder.
     func command(_ environment: [String: String]) throws -> [String] {
         guard let url = url ?? environment["DAYPASS_URL"] else {
             throw CommandFailure(.usage, "which broker? Give --url, or set DAYPASS_URL")
         }
-        guard case .url(let origin, _, _)? = BrokerAddress(url: url, token: "") else {
+        guard let origin = BrokerAddress.origin(parsing: url) else {
             throw CommandFailure(
                 .usage,
                 "the broker has to be an origin such as https://daypass.example.com (http only for a loopback host)")
@@ -48,10 +58,21 @@ struct SetupOptions: ParsableArguments {
         guard let program = Self.ownPath else {
             throw CommandFailure(.refused, "where daypass is installed cannot be found out")
         }
+        let folder = FileManager.default.currentDirectoryPath
         var words = ["DAYPASS_URL=\(origin)", program, "token"]
-        if let identity { words += ["--identity", identity] }
-        if let audience { words += ["--audience", audience] }
+        if let name = identity ?? environment["DAYPASS_IDENTITY"] {
+            let whole = Identity(parsing: name)?.located(in: folder)
+            // A folder's name may have what ends a file's.
+            guard let whole, Identity(parsing: whole.name) == whole else {
+                throw CommandFailure(.usage, "the identity has to be one of \(Identity.names)")
+            }
+            words += ["--identity", whole.name]
+        }
+        if let audience = audience ?? environment["DAYPASS_AUDIENCE"] { words += ["--audience", audience] }
         if let rule { words += ["--rule", rule] }
+        if let file = caFile ?? environment["DAYPASS_CA_FILE"] {
+            words += ["--ca-file", file.hasPrefix("/") ? file : "\(folder)/\(file)"]
+        }
         guard words.allSatisfy({ $0.unicodeScalars.allSatisfy { !$0.properties.generalCategory.isControl } }) else {
             throw CommandFailure(.usage, "an identity, a rule or the path of daypass has control characters")
         }
@@ -64,16 +85,15 @@ struct SetupOptions: ParsableArguments {
         return String(validatingCString: path)
     }
 
-    /// - Throws: a `CommandFailure` unless it is https, or http of a loopback host: in the clear tokens would be anybody's.
+    /// - Throws: a `CommandFailure` unless it is https, or http of a loopback host, and not the provider's own.
     func gatewayOrigin() throws -> String {
-        let parts = gateway.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
-        let origin = parts.prefix(3).joined(separator: "/")
-        let path = parts.count > 3 ? String(parts[3]) : ""
-        let isPlain = path.utf8.allSatisfy { (0x21...0x7E).contains($0) && ![0x22, 0x23, 0x3F, 0x5C].contains($0) }
-        guard parts.count >= 3, BrokerAddress(url: origin, token: "") != nil, isPlain else {
+        guard GatewayAddress.parts(gateway) != nil else {
             throw CommandFailure(
                 .usage,
                 "--gateway has to be an address such as https://gateway.example.com (http only for a loopback host)")
+        }
+        guard !GatewayAddress.isProviders(gateway) else {
+            throw CommandFailure(.usage, "--gateway is the provider's own address, which takes no gateway token")
         }
         return gateway.hasSuffix("/") ? String(gateway.dropLast()) : gateway
     }
@@ -103,7 +123,7 @@ struct SetupOptions: ParsableArguments {
         guard !changes.isEmpty else { return Terminal.note("\(file.path) is set up already") }
         Terminal.note("\(file.path)\(file.text == nil ? " (new)" : "")")
         for change in changes {
-            if let old = change.old { Terminal.note("- \(change.name): \(ReadableText.escaped(Self.masked(old)))") }
+            if let old = change.old { Terminal.note("- \(change.name): \(ReadableText.escaped(Self.shown(old)))") }
             Terminal.note("+ \(change.name): \(ReadableText.escaped(change.new))")
         }
         if !yes, Terminal.confirms("Write this.") != true { throw CommandFailure(.refused, "nothing was changed") }
@@ -111,19 +131,12 @@ struct SetupOptions: ParsableArguments {
         Terminal.note("written; daypass doctor checks it")
     }
 
-    /// What stood there before, without what could be a key.
-    private static func masked(_ text: String) -> String {
-        var (output, run) = ("", "")
-        for character in text + "\n" {
-            if character.isASCII, character.isLetter || character.isNumber || character == "-" || character == "_" {
-                run.append(character)
-                continue
-            }
-            output += run.count < 20 ? run : "(not shown)"
-            output.append(character)
-            run = ""
-        }
-        return String(output.dropLast())
+    /// What stood there before: of an address where it goes, and of anything else nothing, since it may be a key.
+    private static func shown(_ old: String) -> String {
+        let text =
+            old.hasPrefix("\"") && old.hasSuffix("\"") && old.count > 1 ? String(old.dropFirst().dropLast()) : old
+        guard let (origin, path) = GatewayAddress.parts(text) else { return "(another value)" }
+        return path.isEmpty ? origin : "\(origin)/…"
     }
 }
 

@@ -24,7 +24,10 @@ struct TOMLDocument {
             case .table(let name):
                 guard seen.insert(name).inserted else { return nil }
                 table = name
-            case .other: table = nil
+            case .other(let name):
+                // Each element has tables of its own.
+                seen = seen.filter { !$0.starts(with: name) }
+                table = nil
             case .key(let name):
                 guard let table else { continue }
                 guard seen.insert(table + name).inserted else { return nil }
@@ -141,24 +144,55 @@ struct TOMLDocument {
             switch kind {
             case .table(let name), .other(let name):
                 if let start { return start..<index }
-                if case .table = kind, name == table { start = index + 1 }
+                if case .table = kind, Self.isSame(name, table) { start = index + 1 }
             default: break
             }
         }
         return start.map { $0..<lines.count }
     }
 
-    /// The text behind the equals sign, with a comment; nil where there is none.
+    /// The value in the line, without the comment behind it; nil where there is none.
     func value(_ table: [String], _ key: String) -> String? {
-        guard let line = line(table, key) else { return nil }
-        return String(lines[line].drop { $0 != "=" }.dropFirst().drop { $0 == " " })
+        line(table, key).map { String(lines[$0][Self.value(of: lines[$0])]) }
     }
 
     private func line(_ table: [String], _ key: String) -> Int? {
         guard let body = body(of: table), let kinds = Self.kinds(lines) else { return nil }
         return body.first {
-            if case .key(let name) = kinds[$0] { name == [key] } else { false }
+            if case .key(let name) = kinds[$0] { Self.isSame(name, [key]) } else { false }
         }
+    }
+
+    /// Where the value of a key stands in its line, or the part of it that is in there.
+    private static func value(of line: String) -> Range<String.Index> {
+        let name = path(line[...])?.1.startIndex ?? line.startIndex
+        let start = line[name...].dropFirst().firstIndex { $0 != " " && $0 != "\t" } ?? line.endIndex
+        var quote: Character?
+        var isEscaped = false
+        var end = start
+        for index in line[start...].indices {
+            let character = line[index]
+            if let open = quote {
+                if isEscaped {
+                    isEscaped = false
+                } else if open == "\"", character == "\\" {
+                    isEscaped = true
+                } else if character == open {
+                    quote = nil
+                }
+            } else if character == "#" {
+                break
+            } else if character == "\"" || character == "'" {
+                quote = character
+            }
+            if quote != nil || (character != " " && character != "\t") { end = line.index(after: index) }
+        }
+        return start..<end
+    }
+
+    /// By their bytes: what only looks like a setting is another one.
+    private static func isSame(_ one: [String], _ other: [String]) -> Bool {
+        one.count == other.count && zip(one, other).allSatisfy { $0.utf8.elementsEqual($1.utf8) }
     }
 
     /// - Parameter value: in TOML.
@@ -166,7 +200,7 @@ struct TOMLDocument {
     mutating func set(_ table: [String], _ key: String, _ value: String) -> Bool {
         if let line = line(table, key) {
             guard let opened = Self.openings(lines[line].drop { $0 != "=" }), opened == 0 else { return false }
-            lines[line] = "\(key) = \(value)"
+            lines[line].replaceSubrange(Self.value(of: lines[line]), with: value)
             return true
         }
         guard !isWrittenOtherwise(table + [key]) else { return false }

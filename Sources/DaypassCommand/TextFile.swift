@@ -8,12 +8,18 @@ enum TextFile {
     /// - Parameters:
     ///   - path: - is standard input.
     ///   - length: of files that were read before, which together with this one may have `limit` bytes more than that.
+    ///   - isFile: refuses what is none, such as a named pipe, for whose writer it would wait.
     /// - Throws: a `CommandFailure` of wrong usage where it cannot be read, is longer than `limit` bytes, or no UTF-8.
-    static func read(_ path: String, atMost limit: Int, behind length: Int = 0) throws -> String {
-        let isInput = path == "-"
-        let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+    static func read(_ path: String, atMost limit: Int, behind length: Int = 0, isFile: Bool = false) throws -> String {
+        let isInput = path == "-" && !isFile
+        let flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | (isFile ? O_NONBLOCK : 0)
+        let descriptor = isInput ? STDIN_FILENO : open(path, flags)
         guard descriptor >= 0 else { throw CommandFailure(.usage, "\(path): \(String(cString: strerror(errno)))") }
         defer { if !isInput { close(descriptor) } }
+        var status = stat()
+        guard !isFile || (fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG) else {
+            throw CommandFailure(.usage, "\(path): it is no file")
+        }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while bytes.count <= limit {

@@ -5,7 +5,11 @@ import FoundationEssentials
 struct UnverifiedClaims {
     let issuer: String?
     let audiences: [String]
+    let start: Date?
     let end: Date?
+    /// Of a gateway token: its rule, and the scopes, space separated.
+    let rule: String?
+    let scope: String?
 
     /// - Returns: nil for what has not the form of a signed token.
     init?(of token: String) {
@@ -18,10 +22,19 @@ struct UnverifiedClaims {
         else { return nil }
         issuer = json["iss"]?.text
         audiences = json["aud"]?.text.map { [$0] } ?? json.list("aud").compactMap(\.text)
-        switch json["exp"] {
-        case .integer(let seconds): end = Date(timeIntervalSince1970: Double(seconds))
-        case .number(let seconds): end = Date(timeIntervalSince1970: seconds)
-        default: end = nil
-        }
+        (start, end) = (Self.date(json["nbf"]), Self.date(json["exp"]))
+        (rule, scope) = (json["rule"]?.text, json["scope"]?.text)
+    }
+
+    /// - Returns: nil for what is no moment before the year 10000.
+    private static func date(_ value: JSON?) -> Date? {
+        let seconds: Double? =
+            switch value {
+            case .integer(let seconds): Double(seconds)
+            case .number(let seconds): seconds
+            default: nil
+            }
+        guard let seconds, (0..<253_402_300_800).contains(seconds) else { return nil }
+        return Date(timeIntervalSince1970: seconds)
     }
 }

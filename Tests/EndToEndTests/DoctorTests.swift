@@ -20,6 +20,12 @@ import Testing
         )
     }
 
+    /// What the broker's one rule grants something for.
+    private func proof(_ issuer: TestIssuer) throws -> String {
+        try issuer.token(
+            issuer.claims(at: Date()).merging(["repository_id": "123456", "ref": "refs/heads/main"]))
+    }
+
     /// Their levels and what they are about, in order.
     private func findings(_ outcome: RunningProcess.Outcome) throws -> [String] {
         let json = try JSONReader.readObject(Array(outcome.output.utf8))
@@ -31,7 +37,7 @@ import Testing
     @Test func `finds nothing where all is well, and a warning is no failure`() async throws {
         let (broker, issuer) = try await broker()
         let workspace = broker.workspace
-        try workspace.write("token", try issuer.token(issuer.claims(at: Date())))
+        try workspace.write("token", try proof(issuer) + "\n")
         try workspace.write(
             ".claude/settings.json",
             #"{"apiKeyHelper": "A=b 'daypass' token", "env": {"ANTHROPIC_BASE_URL": "https://gateway.example.com"}}"#)
@@ -50,13 +56,16 @@ import Testing
                 ok       broker: \(broker.origin) answers
                 ok       clock: as the broker's
                 ok       helper: daypass, as .claude/settings.json says
-                ok       identity: the token of token is meant for the broker
+                ok       token: rule ci-main grants anthropic:messages anthropic:count_tokens for 900 s
 
                 """)
         let bare = try await doctor(
             ["--json"], ["DAYPASS_URL": broker.origin, "HOME": "/nonexistent"], in: try Workspace())
-        #expect(bare.status == 0, "\(bare)")
-        #expect(try findings(bare) == ["ok broker", "ok clock", "warning helper"])
+        #expect(bare.status == 1 && bare.output.contains("there is no identity here"), "\(bare)")
+        #expect(try findings(bare) == ["ok broker", "ok clock", "warning helper", "problem identity"])
+        let offline = try await doctor(arguments + ["--no-token"], in: workspace)
+        #expect(offline.output.contains("ok       identity: the token of file:token is meant for the broker\n"))
+        #expect(!offline.output.contains("ci-main"))
     }
 
     @Test func `tells a broker that is not there, and what is none`() async throws {
@@ -66,54 +75,83 @@ import Testing
         #expect(none.status == 69 && none.error.contains("Connection refused"), "\(none)")
         #expect(none.output.contains("problem  broker: http://127.0.0.1:\(port): Connection refused\n         do: "))
         #expect(try await doctor([], in: workspace).output.contains("set DAYPASS_URL to its address"))
-        let clear = try await doctor(["--url", "http://daypass.example.com"], in: workspace)
-        #expect(clear.status == 1 && clear.output.contains("is no address of one"), "\(clear)")
-        let (broker, _) = try await broker()
+        let clear = try await doctor(["--url", "http://user:hunter2@daypass.example.com"], in: workspace)
+        #expect(clear.status == 1 && clear.output.contains("what is named as its address is none"), "\(clear)")
+        #expect(!(clear.output + clear.error).contains("hunter2"))
+        let (broker, issuer) = try await broker()
+        try workspace.write("token", try proof(issuer))
         let telemetry = try await doctor(["--url", broker.telemetry], in: workspace)
         #expect(telemetry.status == 1 && telemetry.output.contains("answers 404"), "\(telemetry)")
-        let alias = try await doctor(["--url", broker.origin.replacing("127.0.0.1", with: "localhost")], in: workspace)
+        let alias = try await doctor(
+            ["--url", broker.origin.replacing("127.0.0.1", with: "localhost"), "--identity", "file:token"],
+            in: workspace)
         #expect(alias.status == 0 && alias.output.contains("calls itself \(broker.origin)"), "\(alias)")
+    }
+
+    @Test func `waits for no answer that comes by and by, and for no writer of settings`() async throws {
+        let workspace = try Workspace()
+        let port = try Workspace.freePort()
+        let script = Programs.repository.appending(path: "Tests/Peers/bad-broker.py").path(percentEncoded: false)
+        let process = try RunningProcess(try #require(Programs.python), [script, "\(port)", "drip"])
+        try await waitUntil("it listens") { Workspace.isListening(port) }
+        let slow = try await doctor(["--url", "http://127.0.0.1:\(port)"], in: workspace)
+        // All of it would be read as no answer of a broker.
+        #expect(slow.status == 69 && slow.error.contains("no answer in time"), "\(slow)")
+        process.signal(SIGKILL)
+        try workspace.write(".claude/other", "")
+        try #require(mkfifo(workspace.path(".claude/settings.json"), 0o600) == 0)
+        let piped = try await doctor([], in: workspace)
+        #expect(piped.status == 1 && piped.output.contains("problem  settings: .claude/settings.json: it is no file"))
     }
 
     /// What answers with this `Date`, as a broker would.
     @Test(
         .enabled(if: Programs.python != nil),
-        arguments: [(-3600.0, "ahead of"), (3600.0, "behind"), (0.0, nil)] as [(Double, String?)])
-    func `tells a clock that is wrong by an hour`(offset: Double, words: String?) async throws {
+        // An answer from a cache is older than it looks; another has no date, or none that there is.
+        arguments: [
+            ("-3600", "0", "is 3[56][0-9]{2} s ahead of the broker's\n"),
+            ("3600", "0", "is 3[56][0-9]{2} s behind the broker's\n"),
+            ("0", "0", nil), ("-300", "300", nil), ("none", "0", "has no date"), ("-9", "0", "has no date"),
+        ] as [(String, String, String?)])
+    func `tells a clock that is wrong by an hour`(offset: String, age: String, words: String?) async throws {
         let workspace = try Workspace()
         let port = try Workspace.freePort()
         let server = """
             import sys, time, email.utils, http.server
             class Handler(http.server.BaseHTTPRequestHandler):
-                def date_time_string(self, timestamp=None):
-                    return email.utils.formatdate(time.time() + float(sys.argv[2]), usegmt=True)
                 def do_GET(self):
                     body = b'{"issuer": "http://127.0.0.1:%d"}' % int(sys.argv[1])
-                    self.send_response(200)
+                    self.send_response_only(200)
+                    if sys.argv[2] == "-9":
+                        self.send_header("Date", "Sun, 06 Nov 1994 -9:-9:-2147483648 GMT")
+                    elif sys.argv[2] != "none":
+                        self.send_header("Date", email.utils.formatdate(time.time() + float(sys.argv[2]), usegmt=True))
+                    self.send_header("Age", sys.argv[3])
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()
                     self.wfile.write(body)
             http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
             """
-        let process = try RunningProcess(try #require(Programs.python), ["-c", server, "\(port)", "\(offset)"])
+        let process = try RunningProcess(try #require(Programs.python), ["-c", server, "\(port)", offset, age])
         try await waitUntil("it listens") {
             try #require(process.isRunning, "\(process.error)")
             return Workspace.isListening(port)
         }
         let outcome = try await doctor(["--url", "http://127.0.0.1:\(port)"], in: workspace)
         guard let words else {
-            #expect(outcome.status == 0 && outcome.output.contains("ok       clock"), "\(outcome)")
+            #expect(outcome.output.contains("ok       clock: as the broker's\n"), "\(outcome)")
             return
         }
         #expect(outcome.status == 1, "\(outcome)")
-        let line = try Regex("problem  clock: this machine's is 3[56][0-9]{2} s \(words) the broker's\n")
-        #expect(outcome.output.contains(line), "\(outcome)")
+        #expect(outcome.output.contains(try Regex("(problem|warning)  clock: .*\(words)")), "\(outcome)")
     }
 
     @Test func `tells a helper that cannot be run, is not there, or is hidden by damaged settings`() async throws {
         let (broker, _) = try await broker()
         let workspace = broker.workspace
         try workspace.write("helper", "#!/bin/sh\n")
+        try workspace.write("script", "#!/nonexistent/sh\n")
+        chmod(workspace.path("script"), 0o755)
         let environment = ["ANTHROPIC_BASE_URL": "https://gateway.example.com", "DAYPASS_URL": broker.origin]
         let file = workspace.path("helper")
         let helpers: [(String, String)] = [
@@ -125,7 +163,18 @@ import Testing
             (#"{"apiKeyHelper": "no-such-program-here"}"#, "names no-such-program-here, which is not there"),
             (#"{"apiKeyHelper": "\#(workspace.path("")) a"}"#, "cannot be run by this user"),
             (#"{"apiKeyHelper": "/bin/true",}"#, "is no JSON object: Claude Code ignores all of it"),
-            (#"{"apiKeyHelper": "/bin/true", "forceLoginMethod": "console"}"#, "forceLoginMethod in"),
+            (#"{"apiKeyHelper": "exec /nonexistent/daypass token"}"#, "names /nonexistent/daypass, which is not there"),
+            (#"{"apiKeyHelper": "/usr/bin/env A=b '~/daypass' token"}"#, "names ~/daypass, which is not there"),
+            (#"{"apiKeyHelper": "\#(workspace.path("script"))"}"#, "wants /nonexistent/sh, which cannot be run"),
+            (#"{"apiKeyHelper": "\#(Programs.daypass)"}"#, "prints no bare token"),
+            (#"{"apiKeyHelper": "\#(Programs.daypass) token --json"}"#, "prints no bare token"),
+            (#"{"apiKeyHelper": "\#(Programs.daypass) token --no-such"}"#, "prints no bare token"),
+            (#"{"apiKeyHelper": "/bin/true", "env": {"CLAUDE_CODE_USE_BEDROCK": 1}}"#, "USE_BEDROCK is set"),
+            (
+                #"{"apiKeyHelper": "/bin/true", "env": {"ANTHROPIC_BASE_URL": "https://API.anthropic.com/"}}"#,
+                "ANTHROPIC_BASE_URL is the provider"
+            ),
+            (#"{"env": {"ANTHROPIC_PROFILE": "none"}}"#, ".config/anthropic/configs/none.json: No such file"),
             (#"{"apiKeyHelper": "/bin/true", "env": {"ANTHROPIC_API_KEY": "k"}}"#, "do: take ANTHROPIC_API_KEY out of"),
         ]
         for (settings, words) in helpers {
@@ -136,6 +185,15 @@ import Testing
         try workspace.write(".claude/settings.json", #"{"apiKeyHelper": "cat x | sh"}"#)
         let shell = try await doctor(["--json"], environment, in: workspace)
         #expect(shell.status == 0, "\(shell)")
+        // Each of which Claude Code takes; forceLoginMethod keeps it from its helper in the machine's settings alone.
+        for text in [
+            "\u{FEFF}{\"apiKeyHelper\": \"/bin/true\"}", "", "\n", #"{"x": "\ud800"}"#, #"{"x": 1e999}"#,
+            #"{"apiKeyHelper": "/bin/true", "forceLoginMethod": "console"}"#, #"{"apiKeyHelper": "command true"}"#,
+        ] {
+            try workspace.write(".claude/settings.json", text)
+            let fine = try await doctor(["--identity", "env:PATH", "--no-token"], environment, in: workspace)
+            #expect(!fine.output.contains("problem  settings") && !fine.output.contains("problem  helper"), "\(fine)")
+        }
         try workspace.write(".claude/settings.json", #"{"apiKeyHelper": "/bin/true"}"#)
         let direct = try await doctor([], ["DAYPASS_URL": broker.origin], in: workspace)
         #expect(direct.output.contains("gateway: ANTHROPIC_BASE_URL is not set"), "\(direct)")
@@ -145,13 +203,15 @@ import Testing
         let (broker, issuer) = try await broker()
         let workspace = broker.workspace
         let now = Date()
+        let endless = issuer.claims(at: now).members.filter { $0.name != "exp" }.map { ($0.name, $0.value) }
         let tokens: [(String, String)] = [
             (
                 try issuer.token(issuer.claims(audience: "sts.amazonaws.com", at: now)),
                 "is meant for sts.amazonaws.com\n"
             ),
             (try issuer.token(issuer.claims(at: now - 1000)), "ended at "),
-            ("a.b.c", "is no signed token"), ("", "is no signed token"),
+            ("a.b.c", "is no signed token"), ("", "holds no token"),
+            (try issuer.token(JSONObject(uniqueMembers: endless)), "does not say when it ends"),
         ]
         for (token, words) in tokens {
             try workspace.write("token", token + "\n")
@@ -164,7 +224,7 @@ import Testing
             }
         }
         let missing = try await doctor(["--identity", "file:none"], ["DAYPASS_URL": broker.origin], in: workspace)
-        #expect(missing.status == 1 && missing.output.contains("none: it cannot be read"), "\(missing)")
+        #expect(missing.status == 1 && missing.output.contains("none: No such file"), "\(missing)")
         #expect(try await doctor(["--identity", "x509:a"], in: workspace).status == 2)
         let job = try await doctor([], ["DAYPASS_URL": broker.origin, "GITHUB_ACTIONS": "true"], in: workspace)
         #expect(job.status == 1 && job.output.contains("id-token: write"), "\(job)")
@@ -194,8 +254,11 @@ import Testing
         try workspace.write("svid.key", "not read")
         chmod(workspace.path("svid.key"), mode_t(mode))
         let outcome = try await doctor(
-            ["--identity", "x509:svid.pem,svid.key"], ["DAYPASS_URL": broker.origin], in: workspace)
+            ["--identity", "x509:svid.pem,svid.key", "--no-token"], ["DAYPASS_URL": broker.origin], in: workspace)
         #expect(outcome.status == Int32(status) && outcome.output.contains(words), "\(outcome)")
+        let asked = try await doctor(
+            ["--identity", "x509:svid.pem,svid.key"], ["DAYPASS_URL": broker.origin], in: workspace)
+        #expect(asked.status == 1 && asked.output.contains("problem  token: svid.key: it holds no private key in PEM"))
         let none = try await doctor(
             ["--identity", "x509:svid.key,none"], ["DAYPASS_URL": broker.origin], in: workspace)
         #expect(none.status == 1 && none.output.contains("no certificate in PEM can be read"), "\(none)")

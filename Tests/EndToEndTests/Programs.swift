@@ -5,8 +5,6 @@ enum Programs {
     static let daypassd = built("daypassd")
     static let daypass = built("daypass")
     static let rotationLoop = built("RotationLoop")
-    /// Whether it has the command `daypass token` yet.
-    static let daypassPrintsTokens = system("'\(daypass)' --help 2>/dev/null | grep -q '^  token '") == 0
 
     /// A binary that was built with the tests.
     private static func built(_ name: String) -> String {

@@ -114,16 +114,83 @@ import Testing
         #expect(try text(workspace, ".claude/settings.json") == before)
     }
 
-    @Test func `shows what stood there before, but nothing that could be a key`() async throws {
+    /// What is there as the gateway, and what is shown of it.
+    @Test(arguments: [
+        ("https://old.example.com", "https://old.example.com"),
+        ("https://old.example.com/v1/k", "https://old.example.com/…"),
+        ("https://joe:s3cr3t@old.example.com", "(another value)"), ("https://old.example.com/?k=v", "(another value)"),
+        ("AbC/defGHIjkl+mnoPQR/stuVWX==", "(another value)"), ("", "(another value)"),
+    ])
+    func `shows where requests went before, and nothing that could be a key`(old: String, shown: String) async throws {
         let workspace = try Workspace()
-        let key = "key-" + String(repeating: "k", count: 24)
+        let key = "hunter2"
         try workspace.write(
-            ".claude/settings.json", #"{"apiKeyHelper": "echo \#(key)", "env": {"ANTHROPIC_API_KEY": "\#(key)"}}"#)
+            ".claude/settings.json",
+            #"{"apiKeyHelper": "curl -u joe:\#(key)", "env": {"ANTHROPIC_API_KEY": "\#(key)", "ANTHROPIC_BASE_URL": "\#(old)"}}"#
+        )
         let made = try await setup("claude-code", ["--yes"], workspace)
-        #expect(made.status == 0 && made.error.contains("- apiKeyHelper: echo (not shown)\n"), "\(made)")
+        #expect(made.status == 0 && made.error.contains("- apiKeyHelper: (another value)\n"), "\(made)")
+        #expect(made.error.contains("- env.ANTHROPIC_BASE_URL: \(shown)\n"), "\(made)")
         #expect(!made.error.contains(key))
         #expect(made.error.contains("warning: ANTHROPIC_API_KEY is set"))
         #expect(try text(workspace, ".claude/settings.json").contains(#""ANTHROPIC_API_KEY": "\#(key)""#))
+    }
+
+    @Test func `changes no setting that only looks like one of ours`() async throws {
+        let workspace = try Workspace()
+        let other = "\"api\u{212A}eyHelper\": \"\(Self.helper)\""
+        try workspace.write(".claude/settings.json", "{\(other)}")
+        let made = try await setup("claude-code", ["--yes"], workspace)
+        #expect(made.status == 0 && made.error.contains("+ apiKeyHelper: "), "\(made)")
+        let after = try text(workspace, ".claude/settings.json")
+        #expect(after.contains(other) && after.contains("\"apiKeyHelper\": \"\(Self.helper)\""), "\(after)")
+    }
+
+    // MARK: The file
+
+    @Test func `leaves a file to its owner, with its mode`() async throws {
+        let workspace = try Workspace()
+        try workspace.write(".claude/settings.json", "{}")
+        let file = workspace.path(".claude/settings.json")
+        chmod(file, 0o640)
+        // Another owner's can only be made by root; whoever else runs this has his own.
+        let owner = geteuid() == 0 ? 65_534 : geteuid()
+        try #require(chown(file, owner, owner == geteuid() ? getegid() : 65_534) == 0)
+        #expect(try await setup("claude-code", ["--yes"], workspace).status == 0)
+        let after = try FileManager.default.attributesOfItem(atPath: file)
+        #expect(after[.ownerAccountID] as? Int == Int(owner) && after[.posixPermissions] as? Int == 0o640, "\(after)")
+        #expect(geteuid() != 0 || after[.groupOwnerAccountID] as? Int == 65_534)
+    }
+
+    @Test func `refuses a file that is read-only, a link that leads nowhere, and what is no file`() async throws {
+        let workspace = try Workspace()
+        let file = workspace.path(".claude/settings.json")
+        try workspace.write(".claude/settings.json", "{}")
+        chmod(file, 0o444)
+        let readOnly = try await setup("claude-code", ["--yes"], workspace)
+        #expect(readOnly.status == 1 && readOnly.error.contains("read-only; nothing was changed"), "\(readOnly)")
+        #expect(try text(workspace, ".claude/settings.json") == "{}")
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: "../dotfiles/none")
+        let dangling = try await setup("claude-code", ["--yes"], workspace)
+        #expect(dangling.status == 1 && dangling.error.contains("a link to what is not there"), "\(dangling)")
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: file) == "../dotfiles/none")
+        try FileManager.default.removeItem(atPath: file)
+        try #require(mkfifo(file, 0o600) == 0)
+        let piped = try await setup("claude-code", ["--yes"], workspace)
+        #expect(piped.status == 2 && piped.error.contains("it is no file"), "\(piped)")
+    }
+
+    @Test func `makes a machine's settings for everybody, whatever the mask`() async throws {
+        let workspace = try Workspace()
+        let file = workspace.path("etc/claude-code/managed-settings.json")
+        let made = try await AdministeredBroker.daypass(
+            ["setup", "claude-code"] + Self.usual + ["--yes", "--file", file], ["HOME": workspace.path("")],
+            through: ["sh", "-c", "umask 077; exec \"$@\"", "sh"])
+        #expect(made.status == 0, "\(made)")
+        let mode = try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+        let folder = try FileManager.default.attributesOfItem(atPath: workspace.path("etc/claude-code"))
+        #expect(mode == 0o644 && folder[.posixPermissions] as? Int == 0o755)
     }
 
     @Test(.enabled(if: Programs.python != nil), arguments: [("yes", true), ("no", false), ("", false)])
@@ -144,7 +211,10 @@ import Testing
         (["--gateway", "http://gateway.example.com"], "--gateway has to be"),
         (["--gateway", "gateway.example.com"], "--gateway has to be"),
         (["--url", "https://daypass.example.com/x"], "the broker has to be"),
-        (["--rule", "a\nb"], "control characters"),
+        (["--rule", "a\nb"], "control characters"), (["--identity", "x509:a,b,c"], "has to be one of"),
+        (["--identity", "nobody"], "has to be one of"),
+        (["--gateway", "https://API.Anthropic.com"], "the provider's own address"),
+        (["--gateway", "https://api.openai.com:443/v1"], "the provider's own address"),
     ])
     func `refuses what would send tokens in the clear, or run something else`(arguments: [String], words: String)
         async throws
@@ -170,6 +240,25 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.path("")).isEmpty)
     }
 
+    @Test func `tells the helper all that it was told itself, with whole paths`() async throws {
+        let workspace = try Workspace()
+        let folder = String(workspace.path("").dropLast())
+        let told = [
+            "DAYPASS_AUDIENCE": "https://other.example.com", "DAYPASS_IDENTITY": "x509:svid.pem,/run/svid.key",
+            "DAYPASS_CA_FILE": "ca.pem",
+        ]
+        let carried = try await setup("claude-code", ["--print"], workspace, told)
+        let json = try JSONReader.readObject(Array(carried.output.utf8))
+        #expect(
+            json["apiKeyHelper"]?.string?.string
+                == "\(Self.helper) --identity x509:\(folder)/svid.pem,/run/svid.key --audience https://other.example.com "
+                + "--ca-file \(folder)/ca.pem", "\(carried)")
+        let arguments = ["--print", "--identity", "file:t", "--audience", "https://a", "--ca-file", "/b"]
+        let named = try await setup("codex", arguments, workspace, told)
+        let words = #""token", "--identity", "file:\#(folder)/t", "--audience", "https://a", "--ca-file", "/b"]"#
+        #expect(named.output.contains(words), "\(named)")
+    }
+
     // MARK: Codex
 
     @Test(arguments: [
@@ -180,6 +269,14 @@ import Testing
         (
             "model_provider = \"openai\"\nargs = [\n  \"a]\", # ]\n  \"b\",\n]\n",
             "model_provider = \"daypass\"\nargs = [\n  \"a]\", # ]\n  \"b\",\n]\n"
+        ),
+        (
+            "  model_provider\t= 'o#\"' \t# keep, \"x\"\nmodel = \"y\"\n",
+            "  model_provider\t= \"daypass\" \t# keep, \"x\"\nmodel = \"y\"\n"
+        ),
+        (
+            "model_provider = \"daypass\" # ours\n[[mcp]]\n[mcp.env]\na = 1\n[[mcp]]\n[mcp.env]\na = 2\n",
+            "model_provider = \"daypass\" # ours\n[[mcp]]\n[mcp.env]\na = 1\n[[mcp]]\n[mcp.env]\na = 2\n"
         ),
         (
             "[tui]\nx = 1\n[[mcp]]\na = 1\n[[mcp]]\na = 2\n",
@@ -203,6 +300,27 @@ import Testing
             ], in: workspace.folder
         ).outcome()
         #expect(read.output.contains("'refresh_interval_ms': 300000") || read.error.contains("No module"), "\(read)")
+    }
+
+    @Test func `keeps what is equal but for a comment, shows no old value, and warns of what stays`() async throws {
+        let workspace = try Workspace()
+        try workspace.write(
+            ".codex/config.toml",
+            """
+            profile = "work"
+            model_provider = "daypass" # ticket 12
+            [model_providers.daypass]
+            name = "s3cr3t"
+            env_key = "OPENAI_API_KEY"
+
+            """)
+        let made = try await setup("codex", ["--yes"], workspace)
+        #expect(
+            made.status == 0 && !made.error.contains("model_provider:") && !made.error.contains("s3cr3t"), "\(made)")
+        #expect(made.error.contains("- model_providers.daypass.name: (another value)\n"))
+        #expect(made.error.contains("warning: model_providers.daypass.env_key is still there"))
+        #expect(made.error.contains("warning: a profile is named"))
+        #expect(try text(workspace, ".codex/config.toml").contains("\nmodel_provider = \"daypass\" # ticket 12\n"))
     }
 
     @Test(arguments: [

@@ -1,7 +1,7 @@
 """What may answer where a client looks for its broker.
 
 Each exchange is printed: the digest of its subject token.
-Usage: bad-broker.py PORT MODE, of: good, silent, drip, html, json-list, expired, endless, deep, session, redirect, echo, busy, busy-once, bad-gateway
+Usage: bad-broker.py PORT MODE, of: good, silent, drip, cut, html, json-list, expired, endless, deep, session, redirect, echo, busy, busy-once, bad-gateway
 """
 
 import hashlib
@@ -21,6 +21,8 @@ class Broker(http.server.BaseHTTPRequestHandler):
             self.answer(200, {})
         elif mode == "silent":
             time.sleep(30)
+        elif mode == "drip" and self.path.startswith("/.well-known/"):
+            self.drip()
         else:
             self.answer(200 if mode != "expired" else 401, {})
 
@@ -34,14 +36,13 @@ class Broker(http.server.BaseHTTPRequestHandler):
         if mode == "silent":
             time.sleep(30)
         elif mode == "drip":
+            self.drip()
+        elif mode == "cut":
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", "1000")
             self.end_headers()
-            for _ in range(30):
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(1)
+            self.wfile.write(b'{"access_token":"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0","token_type":"Bearer"')
         elif mode == "html":
             self.answer(200, f"<html>sign in, {token}</html>", "text/html; charset=utf-8")
         elif mode == "json-list":
@@ -67,6 +68,16 @@ class Broker(http.server.BaseHTTPRequestHandler):
             self.answer(503, error, headers={"Retry-After": "1" if mode == "busy-once" else "60"})
         else:
             self.answer(200, issued)
+
+    def drip(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        for _ in range(30):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+            time.sleep(1)
 
     def answer(self, status, body, kind="application/json", headers={}):
         data = (body if isinstance(body, str) else json.dumps(body)).encode()

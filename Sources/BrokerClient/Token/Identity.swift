@@ -45,6 +45,39 @@ package enum Identity: Sendable, Hashable {
             }
     }
 
+    /// As `init(parsing:)` reads it.
+    package var name: String {
+        switch self {
+        case .github: "github"
+        case .gitlab: "gitlab"
+        case .buildkite: "buildkite"
+        case .circleci: "circleci"
+        case .kubernetes: "kubernetes"
+        case .certificate(let chain, let key): "x509:\(chain),\(key)"
+        case .file(let path): "file:\(path)"
+        case .variable(let name): "env:\(name)"
+        }
+    }
+
+    /// The files that it names.
+    package var files: [String] {
+        switch self {
+        case .file(let path): [path]
+        case .certificate(let chain, let key): [chain, key]
+        default: []
+        }
+    }
+
+    /// The same, with whole paths in the place of those below `folder`.
+    package func located(in folder: String) -> Identity {
+        func whole(_ path: String) -> String { path.hasPrefix("/") ? path : "\(folder)/\(path)" }
+        return switch self {
+        case .file(let path): .file(whole(path))
+        case .certificate(let chain, let key): .certificate(chain: whole(chain), key: whole(key))
+        default: self
+        }
+    }
+
     package static let names = "github, gitlab, buildkite, circleci, kubernetes, x509:CERT,KEY, file:PATH or env:NAME"
 
     /// The first that this environment offers, in the documented order. Signing in will be the last of them.

@@ -6,6 +6,7 @@ package struct TokenExchangeClient: TokenEndpoint {
     private let origin: String
     private let scope: String?
     private let rule: String?
+    private let federation: FederationCall?
     private let http: BoundedHTTP
 
     /// - Parameters:
@@ -17,17 +18,29 @@ package struct TokenExchangeClient: TokenEndpoint {
         _ origin: String, scope: String?, rule: String?, authorities: String?,
         certificate: (chain: String, key: String)?
     ) {
-        (self.origin, self.scope, self.rule) = (origin, scope, rule)
+        (self.origin, self.scope, self.rule, federation) = (origin, scope, rule, nil)
         http = BoundedHTTP(.init(authorities: authorities, certificate: certificate))
     }
 
+    /// Exchanges identity tokens as Anthropic's clients do, at whatever passes `/v1/oauth/token` on to the broker.
+    /// - Parameter gateway: an origin, with a path or not, without a slash at its end.
+    package init(_ gateway: String, _ federation: FederationCall, authorities: String?) {
+        (origin, scope, rule, self.federation) = (gateway, nil, nil, federation)
+        http = BoundedHTTP(.init(authorities: authorities, certificate: nil))
+    }
+
     package func exchange(_ proof: Proof, within time: Duration) async throws(TokenFailure) -> IssuedToken {
-        var request = BoundedHTTP.Request(url: "\(origin)/oauth/token")
+        var request = BoundedHTTP.Request(url: "\(origin)\(federation == nil ? "/oauth/token" : "/v1/oauth/token")")
         request.method = .POST
-        request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
         request.headers.add(name: "Accept", value: "application/json")
-        let form = form(proof).map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }
-        request.body = form.joined(separator: "&")
+        if let federation {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = try federation.body(proof)
+        } else {
+            request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
+            let form = form(proof).map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }
+            request.body = form.joined(separator: "&")
+        }
         let answer = try await http.send(request, within: time)
         guard answer.status == 200 else { throw failure(answer, proof) }
         return try issued(answer)
