@@ -21,14 +21,17 @@ struct `A broker whose sockets are open before it runs` {
         .path(percentEncoded: false)
 
     /// A configuration with what it names, and its public port.
-    private func prepare(_ workspace: Workspace, admin: Bool = true) async throws -> Int {
+    private func prepare(_ workspace: Workspace, admin: Bool = true, tls: Bool = false) async throws -> Int {
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        if tls { try await Certificates.develop(workspace, "certificates") }
+        let secure = tls ? ", tls: {certificate: certificates/server.pem, key: certificates/server.key}" : ""
+        let scheme = tls ? "https" : "http"
         try workspace.write(
             "daypass.yaml",
             """
             server:
-              public: {listen: "127.0.0.1:\(port)", url: "http://127.0.0.1:\(port)"}
+              public: {listen: "127.0.0.1:\(port)", url: "\(scheme)://127.0.0.1:\(port)"\(secure)}
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}\(admin ? "\n  admin: {socket: run/admin.sock}" : "")
               limits: {exchanges_per_second_per_address: 1000000}
             tokens: {audiences: ["https://gateway.example.com"]}
@@ -57,15 +60,27 @@ struct `A broker whose sockets are open before it runs` {
         return try JSONDecoder().decode(Report.self, from: Data(outcome.output.utf8))
     }
 
-    @Test func `is restarted ten times under load, and no new connection is refused or left without its answer`()
-        async throws
+    @Test(arguments: [false, true])
+    func
+        `is restarted ten times under load, and no connection is refused, nor left without an answer that it waits for`(
+            tls: Bool
+        ) async throws
     {
         let workspace = try Workspace()
-        _ = try await prepare(workspace)
-        let report = try report(try await activate(["restarts", "10"], workspace))
-        let outcomes = report.outcomes
-        #expect(Set(outcomes.keys) == ["answered", "answered, come too early"], "\(outcomes)")
-        #expect(outcomes["answered"] ?? 0 > 500, "\(outcomes)")
+        _ = try await prepare(workspace, tls: tls)
+        let report = try report(try await activate([tls ? "restarts-tls" : "restarts", "10"], workspace))
+        var outcomes = report.outcomes
+        // Where a busy machine let a client pause for long.
+        outcomes["kept: closed while idle"] = nil
+        #expect(
+            Set(outcomes.keys) == [
+                "answered", "answered, come too early", "kept: answered", "kept: answered, the last",
+            ],
+            "\(outcomes)")
+        #expect(outcomes["answered"] ?? 0 > 300, "\(outcomes)")
+        #expect(outcomes["kept: answered"] ?? 0 > 1000, "\(outcomes)")
+        // Most of twelve clients at each restart.
+        #expect(outcomes["kept: answered, the last"] ?? 0 > 60, "\(outcomes)")
         // Twenty at each restart, while nobody was there.
         #expect(outcomes["answered, come too early"] == 200, "\(outcomes)")
         #expect(report.told == ["READY=1": 11, "STOPPING=1": 11])
