@@ -143,17 +143,35 @@ struct `A broker whose sockets are open before it runs` {
         }
     }
 
-    /// The broker's own user is 1000 here.
+    /// The broker's own user is 1000 here, and its groups are 1000 and 2000.
     @Test(
         arguments: [
-            (0o600, 1000, true), (0o400, 1000, true), (0o400, 0, true), (0o640, 0, true), (0o440, 0, true),
+            (0o600, 1000, 1000, true), (0o400, 1000, 9, true), (0o400, 0, 0, true), (0o640, 0, 1000, true),
+            (0o440, 0, 2000, true),
             // Its own file, which others can read; or root's, which everybody can, or somebody can change.
-            (0o640, 1000, false), (0o440, 1000, false), (0o644, 0, false), (0o604, 0, false), (0o660, 0, false),
-            (0o650, 0, false), (0o440, 1001, false),
-        ] as [(mode_t, uid_t, Bool)])
-    func `reads a master key that root gives to it alone`(mode: mode_t, owner: uid_t, isPrivate: Bool) {
-        #expect(MasterKeyFile.isPrivate(mode: mode, owner: owner, to: 1000) == isPrivate)
+            (0o640, 1000, 1000, false), (0o440, 1000, 1000, false), (0o644, 0, 1000, false), (0o604, 0, 1000, false),
+            (0o660, 0, 1000, false), (0o650, 0, 1000, false), (0o440, 1001, 1000, false),
+            // Of a group of others; or root's, where no access list is to be expected.
+            (0o440, 0, 9, false), (0o640, 0, 100, false), (0o440, 0, 0, false),
+        ] as [(mode_t, uid_t, gid_t, Bool)])
+    func `reads a master key that root gives to it alone`(mode: mode_t, owner: uid_t, group: gid_t, isPrivate: Bool) {
+        func isPrivateTo(_ user: uid_t, in groups: [gid_t]) -> Bool {
+            MasterKeyFile.isPrivate(mode: mode, owner: owner, group: group, to: user, in: groups)
+        }
+        #expect(isPrivateTo(1000, in: [1000, 2000]) == isPrivate)
         // Of root itself nobody is a group.
-        #expect(MasterKeyFile.isPrivate(mode: mode, owner: owner, to: 0) == (mode & 0o077 == 0))
+        #expect(isPrivateTo(0, in: [0, 1000, 2000]) == (mode & 0o077 == 0))
+        // As a credential of systemd's.
+        #expect(isPrivateTo(1000, in: [1000, 2000, 0]) == (isPrivate || (mode == 0o440 && owner == 0 && group == 0)))
+    }
+
+    @Test(arguments: [
+        ("/run/credentials/daypassd.service/master.key", true), ("/run/credentials/daypassd.service", false),
+        ("/run/credentials/daypassd.service/../../master.key", false), ("/run/credentials/daypassd.serviced/a", false),
+        ("/etc/daypass/master.key", false), ("master.key", false),
+    ])
+    func `takes for a credential what is in its folder`(path: String, isCredential: Bool) {
+        #expect(MasterKeyFile.isIn("/run/credentials/daypassd.service", path) == isCredential)
+        #expect(!MasterKeyFile.isIn(nil, path) && !MasterKeyFile.isIn("", path))
     }
 }
