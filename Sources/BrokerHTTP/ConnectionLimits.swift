@@ -10,6 +10,10 @@ import NIOHTTPTypes
 /// It sits right behind the HTTP decoder, where a request that is sent slowly shows as one that never ends. What can
 /// still be answered is: 408 for a request that began and did not end in time (RFC 9110 §15.5.9), 431 for headers (RFC
 /// 6585 §5), 503 for work that takes too long. A connection on which nothing is under way is closed without a word.
+///
+/// Where the listener stops, a request may still come for a moment, for longer on a connection that has had no answer: who
+/// was accepted a moment before has one on the way. The answer to the last one says that it is the last (RFC 9112 §9.6).
+/// Only answers that are being made have the time that they always have.
 final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -39,7 +43,11 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     private var readPart = false
     /// Whether some of a head has come, and not all.
     private var headBegan = false
-    private var isQuiescing = false
+    /// Whether the connection has had an answer.
+    private var hasAnswered = false
+    /// Until when requests may come, once the listener stops; nil before.
+    private var lastReceipt: NIODeadline?
+    private var isClosing = false
 
     /// - Parameter refusals: where refused requests are counted; nil for a listener that only operators reach.
     init(_ limits: ConnectionBounds, refusals: LimitRefusals? = nil) {
@@ -62,13 +70,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     /// Requests were answered that never come here.
     func answeredInFront(at now: NIODeadline) {
         headBegan = false
-        if !isQuiescing { deadline = now + limits.idle }
-    }
-
-    /// Nothing more is read in front: what is answered has to be taken within the time of one response.
-    func quiescedInFront(at now: NIODeadline) {
-        isQuiescing = true
-        deadline = now + limits.response
+        hasAnswered = true
+        deadline = now + limits.idle
     }
 
     /// Some of a head has come, which is kept in front.
@@ -86,10 +89,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         readPart = true
         let part = unwrapInboundIn(data)
-        guard !hasEnded else {
-            if case .body(let body) = part { discard(body.readableBytes, context) }
-            return
-        }
+        guard !hasEnded else { return discard(part, context) }
         switch part {
         case .head(let head):
             (isReading, headBegan) = (true, false)
@@ -98,7 +98,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             // We tunnel nothing and upgrade to nothing, but the decoder thinks so: it parses nothing behind such a
             // request and keeps all that comes.
             isLastRequest = head.method == .connect || head.headerFields.contains(.upgrade)
-            deadline = context.eventLoop.now + limits.body
+            deadline = min(context.eventLoop.now + limits.body, lastReceipt ?? .distantFuture)
             if head.headerFields[.expect]?.lowercased() == "100-continue", unanswered == 1 {
                 // RFC 9110 §10.1.1: without it older clients wait a second before they send the body.
                 context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
@@ -107,12 +107,12 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             bodyLength += body.readableBytes
             guard bodyLength <= limits.bodyLength else {
                 note(.body, context)
-                return context.close(promise: nil)
+                return close(context)
             }
         case .end:
             isReading = false
             // Behind this handler it may be answered already.
-            deadline = context.eventLoop.now + (unanswered > 0 ? limits.response : limits.idle)
+            move(to: nextDeadline(context), context)
         }
         context.fireChannelRead(data)
     }
@@ -133,7 +133,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if case ByteToMessageDecoderError.dataReceivedInErrorState(_, let data) = error {
-            return discard(data.readableBytes, context)
+            return discard(.body(data), context)
         }
         if error as? HTTPParserError == .headerOverflow { note(.headers, context) }
         if failure == nil {
@@ -155,7 +155,7 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(var head) where head.status.kind != .informational:
             isAnswering = true
             isStreaming = head.headerFields[.contentType] == "text/event-stream"
-            if isLastResponse { head.headerFields[.connection] = "close" }
+            if isLastResponse(context) { head.headerFields[.connection] = "close" }
             closesAfterResponse = head.headerFields[.connection]?.lowercased() == "close"
             if unanswered == 0, failure as? HTTPParserError == .headerOverflow {
                 head.status = .requestHeaderFieldsTooLarge
@@ -164,24 +164,27 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             if head.headerFields[.daypassTraceID] == nil {
                 head.headerFields[.daypassTraceID] = TraceID().description
             }
+            if lastReceipt != nil { move(to: min(deadline, context.eventLoop.now + limits.lastReceipt), context) }
             return context.write(wrapOutboundOut(.head(head)), promise: promise)
-        case .body where isStreaming:
+        case .body where isStreaming && lastReceipt == nil:
             // Whoever takes none of it gets none of it written, and the time runs out.
             deadline = context.eventLoop.now + limits.response
         case .end:
             isAnswering = false
             unanswered -= 1
-            if closesAfterResponse { return end(context, data, promise) }
-            if !isReading { deadline = context.eventLoop.now + (unanswered > 0 ? limits.response : limits.idle) }
+            hasAnswered = true
+            if closesAfterResponse || (isStreaming && lastReceipt != nil) { return end(context, data, promise) }
+            if !isReading { move(to: nextDeadline(context), context) }
         default: break
         }
         context.write(data, promise: promise)
     }
 
-    /// Whether no request can follow the one that is being answered.
-    private var isLastResponse: Bool {
+    /// Whether no request can follow the one that is being answered, or none is answered any more.
+    private func isLastResponse(_ context: ChannelHandlerContext) -> Bool {
         if failure != nil { return unanswered == (isReading ? 1 : 0) }
-        return isLastRequest && unanswered == 1
+        guard let lastReceipt else { return isLastRequest && unanswered == 1 }
+        return unanswered == 1 || context.eventLoop.now >= lastReceipt
     }
 
     /// Writes the end of the last response, and closes: at once where all of the request has come.
@@ -190,23 +193,94 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         let written = promise ?? context.eventLoop.makePromise()
         context.writeAndFlush(data, promise: written)
         timer?.cancel()
-        deadline = context.eventLoop.now + limits.linger
+        deadline = context.eventLoop.now + (lastReceipt == nil ? limits.linger : limits.lastLinger)
         schedule(context)
         guard isReading || headBegan || failure != nil else {
-            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-            return written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            return written.futureResult.whenComplete { _ in
+                let (handler, context) = bound.value
+                handler.closeAfterAnswer(context)
+            }
         }
+        closeOutput(context)
+    }
+
+    /// The peer, who may not know yet that it was the last, can have sent another request, and would lose the answer with it.
+    private func closeAfterAnswer(_ context: ChannelHandlerContext) {
+        guard lastReceipt != nil, !isRemoved else { return close(context) }
+        closeOutput(context)
+        move(to: min(deadline, context.eventLoop.now + limits.farewell), context)
+    }
+
+    private func closeOutput(_ context: ChannelHandlerContext) {
         bodyLength = 0
         context.close(mode: .output, promise: nil)
         context.read()
     }
 
-    private func discard(_ count: Int, _ context: ChannelHandlerContext) {
-        bodyLength += count
-        if bodyLength > limits.bodyLength { context.close(promise: nil) }
+    /// What comes behind the last answer.
+    private func discard(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
+        switch part {
+        case .head: break
+        case .body(let body):
+            bodyLength += body.readableBytes
+            if bodyLength > limits.bodyLength { close(context) }
+        case .end:
+            isReading = false
+            guard lastReceipt != nil, !isHoldingResponse(context) else { return }
+            move(to: min(deadline, context.eventLoop.now + limits.farewell), context)
+        }
+    }
+
+    // MARK: The listener's end
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is ChannelShouldQuiesceEvent else { return context.fireUserInboundEventTriggered(event) }
+        // Nobody behind is told: he would close at once what is idle, and say to nobody that an answer is the last.
+        guard lastReceipt == nil else { return }
+        let now = context.eventLoop.now
+        let last = now + limits.lastReceipt
+        lastReceipt = last
+        guard !isClosing else { return cutSoon(context) }
+        guard unanswered == 0 || isReading || isAnswering else { return }
+        let isIdle = !isReading && !headBegan && !isAnswering && !hasEnded && !isHoldingResponse(context)
+        move(to: min(deadline, isIdle && hasAnswered ? now + limits.farewell : last), context)
+    }
+
+    private func close(_ context: ChannelHandlerContext) {
+        guard !isClosing else { return }
+        isClosing = true
+        timer?.cancel()
+        context.close(promise: nil)
+        if lastReceipt != nil { cutSoon(context) }
+    }
+
+    /// Where the listener stops, nobody is waited for who does not say goodbye in his turn (RFC 8446 §6.1).
+    private func cutSoon(_ context: ChannelHandlerContext) {
+        guard !isRemoved else { return }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: limits.farewell) {
+            bound.value.triggerUserOutboundEvent(ConnectionCut.Now(), promise: nil)
+        }
     }
 
     // MARK: Time
+
+    /// That of what is to come, where nothing is being read.
+    private func nextDeadline(_ context: ChannelHandlerContext) -> NIODeadline {
+        let now = context.eventLoop.now
+        if unanswered > 0 { return now + limits.response }
+        guard let lastReceipt else { return now + limits.idle }
+        return min(now + limits.farewell, lastReceipt)
+    }
+
+    private func move(to next: NIODeadline, _ context: ChannelHandlerContext) {
+        deadline = next
+        // Otherwise the timer is soon enough.
+        guard lastReceipt != nil, !isClosing, !isRemoved else { return }
+        timer?.cancel()
+        schedule(context)
+    }
 
     /// One timer for the connection, moved when it fires: far cheaper than one for each request. It fires as often as the
     /// shortest time asks for, since a deadline may come to lie before the one for which it was set.
@@ -217,31 +291,31 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             let (handler, context) = bound.value
             handler.timer = nil
             if context.eventLoop.now >= handler.deadline { handler.expire(context) }
-            if !handler.isRemoved, handler.timer == nil { handler.schedule(context) }
+            if !handler.isRemoved, !handler.isClosing, handler.timer == nil { handler.schedule(context) }
         }
     }
 
     private func expire(_ context: ChannelHandlerContext) {
         if hasEnded {
-            context.close(promise: nil)
+            close(context)
         } else if isReading {
-            guard failure == nil else { return context.close(promise: nil) }
+            guard failure == nil else { return close(context) }
             note(.slowRequest, context)
-            guard unanswered > 0 else { return context.close(promise: nil) }
+            guard unanswered > 0 else { return close(context) }
             failure = RequestTimeout()
             deadline = context.eventLoop.now + limits.response
             // Who reads the body answers, in its own form; whoever does not has answered already.
             context.fireErrorCaught(RequestTimeout())
         } else if unanswered > 0 {
             note(.slowResponse, context)
-            guard !isAnswering else { return context.close(promise: nil) }
+            guard !isAnswering else { return close(context) }
             answer(.serviceUnavailable, [.retryAfter: "1"], context)
         } else if headBegan, !isHoldingResponse(context) {
             note(.slowRequest, context)
             answer(.requestTimeout, [:], context)
         } else {
             if isHoldingResponse(context) { note(.slowResponse, context) }
-            context.close(promise: nil)
+            close(context)
         }
     }
 
@@ -257,11 +331,14 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// Whether the peer has not taken all of the last response.
     private func isHoldingResponse(_ context: ChannelHandlerContext) -> Bool {
+        guard context.channel.isWritable else { return true }
         let buffered = try? context.channel.syncOptions?.getOption(ChannelOptions.bufferedWritableBytes)
         return (buffered ?? 0) > 0
     }
 
     private func note(_ limit: RequestMetrics.Limit, _ context: ChannelHandlerContext) {
+        // Who is cut short by our end ran into no limit.
+        guard lastReceipt == nil else { return }
         refusals?.note(limit, context.remoteAddress.flatMap { ClientAddress($0) } ?? .unknown)
     }
 }

@@ -44,6 +44,7 @@ struct EventLoopChannel: ServerChildChannel {
         }
         let identity: ConnectionIdentity?
         do {
+            if tls != nil { try channel.pipeline.syncOperations.addHandler(ConnectionCut()) }
             identity = try tls?.secure(channel)
         } catch {
             logger.error("a connection could not be given TLS", metadata: ["error": "\(error)"])
@@ -51,7 +52,6 @@ struct EventLoopChannel: ServerChildChannel {
         }
         let value: EventLoopFuture<HTTP1Channel.Value>
         do {
-            try channel.pipeline.syncOperations.addHandler(FirstAnswer())
             let gate = fastPath?.gate(of: channel, identity: identity)
             if let gate { try channel.pipeline.syncOperations.addHandler(gate) }
             value = base.setup(channel: channel, logger: logger)

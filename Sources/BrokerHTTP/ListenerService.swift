@@ -9,8 +9,8 @@ import ServiceLifecycle
 /// One listener: accepts connections and has each handled, until it is to stop.
 ///
 /// Then each connection that was accepted is served: the socket is closed only when the last of them has been handed on,
-/// and who has not been answered yet gets an answer first (`FirstAnswer`). What still waits in the socket's queue is left
-/// to whoever has the socket open as well, such as the next broker.
+/// and how each of them ends is up to its `ConnectionLimits`. What still waits in the socket's queue is left to whoever has
+/// the socket open as well, such as the next broker. A socket that is closed otherwise ends the listener with an error.
 ///
 /// Not Hummingbird's `Server`, which opens its socket itself, and drops what it is just accepting when it stops.
 struct ListenerService: Service {
@@ -32,7 +32,7 @@ struct ListenerService: Service {
 
     /// What waits to be accepted, at most; the kernel has a bound of its own.
     private static let backlog: Int32 = 1024
-    /// The same of a socket that others have open, where it waits for the next broker as well.
+    /// The same of a socket that others have open, where it does not say: it waits for the next broker as well.
     private static let sharedBacklog: Int32 = 4096
 
     func run() async throws {
@@ -45,25 +45,45 @@ struct ListenerService: Service {
             throw ListenerFailure(
                 description: "cannot listen on \(name): \(String(cString: strerror(error.errnoCode)))")
         }
-        if let address = socket.localAddress { await onListening(address) }
-        await withGracefulShutdownHandler {
-            try? await socket.setOption(ChannelOptions.autoRead, value: true).get()
-            await withDiscardingTaskGroup { group in
-                for await value in arrivals {
-                    group.addTask { await channel.handle(value: value, logger: logger) }
-                }
+        socket.closeFuture.whenComplete { _ in
+            if !connections.isStopping {
+                logger.error(
+                    "a listener's socket was closed: the listener ends",
+                    metadata: ["address": "\(name)", "cause": "\(Self.cause(connections))"])
+                Self.quiesce(connections)
             }
-        } onGracefulShutdown: {
-            Self.stop(socket, connections, arrive)
+            arrive.finish()
         }
-        // Without a shutdown it is open still: this task was cancelled.
-        try? await socket.close().get()
+        if let address = socket.localAddress { await onListening(address) }
+        await withTaskCancellationHandler {
+            await withGracefulShutdownHandler {
+                try? await socket.setOption(ChannelOptions.autoRead, value: true).get()
+                await withDiscardingTaskGroup { group in
+                    for await value in arrivals {
+                        group.addTask { await channel.handle(value: value, logger: logger) }
+                    }
+                }
+            } onGracefulShutdown: {
+                Self.stop(socket, connections, arrive)
+            }
+        } onCancel: {
+            connections.stop()
+            socket.close(promise: nil)
+        }
+        guard connections.isStopping else {
+            throw ListenerFailure(description: "the socket of \(name) was closed: \(Self.cause(connections))")
+        }
+    }
+
+    /// Why nothing can be accepted.
+    private static func cause(_ connections: OpenConnections) -> String {
+        connections.failure.map { String(cString: strerror($0.errnoCode)) } ?? "by somebody else"
     }
 
     private func open(
         _ connections: OpenConnections, _ arrive: AsyncStream<EventLoopChannel.Value>.Continuation
     ) async throws -> any Channel {
-        let (bound, channel, logger) = (bound, channel, logger)
+        let (bound, channel, name, logger) = (bound, channel, name, logger)
         let bootstrap = ServerBootstrap(group: eventLoops)
             .serverChannelOption(ChannelOptions.backlog, value: Self.backlog)
             .serverChannelOption(ChannelOptions.autoRead, value: false)
@@ -89,13 +109,17 @@ struct ListenerService: Service {
         case .unixSocket(let path):
             socket = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
         case .opened(let opened):
-            socket = try await bootstrap.withBoundSocket(opened.descriptor).get()
-            // NIO has set the length of the queue to its own, which is shorter.
-            _ = listen(opened.descriptor, Self.sharedBacklog)
+            let backlog = opened.backlog ?? Self.sharedBacklog
+            socket =
+                try await bootstrap
+                .serverChannelOption(ChannelOptions.backlog, value: backlog)
+                .withBoundSocket(opened.descriptor).get()
+            // NIO may have set the length of the queue to its own.
+            _ = listen(opened.descriptor, backlog)
         }
         // Behind what gives the connections their handlers, which is there by now.
         try await socket.eventLoop.submit {
-            try socket.pipeline.syncOperations.addHandler(Arrival(connections, arrive))
+            try socket.pipeline.syncOperations.addHandler(Arrival(connections, arrive, name: name, logger: logger))
         }.get()
         return socket
     }
@@ -112,16 +136,20 @@ struct ListenerService: Service {
         arrived.futureResult.whenComplete { _ in
             socket.close(promise: nil)
             arrive.finish()
-            for connection in connections.all {
-                connection.eventLoop.execute {
-                    connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-                }
-            }
+            quiesce(connections)
         }
         // On the event loop that accepts: no connection is between being accepted and being known.
         socket.eventLoop.execute {
             connections.stop(arrived)
             socket.setOption(ChannelOptions.autoRead, value: false).whenComplete { _ in }
+        }
+    }
+
+    private static func quiesce(_ connections: OpenConnections) {
+        for connection in connections.all {
+            connection.eventLoop.execute {
+                connection.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
         }
     }
 }
@@ -163,10 +191,17 @@ private final class Arrival: ChannelInboundHandler {
 
     private let connections: OpenConnections
     private let arrive: AsyncStream<EventLoopChannel.Value>.Continuation
+    private let name: String
+    private let logger: Logger
 
-    init(_ connections: OpenConnections, _ arrive: AsyncStream<EventLoopChannel.Value>.Continuation) {
+    init(
+        _ connections: OpenConnections, _ arrive: AsyncStream<EventLoopChannel.Value>.Continuation, name: String,
+        logger: Logger
+    ) {
         self.connections = connections
         self.arrive = arrive
+        self.name = name
+        self.logger = logger
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -179,6 +214,13 @@ private final class Arrival: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // Of one connection, which is closed, or of accepting, which is tried again.
+        // Of one connection, which is closed, or of accepting.
+        guard let error = error as? IOError else { return }
+        connections.failed(error)
+        // Accepting is tried again a second later; after others the socket is closed.
+        guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) else { return }
+        logger.warning(
+            "no connection can be accepted",
+            metadata: ["address": "\(name)", "cause": "\(String(cString: strerror(error.errnoCode)))"])
     }
 }

@@ -12,6 +12,8 @@ package struct ListeningSocket: Sendable {
     package let kind: Kind
     /// Where it listens, on TCP.
     package let address: ListenAddress?
+    /// The length of its queue; nil where the kernel does not tell, as on a Unix socket.
+    let backlog: Int32?
 
     /// - Throws: where it is no stream socket that listens, on TCP or on a Unix socket.
     package init(descriptor: Int32) throws(ListenerFailure) {
@@ -30,6 +32,9 @@ package struct ListeningSocket: Sendable {
         default: throw Self.failure(descriptor, "is neither a TCP nor a Unix socket")
         }
         address = kind == .tcp ? Self.address(descriptor) : nil
+        // By it is decided whether TLS is needed.
+        guard kind == .unix || address != nil else { throw Self.failure(descriptor, "does not say where it listens") }
+        backlog = kind == .tcp ? Self.backlog(descriptor) : nil
         self.descriptor = descriptor
     }
 
@@ -41,6 +46,14 @@ package struct ListeningSocket: Sendable {
         var value: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
+    }
+
+    private static func backlog(_ descriptor: Int32) -> Int32? {
+        var info = tcp_info()
+        var length = socklen_t(MemoryLayout<tcp_info>.size)
+        guard getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &length) == 0 else { return nil }
+        // Of a socket that listens this is what listen(2) was told.
+        return Int32(clamping: info.tcpi_sacked)
     }
 
     private static func address(_ descriptor: Int32) -> ListenAddress? {

@@ -8,6 +8,8 @@ final class OpenConnections: Sendable {
         /// Accepted and not handed on yet; with what they were set up as, as soon as they are.
         var arriving: [ObjectIdentifier: EventLoopChannel.Value?] = [:]
         var isStopping = false
+        /// The last error of accepting.
+        var failure: IOError?
         /// To be told once nothing arrives any more.
         var waiting: EventLoopPromise<Void>?
 
@@ -21,6 +23,8 @@ final class OpenConnections: Sendable {
     private let state = Mutex(State())
 
     var isStopping: Bool { state.withLock { $0.isStopping } }
+
+    var failure: IOError? { state.withLock { $0.failure } }
 
     var all: [any Channel] { state.withLock { Array($0.open.values) } }
 
@@ -61,6 +65,15 @@ final class OpenConnections: Sendable {
             return state.toldNow()
         }
         now?.succeed()
+    }
+
+    /// The same, without waiting for those.
+    func stop() {
+        state.withLock { $0.isStopping = true }
+    }
+
+    func failed(_ error: IOError) {
+        state.withLock { $0.failure = error }
     }
 
     private func closed(_ channel: any Channel) {

@@ -192,8 +192,8 @@ struct Daemon: Sendable {
             [StoreService(store: store)] + keeping
             + [SourceKeeping(changes: sources), VerificationKeeping(cache: cache, state: state, clock: clock)]
             + (reloader.map { [ReloadOnSignal(reloader: $0)] } ?? [])
-            + (certificate.map { [ServerCertificateReloader($0)] } ?? []) + server.services + administration
-        services.append(notification)
+            + (certificate.map { [ServerCertificateReloader($0)] } ?? [])
+        services += [SideBySide(services: server.services + administration), notification]
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let group = ServiceGroup(

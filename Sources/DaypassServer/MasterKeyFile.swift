@@ -4,9 +4,12 @@ import OpenSSL
 
 /// The file that holds the master key.
 enum MasterKeyFile {
+    /// - Parameter credentials: the folder in which systemd puts a service's credentials.
     /// - Throws: also when others than its owner may read it: the key would be no secret then. Not where root gives it to this
-    ///   process by its group or an access list, and to nobody to change, as systemd and Kubernetes do.
-    static func read(_ path: String) throws -> MasterKey {
+    ///   process by one of its groups, as Kubernetes does, or by an access list, as systemd does, and to nobody to change.
+    static func read(
+        _ path: String, credentials: String? = ProcessInfo.processInfo.environment["CREDENTIALS_DIRECTORY"]
+    ) throws -> MasterKey {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             let hint = errno == ENOENT ? "; `daypassd init` makes one for a new store" : ""
@@ -17,9 +20,10 @@ enum MasterKeyFile {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw CommandFailure("\(path): not a regular file")
         }
-        guard isPrivate(mode: status.st_mode, owner: status.st_uid, to: geteuid()) else {
-            throw CommandFailure("\(path): others than its owner have access to it; chmod 600 it")
-        }
+        // The group of a file with an access list is root's, and its bits are the list's.
+        let groups = isIn(credentials, path) ? Self.groups + [0] : Self.groups
+        guard isPrivate(mode: status.st_mode, owner: status.st_uid, group: status.st_gid, to: geteuid(), in: groups)
+        else { throw CommandFailure("\(path): others than its owner have access to it; chmod 600 it") }
         var bytes = [UInt8](repeating: 0, count: 256)
         let count = Glibc.read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw CommandFailure("\(path): \(reason(errno))") }
@@ -31,9 +35,24 @@ enum MasterKeyFile {
         }
     }
 
-    /// - Parameter user: that of this process.
-    static func isPrivate(mode: mode_t, owner: uid_t, to user: uid_t) -> Bool {
-        mode & 0o077 == 0 || (owner == 0 && user != 0 && mode & 0o037 == 0)
+    /// - Parameters:
+    ///   - user: that of this process.
+    ///   - groups: whose members may read it: those of this process.
+    static func isPrivate(mode: mode_t, owner: uid_t, group: gid_t, to user: uid_t, in groups: [gid_t]) -> Bool {
+        mode & 0o077 == 0 || (owner == 0 && user != 0 && mode & 0o037 == 0 && groups.contains(group))
+    }
+
+    /// Whether a file lies directly in a folder.
+    static func isIn(_ folder: String?, _ path: String) -> Bool {
+        guard let folder, folder.hasPrefix("/"), path.hasPrefix(folder + "/") else { return false }
+        return !path.dropFirst(folder.count + 1).contains("/")
+    }
+
+    /// Those of this process.
+    private static var groups: [gid_t] {
+        var others = [gid_t](repeating: 0, count: Int(max(getgroups(0, nil), 0)))
+        let count = getgroups(Int32(others.count), &others)
+        return [getegid()] + others.prefix(Int(max(count, 0)))
     }
 
     /// Makes a new key in a new file, mode 0600.

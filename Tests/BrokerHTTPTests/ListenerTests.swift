@@ -54,17 +54,18 @@ import Testing
 
     /// Runs a listener while `body` runs, which is given what stops it; returns when both have ended.
     private func serve(
-        _ socket: SharedSocket, as name: String, connections: Int = 100,
+        _ socket: SharedSocket, as name: String, connections: Int = 100, logger: Logger? = nil,
         _ body: @escaping @Sendable (_ stop: @escaping @Sendable () async -> Void) async throws -> Void
     ) async throws {
         let opened = try socket.share()
         var quiet = Logger(label: "test")
         quiet.logLevel = .critical
+        let logger = logger ?? quiet
         let (listening, listens) = AsyncStream<SocketAddress>.makeStream()
         let service = BrokerServer.listener(
             Named(name: name), on: ListenAddress(host: "192.0.2.1", port: 1), opened: opened,
             MaximumAvailableConnections(connections, logger: quiet), nil, nil,
-            MultiThreadedEventLoopGroup.singleton, quiet, BrokerServer.channel { ConnectionLimits(.init()) }
+            MultiThreadedEventLoopGroup.singleton, logger, BrokerServer.channel { ConnectionLimits(.init()) }
         ) { listens.yield($0) }
         let group = ServiceGroup(configuration: .init(services: [.init(service: service)], logger: quiet))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -95,7 +96,54 @@ import Testing
             await stop()
             // It was idle after its answer: it is closed once the stop is under way.
             await late.end()
-            #expect(await early.everything(after: Self.request).contains("Server: first"))
+            let answer = await early.everything(after: Self.request)
+            #expect(answer.contains("Server: first"))
+            #expect(answer.contains("Connection: close"))
+        }
+    }
+
+    @Test func `says to a connection that is in use which answer is its last`() async throws {
+        let socket = try SharedSocket()
+        try await serve(socket, as: "first") { stop in
+            let kept = try await RawConnection(port: socket.port)
+            #expect(await kept.answer(to: Self.request).contains("Server: first"))
+            await stop()
+            var answer = ""
+            repeat {
+                answer = await kept.answer(to: Self.request)
+                try #require(answer.contains("Server: first"), "closed without a word")
+            } while !answer.contains("Connection: close")
+            await kept.end()
+        }
+    }
+
+    /// The only one of this process that waits for connections to a port, and the socket's holder makes it deaf.
+    @Test(.timeLimit(.minutes(1)))
+    func `ends with an error where its socket is closed under it, and says so to its connections`() async throws {
+        let socket = try SharedSocket()
+        let log = LogRecorder()
+        let error = await #expect(throws: ListenerFailure.self) {
+            try await serve(socket, as: "first", logger: log.logger) { _ in
+                let kept = try await RawConnection(port: socket.port)
+                #expect(await kept.answer(to: Self.request).contains("Server: first"))
+                shutdown(socket.descriptor, Int32(SHUT_RDWR))
+                await kept.end()
+                // Nobody stops it; it ends by itself.
+                for await _ in AsyncStream<Void>.makeStream().stream {}
+            }
+        }
+        #expect(
+            error?.description.hasPrefix("the socket of 192.0.2.1:1 was closed: ") == true,
+            "\(String(describing: error))")
+        #expect(log.lines.filter { $0.hasPrefix("error a listener's socket was closed: the listener ends") }.count == 1)
+    }
+
+    @Test func `leaves the queue as long as it was made`() async throws {
+        let socket = try SharedSocket()
+        try await serve(socket, as: "first") { _ in
+            let connection = try await RawConnection(port: socket.port)
+            #expect(await connection.answer(to: Self.request).contains("Server: first"))
+            #expect(try socket.share().backlog == 100)
         }
     }
 

@@ -21,14 +21,17 @@ struct `A broker whose sockets are open before it runs` {
         .path(percentEncoded: false)
 
     /// A configuration with what it names, and its public port.
-    private func prepare(_ workspace: Workspace, admin: Bool = true) async throws -> Int {
+    private func prepare(_ workspace: Workspace, admin: Bool = true, tls: Bool = false) async throws -> Int {
         let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
         let issuer = try TestIssuer("https://issuer.example.com", algorithm: .ES256)
+        if tls { try await Certificates.develop(workspace, "certificates") }
+        let secure = tls ? ", tls: {certificate: certificates/server.pem, key: certificates/server.key}" : ""
+        let scheme = tls ? "https" : "http"
         try workspace.write(
             "daypass.yaml",
             """
             server:
-              public: {listen: "127.0.0.1:\(port)", url: "http://127.0.0.1:\(port)"}
+              public: {listen: "127.0.0.1:\(port)", url: "\(scheme)://127.0.0.1:\(port)"\(secure)}
               telemetry: {listen: "127.0.0.1:\(telemetryPort)"}\(admin ? "\n  admin: {socket: run/admin.sock}" : "")
               limits: {exchanges_per_second_per_address: 1000000}
             tokens: {audiences: ["https://gateway.example.com"]}
@@ -57,15 +60,27 @@ struct `A broker whose sockets are open before it runs` {
         return try JSONDecoder().decode(Report.self, from: Data(outcome.output.utf8))
     }
 
-    @Test func `is restarted ten times under load, and no new connection is refused or left without its answer`()
-        async throws
+    @Test(arguments: [false, true])
+    func
+        `is restarted ten times under load, and no connection is refused, nor left without an answer that it waits for`(
+            tls: Bool
+        ) async throws
     {
         let workspace = try Workspace()
-        _ = try await prepare(workspace)
-        let report = try report(try await activate(["restarts", "10"], workspace))
-        let outcomes = report.outcomes
-        #expect(Set(outcomes.keys) == ["answered", "answered, come too early"], "\(outcomes)")
-        #expect(outcomes["answered"] ?? 0 > 500, "\(outcomes)")
+        _ = try await prepare(workspace, tls: tls)
+        let report = try report(try await activate([tls ? "restarts-tls" : "restarts", "10"], workspace))
+        var outcomes = report.outcomes
+        // Where a busy machine let a client pause for long.
+        outcomes["kept: closed while idle"] = nil
+        #expect(
+            Set(outcomes.keys) == [
+                "answered", "answered, come too early", "kept: answered", "kept: answered, the last",
+            ],
+            "\(outcomes)")
+        #expect(outcomes["answered"] ?? 0 > 300, "\(outcomes)")
+        #expect(outcomes["kept: answered"] ?? 0 > 1000, "\(outcomes)")
+        // Most of twelve clients at each restart.
+        #expect(outcomes["kept: answered, the last"] ?? 0 > 60, "\(outcomes)")
         // Twenty at each restart, while nobody was there.
         #expect(outcomes["answered, come too early"] == 200, "\(outcomes)")
         #expect(report.told == ["READY=1": 11, "STOPPING=1": 11])
@@ -128,17 +143,35 @@ struct `A broker whose sockets are open before it runs` {
         }
     }
 
-    /// The broker's own user is 1000 here.
+    /// The broker's own user is 1000 here, and its groups are 1000 and 2000.
     @Test(
         arguments: [
-            (0o600, 1000, true), (0o400, 1000, true), (0o400, 0, true), (0o640, 0, true), (0o440, 0, true),
+            (0o600, 1000, 1000, true), (0o400, 1000, 9, true), (0o400, 0, 0, true), (0o640, 0, 1000, true),
+            (0o440, 0, 2000, true),
             // Its own file, which others can read; or root's, which everybody can, or somebody can change.
-            (0o640, 1000, false), (0o440, 1000, false), (0o644, 0, false), (0o604, 0, false), (0o660, 0, false),
-            (0o650, 0, false), (0o440, 1001, false),
-        ] as [(mode_t, uid_t, Bool)])
-    func `reads a master key that root gives to it alone`(mode: mode_t, owner: uid_t, isPrivate: Bool) {
-        #expect(MasterKeyFile.isPrivate(mode: mode, owner: owner, to: 1000) == isPrivate)
+            (0o640, 1000, 1000, false), (0o440, 1000, 1000, false), (0o644, 0, 1000, false), (0o604, 0, 1000, false),
+            (0o660, 0, 1000, false), (0o650, 0, 1000, false), (0o440, 1001, 1000, false),
+            // Of a group of others; or root's, where no access list is to be expected.
+            (0o440, 0, 9, false), (0o640, 0, 100, false), (0o440, 0, 0, false),
+        ] as [(mode_t, uid_t, gid_t, Bool)])
+    func `reads a master key that root gives to it alone`(mode: mode_t, owner: uid_t, group: gid_t, isPrivate: Bool) {
+        func isPrivateTo(_ user: uid_t, in groups: [gid_t]) -> Bool {
+            MasterKeyFile.isPrivate(mode: mode, owner: owner, group: group, to: user, in: groups)
+        }
+        #expect(isPrivateTo(1000, in: [1000, 2000]) == isPrivate)
         // Of root itself nobody is a group.
-        #expect(MasterKeyFile.isPrivate(mode: mode, owner: owner, to: 0) == (mode & 0o077 == 0))
+        #expect(isPrivateTo(0, in: [0, 1000, 2000]) == (mode & 0o077 == 0))
+        // As a credential of systemd's.
+        #expect(isPrivateTo(1000, in: [1000, 2000, 0]) == (isPrivate || (mode == 0o440 && owner == 0 && group == 0)))
+    }
+
+    @Test(arguments: [
+        ("/run/credentials/daypassd.service/master.key", true), ("/run/credentials/daypassd.service", false),
+        ("/run/credentials/daypassd.service/../../master.key", false), ("/run/credentials/daypassd.serviced/a", false),
+        ("/etc/daypass/master.key", false), ("master.key", false),
+    ])
+    func `takes for a credential what is in its folder`(path: String, isCredential: Bool) {
+        #expect(MasterKeyFile.isIn("/run/credentials/daypassd.service", path) == isCredential)
+        #expect(!MasterKeyFile.isIn(nil, path) && !MasterKeyFile.isIn("", path))
     }
 }

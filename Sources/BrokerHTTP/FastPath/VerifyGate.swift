@@ -9,7 +9,8 @@ import NIOCore
 /// the decoder's, for good: nobody has to prove where the decoder stands, and no request is ever seen by both. What has come
 /// of a head in part is kept, and goes to the decoder in one piece where it turns out to be something else. Answers are
 /// bounded by what the peer takes: while it takes nothing, nothing more is read or answered. The times of the connection
-/// are `ConnectionLimits`', which is told what happens here.
+/// are `ConnectionLimits`', which is told what happens here. Once the listener stops, all that comes is the decoder's: an
+/// answer that is to be the last says so, and no answer here does.
 final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -39,8 +40,8 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     private var wantsRead = false
     /// Events that came behind what waits.
     private var events: [Any] = []
-    /// Whether the listener stops: nothing more is read then.
-    private var isQuiescing = false
+    /// Whether the listener stops.
+    private var isStopping = false
 
     init(
         _ endpoint: VerifyEndpoint, metrics: RequestMetrics, identity: ConnectionIdentity?, client: ClientAddress,
@@ -65,7 +66,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         }
         if isBlocked {
             held = input
-        } else if identity?.peer != nil || limits?.hasEnded == true {
+        } else if isStopping || identity?.peer != nil || limits?.hasEnded == true {
             // Who has a certificate may be bound to it, and whoever was answered for the last time is not answered again.
             open(input, context)
         } else {
@@ -199,7 +200,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        guard isOpen || (!isBlocked && !isQuiescing && context.channel.isWritable) else {
+        guard isOpen || (!isBlocked && context.channel.isWritable) else {
             wantsRead = true
             return
         }
@@ -212,7 +213,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
         if isBlocked, let input = held {
             isBlocked = false
             held = nil
-            answer(input, context)
+            if isStopping { open(input, context) } else { answer(input, context) }
             flush(context)
             if isOpen { context.fireChannelReadComplete() }
         }
@@ -231,8 +232,8 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard !isOpen else { return context.fireUserInboundEventTriggered(event) }
         if event is ChannelShouldQuiesceEvent {
-            isQuiescing = true
-            limits?.quiescedInFront(at: context.eventLoop.now)
+            isStopping = true
+            return context.fireUserInboundEventTriggered(event)
         }
         if isBlocked { events.append(event) } else { pass(event, context) }
     }
@@ -243,9 +244,7 @@ final class VerifyGate: ChannelDuplexHandler, RemovableChannelHandler {
             // Nothing follows: it is for the decoder to say what this is.
             openNow(input, context)
         }
-        guard !isOpen, ends || event is ChannelShouldQuiesceEvent else {
-            return context.fireUserInboundEventTriggered(event)
-        }
+        guard !isOpen, ends else { return context.fireUserInboundEventTriggered(event) }
         // Whoever is told so closes a connection on which nothing is under way: not before the answers have gone.
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound((context, event), eventLoop: context.eventLoop)

@@ -35,6 +35,7 @@ final class EmbeddedGate {
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
             if event is ChannelShouldQuiesceEvent { events.append("quiesce") }
             if event as? ChannelEvent == .inputClosed { events.append("input closed") }
+            context.fireUserInboundEventTriggered(event)
         }
     }
 

@@ -68,6 +68,17 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func `no stop waits for a handshake that does not go on`() async throws {
+        try await TLSServer.run(handshakeLimit: .minutes(5)) { server in
+            _ = try await RawConnection(port: server.port)
+            let halfway = try await RawConnection(port: server.port)
+            // The beginning of a record of 512 bytes.
+            halfway.write("\u{16}\u{03}\u{01}\u{02}\u{00}\u{01}")
+            // Connections are accepted in their order.
+            #expect(try await server.curl().output.contains("you are"))
+        }
+    }
+
     @Test func `one certificate more than a chain may have is refused by us`() async throws {
         try await TLSServer.run { server in
             let one = try String(contentsOf: server.folder.appending(path: "certificates/bundle.pem"), encoding: .utf8)

@@ -29,18 +29,20 @@ struct TLSServer: Sendable {
     private static let places = Places(2)
 
     static func run(
-        minimumVersion: ListenerTLS.Version = .tls13, requests: Bool = true,
+        minimumVersion: ListenerTLS.Version = .tls13, requests: Bool = true, handshakeLimit: TimeAmount? = nil,
         _ body: @escaping @Sendable (TLSServer) async throws -> Void
     ) async throws {
         // Not by a setting: without somebody who looks at certificates, none is asked for.
         await places.take()
-        let outcome = await Result { try await serve(minimumVersion: minimumVersion, requests: requests, body) }
+        let outcome = await Result {
+            try await serve(minimumVersion: minimumVersion, requests: requests, handshakeLimit: handshakeLimit, body)
+        }
         await places.giveBack()
         try outcome.get()
     }
 
     private static func serve(
-        minimumVersion: ListenerTLS.Version, requests: Bool,
+        minimumVersion: ListenerTLS.Version, requests: Bool, handshakeLimit: TimeAmount?,
         _ body: @escaping @Sendable (TLSServer) async throws -> Void
     ) async throws {
         let folder = URL.temporaryDirectory.appending(path: "daypass-tls-\(UUID().uuidString)")
@@ -61,9 +63,10 @@ struct TLSServer: Sendable {
             keyFile: folder.appending(path: "certificates/server.key").path, minimumVersion: minimumVersion)
         let (clock, metrics, log) = (SystemClock(), TLSMetrics(), LineLog())
         let certificate = try ServerCertificate(tls, clock: clock, metrics: metrics, logger: log.logger)
-        let listener = TLSListener(
+        var listener = TLSListener(
             certificate, validator: requests ? X509SVIDValidator { bundles.value } : nil, clock: clock,
             metrics: metrics, logger: log.logger)
+        if let handshakeLimit { listener.handshakeLimit = handshakeLimit }
         let (listening, listens) = AsyncStream<Int>.makeStream()
         var quiet = Logger(label: "test")
         quiet.logLevel = .critical
