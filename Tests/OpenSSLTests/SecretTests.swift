@@ -85,7 +85,8 @@ import Testing
         let copied = try #require(secret?.address)
         buffer = nil
         secret = nil
-        #expect(try !Self.holds(pattern, copied, count))
+        // Behind it are others' bytes, among them what this test has read before.
+        #expect(try !Self.holds(pattern, copied, 60 * 64))
     }
 }
 
