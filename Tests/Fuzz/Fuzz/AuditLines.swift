@@ -1,1 +1,1 @@
-../../../Sources/DaypassCommand/AuditLines.swift
+../../../Sources/DaypassCommand/Audit/AuditLines.swift

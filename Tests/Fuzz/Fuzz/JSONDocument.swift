@@ -1,1 +1,1 @@
-../../../Sources/DaypassCommand/JSONDocument.swift
+../../../Sources/DaypassCommand/Setup/JSONDocument.swift

@@ -1,1 +1,1 @@
-../../../Sources/DaypassCommand/StrictJSON.swift
+../../../Sources/DaypassCommand/Setup/StrictJSON.swift

@@ -1,1 +1,1 @@
-../../../Sources/DaypassCommand/TOMLDocument.swift
+../../../Sources/DaypassCommand/Setup/TOMLDocument.swift
