@@ -70,7 +70,7 @@ let package = Package(
         .target(
             name: "BrokerHTTP",
             dependencies: [
-                "Broker", "JOSE", "OpenSSL", "SPIFFE",
+                "Broker", "CertificateNames", "JOSE", "OpenSSL", "SPIFFE",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -116,16 +116,25 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(
+            name: "CertificateNames",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings
+        ),
         // The command of administrators: neither OpenSSL, nor SQLite, nor any part of the server.
         .target(
             name: "BrokerClient",
             dependencies: [
+                "CertificateNames",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),
@@ -186,7 +195,8 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
-            name: "BrokerClientTests", dependencies: ["BrokerClient", "BrokerTesting"], swiftSettings: settings),
+            name: "BrokerClientTests", dependencies: ["BrokerClient", "BrokerTesting", "CertificateNames"],
+            swiftSettings: settings),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import CertificateNames
 import FoundationEssentials
 import Glibc
 import NIOCore
@@ -29,16 +30,25 @@ package struct AdministrationClient: Sendable {
             tls.trustRoots = .certificates(try Self.certificates(authorities))
             configuration.tlsConfiguration = tls
         }
+        if case .url(let origin, _, _) = address, let host = BrokerAddress.secureHost(of: origin) {
+            // Before anything is asked: a connection that fails here is none.
+            configuration.http1_1ConnectionDebugInitializer = { channel in
+                channel.eventLoop.submit { try CertifiedHost.check(channel, for: host) }
+            }
+        }
         client = HTTPClient(
             eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton), configuration: configuration)
     }
 
     /// Read before anything is sent: a file that cannot be used is no broker that cannot be reached.
     static func certificates(_ path: String) throws(ClientFailure) -> [NIOSSLCertificate] {
-        guard access(path, R_OK) == 0 else {
-            throw .unusableAuthorities("\(path): \(String(cString: strerror(errno)))")
+        let bytes: [UInt8]
+        do throws(TokenFailure) {
+            bytes = try SmallFile.read(path, atMost: 1 << 20)
+        } catch {
+            throw .unusableAuthorities(error.words)
         }
-        guard let certificates = try? NIOSSLCertificate.fromPEMFile(path), !certificates.isEmpty else {
+        guard let certificates = try? NIOSSLCertificate.fromPEMBytes(bytes), !certificates.isEmpty else {
             throw .unusableAuthorities("\(path): it holds no certificate in PEM")
         }
         return certificates

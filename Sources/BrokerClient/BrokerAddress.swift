@@ -12,6 +12,16 @@ package enum BrokerAddress: Sendable {
         self = .url(origin, token: token, authorities: authorities)
     }
 
+    /// - Parameter origin: as `origin(parsing:)` returns it.
+    /// - Returns: its host without brackets; nil unless it is an https one.
+    static func secureHost(of origin: String) -> String? {
+        guard origin.hasPrefix("https://") else { return nil }
+        let authority = origin.dropFirst("https://".count)
+        let host =
+            authority.hasPrefix("[") ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }
+        return String(host)
+    }
+
     /// - Returns: the origin without a slash at its end; nil unless `url` is an https one, or an http one of a loopback host.
     package static func origin(parsing url: String) -> String? {
         var origin = Substring(url)

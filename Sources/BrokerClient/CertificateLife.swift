@@ -13,7 +13,9 @@ package struct CertificateLife: Sendable, Hashable {
     /// That of the first certificate of a PEM file, which is the holder's own.
     /// - Returns: nil where the file has none, or cannot be read.
     package init?(ofFirstIn path: String) {
-        guard let first = try? NIOSSLCertificate.fromPEMFile(path).first else { return nil }
+        guard let bytes = try? SmallFile.read(path), let first = try? NIOSSLCertificate.fromPEMBytes(bytes).first else {
+            return nil
+        }
         self.init(
             start: Date(timeIntervalSince1970: Double(first.notValidBefore)),
             end: Date(timeIntervalSince1970: Double(first.notValidAfter)))

@@ -242,7 +242,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
         let last = now + limits.lastReceipt
         lastReceipt = last
         guard !isClosing else { return cutSoon(context) }
-        guard unanswered == 0 || isReading || isAnswering else { return }
+        // What the peer does not take is being made no longer.
+        guard unanswered == 0 || isReading || isAnswering || isHoldingResponse(context) else { return }
         let isIdle = !isReading && !headBegan && !isAnswering && !hasEnded && !isHoldingResponse(context)
         move(to: min(deadline, isIdle && hasAnswered ? now + limits.farewell : last), context)
     }
@@ -308,7 +309,8 @@ final class ConnectionLimits: ChannelDuplexHandler, RemovableChannelHandler {
             context.fireErrorCaught(RequestTimeout())
         } else if unanswered > 0 {
             note(.slowResponse, context)
-            guard !isAnswering else { return close(context) }
+            // Nor is one more for who takes none of those before.
+            guard !isAnswering, lastReceipt == nil || !isHoldingResponse(context) else { return close(context) }
             answer(.serviceUnavailable, [.retryAfter: "1"], context)
         } else if headBegan, !isHoldingResponse(context) {
             note(.slowRequest, context)

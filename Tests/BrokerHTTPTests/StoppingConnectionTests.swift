@@ -183,6 +183,14 @@ import Testing
         #expect(ends(after: .seconds(2)))
     }
 
+    @Test func `has two seconds to take what keeps other answers waiting`() throws {
+        try ask()
+        // Behind what is not taken, before any of it is written.
+        channel.isWritable = false
+        stop()
+        #expect(ends(after: .seconds(2)))
+    }
+
     @Test func `has all answers to what it sent at once, and is told so with the last`() throws {
         for _ in 0..<3 { try ask() }
         stop()

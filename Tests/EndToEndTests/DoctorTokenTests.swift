@@ -88,7 +88,16 @@ import Testing
         let outcome = try await doctor(stage)
         #expect(outcome.status == 0 && outcome.output.contains("warning  token: none was asked for"), "\(outcome)")
         #expect(try await stage.granted() == before)
-        let named = try await doctor(stage, [], ["DAYPASS_URL": stage.broker.origin])
+        // Nor which identity, where he names the broker himself, nor by whose word that is the broker.
+        let own = ["DAYPASS_URL": stage.broker.origin]
+        let all = ["--identity", "file:\(stage.workspace.path("home/identity"))", "--audience", RunningBroker.audience]
+        #expect(try await doctor(stage, [], own).output.contains("warning  token: none was asked for"))
+        try stage.workspace.write(
+            "elsewhere/.claude/settings.json", #"{"apiKeyHelper": "\#(Programs.daypass) token --ca-file evil.pem"}"#)
+        #expect(try await doctor(stage, all, own).output.contains("warning  token: none was asked for"))
+        #expect(try await stage.granted() == before)
+        try stage.workspace.write("elsewhere/.claude/settings.json", helper(stage))
+        let named = try await doctor(stage, all, own)
         #expect(named.status == 0 && named.output.contains("ok       token: "), "\(named)")
     }
 
@@ -102,8 +111,8 @@ import Testing
         let variables = ["DAYPASS_URL": stage.broker.origin, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "job-secret"]
         try stage.workspace.write("elsewhere/.claude/settings.json", settings)
         let project = try await doctor(stage, [], variables)
-        #expect(
-            project.status == 1 && project.output.contains("may not ask GitHub for an identity token"), "\(project)")
+        #expect(project.output.contains("warning  token: none was asked for"), "\(project)")
+        #expect(!project.output.contains("GitHub"), "\(project)")
         // Where he has written it himself, it is asked.
         try FileManager.default.removeItem(atPath: stage.workspace.path("elsewhere/.claude/settings.json"))
         try stage.workspace.write("home/.claude/settings.json", settings)

@@ -5,9 +5,10 @@ import Testing
 @Suite(.onOwnThreads, .timeLimit(.minutes(5))) struct `daypass token, where things go wrong` {
     private static let proof = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqb2IifQ.c2VjcmV0"
 
-    private func start(_ mode: String, _ port: Int) async throws -> RunningProcess {
+    private func start(_ mode: String, _ port: Int, _ certificate: String? = nil) async throws -> RunningProcess {
         let script = Programs.repository.appending(path: "Tests/Peers/bad-broker.py").path(percentEncoded: false)
-        let process = try RunningProcess(try #require(Programs.python), [script, "\(port)", mode])
+        let process = try RunningProcess(
+            try #require(Programs.python), [script, "\(port)", mode] + (certificate.map { [$0] } ?? []))
         try await waitUntil("it listens") {
             try #require(process.isRunning, "\(process.error)")
             return Workspace.isListening(port)
@@ -49,6 +50,53 @@ import Testing
         #expect(outcome.error.split(separator: "\n").count == 1, "\(outcome.error)")
         #expect(!outcome.error.contains("eyJ") && !outcome.error.contains("\u{1B}"))
         #expect(broker.output.split(separator: "\n").count == 1)
+    }
+
+    @Test func `shows its identity to nobody whose certificate is for the address alone`() async throws {
+        let (workspace, port) = (try settled(), try Workspace.freePort())
+        let made = try await RunningProcess(
+            "/usr/bin/env",
+            [
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "2",
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out",
+                "certificate.pem",
+            ], in: workspace.folder
+        ).outcome()
+        try #require(made.status == 0, "\(made.error)")
+        let (key, certificate) = (
+            try String(contentsOfFile: workspace.path("key.pem"), encoding: .utf8),
+            try String(contentsOfFile: workspace.path("certificate.pem"), encoding: .utf8)
+        )
+        try workspace.write("both.pem", key + certificate)
+        let broker = try await start("good", port, workspace.path("both.pem"))
+        let authorities = ["--ca-file", workspace.path("certificate.pem")]
+        let named = try await TokenStage.start(
+            ["token", "--url", "https://localhost:\(port)"] + authorities, usual(workspace, port)
+        ).outcome()
+        #expect(named.status == 69 && named.output == "", "\(named)")
+        #expect(named.error.contains("its certificate is for another name than the URL's"), "\(named.error)")
+        let administered = try await AdministeredBroker.daypass(
+            ["keys", "list", "--url", "https://localhost:\(port)"] + authorities, ["DAYPASS_TOKEN": "x"])
+        #expect(administered.status == 69, "\(administered)")
+        #expect(administered.error.contains("its certificate is for another name than the URL's"), "\(administered)")
+        #expect(broker.output == "")
+        let addressed = try await TokenStage.start(
+            ["token", "--url", "https://127.0.0.1:\(port)"] + authorities, usual(workspace, port)
+        ).outcome()
+        #expect(addressed.status == 0 && addressed.output == "token-1\n" && addressed.error == "", "\(addressed)")
+    }
+
+    @Test func `waits for no writer of the authorities, nor of a certificate`() async throws {
+        let (workspace, port) = (try settled(), try Workspace.freePort())
+        try #require(mkfifo(workspace.path("pipe"), 0o600) == 0)
+        let pipe = workspace.path("pipe")
+        for (more, status) in [(["--ca-file", pipe], 2), (["--identity", "x509:\(pipe),\(pipe)"], 77)]
+            as [([String], Int32)]
+        {
+            let outcome = try await TokenStage.start(["token"] + more, usual(workspace, port)).outcome(within: 20)
+            #expect(outcome.status == status && outcome.error.contains("it is no file"), "\(outcome)")
+        }
     }
 
     @Test func `comes again when it is told to, and reads its identity anew`() async throws {

@@ -1,12 +1,14 @@
 """What may answer where a client looks for its broker.
 
 Each exchange is printed: the digest of its subject token.
-Usage: bad-broker.py PORT MODE, of: good, silent, drip, cut, html, json-list, expired, endless, deep, session, redirect, echo, busy, busy-once, bad-gateway
+With CERTIFICATE, a PEM file with its key, it speaks TLS.
+Usage: bad-broker.py PORT MODE [CERTIFICATE], of: good, silent, drip, cut, html, json-list, expired, endless, deep, session, redirect, echo, busy, busy-once, bad-gateway
 """
 
 import hashlib
 import http.server
 import json
+import ssl
 import sys
 import time
 import urllib.parse
@@ -92,4 +94,9 @@ class Broker(http.server.BaseHTTPRequestHandler):
 
 
 http.server.ThreadingHTTPServer.request_queue_size = 128
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Broker).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Broker)
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3])
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()

@@ -74,12 +74,16 @@ final class BoundedHTTP: Sendable {
     ) async throws -> Answer {
         let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = eventLoop.makePromise(of: Answer.self)
+        // Whether the peer is who was asked for: without TLS he is on this machine.
+        let isShown = eventLoop.makePromise(of: Void.self)
+        if context == nil { isShown.succeed() }
         let timer = eventLoop.scheduleTask(in: time) { answer.fail(AnswerReader.Failure.late) }
         let bootstrap = ClientBootstrap(group: eventLoop).connectTimeout(time).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 let pipeline = channel.pipeline.syncOperations
                 if let context {
                     try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: target.serverName))
+                    try pipeline.addHandler(NameCheck(target.host, isShown))
                 }
                 // Without a validator of headers: what stands in them has been checked where it came from.
                 try pipeline.addHandler(HTTPRequestEncoder())
@@ -90,10 +94,14 @@ final class BoundedHTTP: Sendable {
         let connected =
             (try? SocketAddress(ipAddress: target.host, port: target.port)).map { bootstrap.connect(to: $0) }
             ?? bootstrap.connect(host: target.host, port: target.port)
-        connected.whenFailure { answer.fail($0) }
-        connected.whenSuccess { channel in
-            // Also where the time was over before.
-            answer.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        connected.whenFailure { error in
+            isShown.fail(error)
+            answer.fail(error)
+        }
+        // Also where the time was over before.
+        connected.whenSuccess { channel in answer.futureResult.whenComplete { _ in channel.close(promise: nil) } }
+        isShown.futureResult.whenFailure { answer.fail($0) }
+        connected.and(isShown.futureResult).whenSuccess { channel, _ in
             var headers = request.headers
             headers.replaceOrAdd(name: "Host", value: target.authority)
             headers.replaceOrAdd(name: "Connection", value: "close")

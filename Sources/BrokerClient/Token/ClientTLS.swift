@@ -34,17 +34,17 @@ struct ClientTLS: Sendable {
     }
 
     private static func chain(_ path: String) throws(TokenFailure) -> [NIOSSLCertificateSource] {
-        _ = try SmallFile.read(path)
-        guard let chain = try? NIOSSLCertificate.fromPEMFile(path), !chain.isEmpty else {
+        let bytes = try SmallFile.read(path)
+        guard let chain = try? NIOSSLCertificate.fromPEMBytes(bytes), !chain.isEmpty else {
             throw .noIdentity("\(path): it holds no certificate in PEM")
         }
         return chain.map { .certificate($0) }
     }
 
     private static func key(_ path: String) throws(TokenFailure) -> NIOSSLPrivateKeySource {
-        _ = try SmallFile.read(path)
+        let bytes = try SmallFile.read(path)
         // Without a passphrase: nobody is asked for one.
-        guard let key = try? NIOSSLPrivateKey(file: path, format: .pem, passphraseCallback: { $0([UInt8]()) }) else {
+        guard let key = try? NIOSSLPrivateKey(bytes: bytes, format: .pem, passphraseCallback: { $0([UInt8]()) }) else {
             throw .noIdentity("\(path): it holds no private key in PEM, or one with a passphrase")
         }
         return .privateKey(key)

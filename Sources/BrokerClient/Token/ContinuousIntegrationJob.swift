@@ -6,6 +6,11 @@ enum ContinuousIntegrationJob: Sendable, Hashable {
     /// There is nothing to tell it by.
     case unknown
 
+    /// What the jobs of other systems have set.
+    private static let others = [
+        "CI", "JENKINS_URL", "BUILD_ID", "TF_BUILD", "TEAMCITY_VERSION", "BITBUCKET_BUILD_NUMBER", "CODEBUILD_BUILD_ID",
+    ]
+
     init(in environment: [String: String]) {
         func isSet(_ name: String) -> Bool { environment[name].map { !$0.isEmpty && $0 != "false" } ?? false }
         func first(_ names: String...) -> String? {
@@ -23,7 +28,7 @@ enum ContinuousIntegrationJob: Sendable, Hashable {
             id = first("BUILDKITE_JOB_ID")
         } else if isSet("CIRCLECI") {
             id = first("CIRCLE_WORKFLOW_JOB_ID", "CIRCLE_OIDC_TOKEN_V2").map { Fingerprint.hexadecimal(of: $0.utf8) }
-        } else if !isSet("CI") {
+        } else if !Self.others.contains(where: isSet) {
             self = .none
             return
         }

@@ -138,24 +138,24 @@ extension String {
     }
 }
 
-/// A file of at most 64 KiB, read whole.
+/// A file that is read whole, of at most 64 KiB where nothing else is said.
 enum SmallFile {
     static let maximumLength = 64 * 1024
 
-    static func read(_ path: String) throws(TokenFailure) -> [UInt8] {
+    static func read(_ path: String, atMost limit: Int = maximumLength) throws(TokenFailure) -> [UInt8] {
         // Neither waits for the writer of a named pipe nor makes a terminal its own.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard descriptor >= 0 else { throw .noIdentity("\(path): \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
-        return try read(descriptor, path)
+        return try read(descriptor, path, limit)
     }
 
-    private static func read(_ descriptor: CInt, _ path: String) throws(TokenFailure) -> [UInt8] {
+    private static func read(_ descriptor: CInt, _ path: String, _ limit: Int) throws(TokenFailure) -> [UInt8] {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw .noIdentity("\(path): it is no file")
         }
-        var bytes = [UInt8](repeating: 0, count: maximumLength + 1)
+        var bytes = [UInt8](repeating: 0, count: limit + 1)
         var count = 0
         while count < bytes.count {
             let read = bytes.withUnsafeMutableBytes { bytes in
@@ -167,7 +167,7 @@ enum SmallFile {
             if read == 0 { return Array(bytes.prefix(count)) }
             count += read
         }
-        throw .noIdentity("\(path): it has more than \(maximumLength) bytes")
+        throw .noIdentity("\(path): it has more than \(limit) bytes")
     }
 }
 

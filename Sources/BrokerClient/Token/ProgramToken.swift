@@ -100,8 +100,7 @@ enum ChildProgram {
         return id
     }
 
-    /// Once the program and its output have ended; of the rest what there is by then, since what it leaves in the background
-    /// may keep that open.
+    /// Once the program has ended, with what there is by then: what it leaves in the background may keep its output open.
     /// - Returns: nil where time or room was over before.
     private static func outcome(of id: pid_t, _ descriptors: [CInt], until end: ContinuousClock.Instant) -> Outcome? {
         var open = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
@@ -117,9 +116,9 @@ enum ChildProgram {
                 if ended == id { status = code & 0x7F == 0 ? code >> 8 & 0xFF : 128 + code & 0x7F }
             }
             // That it ends is looked at every few milliseconds; what comes, at once.
-            let ready = poll(&open, nfds_t(open.count), status == nil || open[0].fd >= 0 ? 5 : 0)
+            let ready = poll(&open, nfds_t(open.count), status == nil ? 5 : 0)
             if ready < 0, errno != EINTR { return nil }
-            if ready <= 0, hadEnded, open[0].fd < 0, let status {
+            if ready <= 0, hadEnded, let status {
                 return Outcome(status: status, output: texts[0], error: texts[1])
             }
             for index in open.indices where ready > 0 && open[index].fd >= 0 && open[index].revents != 0 {

@@ -23,6 +23,14 @@ package enum TokenFailure: Error, Sendable, Hashable {
 }
 
 extension TokenFailure {
+    /// Whether whoever asks for the same hears the same. What is missing here may be there where another process is.
+    var isOfBroker: Bool {
+        switch self {
+        case .noIdentity, .unusable: false
+        case .unreachable, .overloaded, .refused, .unreadable: true
+        }
+    }
+
     /// As it is kept for whoever waits.
     var kind: String {
         switch self {

@@ -57,7 +57,7 @@ package struct TokenSession: Sendable {
             keep(held, lock)
             return held
         } catch {
-            if let lock { cache?.keep(error, at: clock.wall, lock) }
+            if let lock, error.isOfBroker { cache?.keep(error, at: clock.wall, lock) }
             return try await fallback(error, rejected, lock, until: end)
         }
     }
@@ -115,8 +115,8 @@ package struct TokenSession: Sendable {
 
     private func turn(since start: Int64, until end: Duration, _ rejected: TokenText?) async -> Turn {
         guard let cache else { return .ours(nil) }
-        // Whoever was stopped while it had the lock must not stop everybody.
-        let patience = end - (end - clock.uptime) / 3
+        // Whoever was stopped while it had the lock must not stop everybody; whoever waits for a slow broker is waited for.
+        let patience = end - (end - clock.uptime) / 6
         var hasWaited = false
         while true {
             let locking = cache.lock()

@@ -41,7 +41,8 @@ extension TokenText {
             rest = rest[run.endIndex...]
         }
         let whole = output + rest
-        return whole.utf8.count > 500 ? "\(whole.prefix(500))…" : whole
+        // By bytes: one character may have any number of them.
+        return whole.utf8.count > 500 ? "\(String(decoding: whole.utf8.prefix(500), as: UTF8.self))…" : whole
     }
 
     private static func isOfToken(_ character: Character) -> Bool {

@@ -57,7 +57,7 @@ extension TokenSession {
         // No part of it has a line feed.
         let key = [
             wish.origin, distinction.key, wish.audience, wish.scope.joined(separator: " "),
-            wish.rule.map { "rule \($0)" } ?? "",
+            wish.rule.map { "rule \($0)" } ?? "", wish.authorities ?? "",
         ].joined(separator: "\n")
         do throws(CacheFailure) {
             return try TokenCache(place, key: key)

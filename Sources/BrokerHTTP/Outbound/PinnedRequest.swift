@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Broker
+import CertificateNames
 import FoundationEssentials
 import NIOCore
 import NIOHTTP1
@@ -74,6 +75,12 @@ struct PinnedRequest: Sendable {
             configuration.httpVersion = .http1Only
             configuration.connectionPool.retryConnectionEstablishment = false
             configuration.dnsOverride = [host: address.text]
+            if url.scheme == .https {
+                // Before anything is asked: a connection that fails here is none.
+                configuration.http1_1ConnectionDebugInitializer = { [host] channel in
+                    channel.eventLoop.submit { try CertifiedHost.check(channel, for: host) }
+                }
+            }
             return configuration
         }
     }

@@ -9,7 +9,7 @@ struct CheckedSetup {
     let arguments: TokenArguments
     /// With what the helper's line sets, without variables that are empty.
     let environment: [String: String]
-    /// Whether the folder in which this runs, and nobody else, names the broker.
+    /// Whether the folder in which this runs, and nobody else, says who the broker is, or what is sent to it.
     let isProjects: Bool
 
     init(_ variables: ClientVariables, _ flags: TokenArguments) {
@@ -28,7 +28,14 @@ struct CheckedSetup {
         self.environment = environment
         let named = (flags.url ?? variables.environment["DAYPASS_URL"]).flatMap { BrokerAddress.origin(parsing: $0) }
         let told = (arguments.url ?? environment["DAYPASS_URL"]).flatMap { BrokerAddress.origin(parsing: $0) }
-        isProjects = token != nil && helper?.settings.place == .project && named.map { $0 != told } ?? true
+        let own = variables.environment
+        let isOwn =
+            named != nil && named == told
+            && (arguments.caFile ?? environment["DAYPASS_CA_FILE"]) == (flags.caFile ?? own["DAYPASS_CA_FILE"])
+            && (arguments.identity ?? environment["DAYPASS_IDENTITY"]) == (flags.identity ?? own["DAYPASS_IDENTITY"])
+            && (arguments.audience ?? environment["DAYPASS_AUDIENCE"]) == (flags.audience ?? own["DAYPASS_AUDIENCE"])
+            && environment["DAYPASS_KUBERNETES_TOKEN_FILE"] == own["DAYPASS_KUBERNETES_TOKEN_FILE"]
+        isProjects = token != nil && helper?.settings.place == .project && !isOwn
     }
 
     /// The broker that the helper asks, whatever flags say.

@@ -21,6 +21,8 @@ struct IdentityFindings {
                 )
             ]
         }
+        // Nor is anything fetched for somebody whom the folder names.
+        guard notAsked.isEmpty else { return notAsked }
         let wanted = audience(origin ?? "")
         // Whoever issues tokens by their audience cannot be asked for none.
         guard !wanted.isEmpty || ![.github, .buildkite, .circleci].contains(identity) else { return [] }
@@ -36,7 +38,7 @@ struct IdentityFindings {
             ]
         }
         let own = local(identity, proof)
-        guard let endpoint = endpoint(identity) else { return own + notAsked }
+        guard let endpoint = endpoint(identity) else { return own }
         do throws(TokenFailure) {
             let issued = try await endpoint.exchange(proof, within: TokenSession.longest)
             // What the broker takes needs no guess of ours.
@@ -80,8 +82,8 @@ struct IdentityFindings {
         guard asks, setup.isProjects || setup.federation?.isProjects == true else { return [] }
         return [
             .warning(
-                "token", "none was asked for: this folder's settings say where the identity would be sent",
-                do: "where that is your broker, name it with --url or DAYPASS_URL")
+                "token", "none was asked for: this folder's settings say where the identity would be sent, or which",
+                do: "where that is your broker, name what they say with --url, --identity, --audience and --ca-file")
         ]
     }
 

@@ -9,13 +9,22 @@ struct TestCertificate {
     private let key: [UInt8]
 
     init(name: String) throws {
+        try self.init(subject: DER.value(0x82, Array(name.utf8)))
+    }
+
+    /// - Parameter address: of four bytes.
+    init(address: [UInt8]) throws {
+        try self.init(subject: DER.value(0x87, address))
+    }
+
+    private init(subject alternative: [UInt8]) throws {
         let key = try PrivateKey.generate(.ellipticCurve(.p256))
         self.key = try key.pkcs8().withSpan { span in span.indices.map { span[$0] } }
         let algorithm = DER.sequence(DER.ecdsaWithSHA256)
         let point = key.publicKey.coordinates.map { [0x04] + $0.x + $0.y } ?? []
         let subject = DER.sequence(
             DER.value(0x31, DER.sequence(DER.commonName, DER.value(0x0C, Array("test".utf8)))))
-        let names = DER.sequence(DER.value(0x82, Array(name.utf8)))
+        let names = DER.sequence(alternative)
         let certificate = DER.sequence(
             DER.value(0xA0, DER.integer([2])), DER.integer([1]), algorithm, subject,
             DER.sequence(DER.time("200101000000Z"), DER.time("491231235959Z")), subject,

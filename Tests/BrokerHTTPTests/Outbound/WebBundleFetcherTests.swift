@@ -55,6 +55,21 @@ import Testing
         }
     }
 
+    @Test
+    func `a certificate of the address is none of a host that leads there, and is refused before anything is asked`()
+        async throws
+    {
+        let addressed = try TestCertificate(address: [127, 0, 0, 1])
+        try await LoopbackServer.run(tls: addressed.serverContext, answer: { _, _ in .document("{}") }) { server in
+            let port = server.port
+            let reason = await failure { try await fetch("https://a.example:\(port)/", authorities: addressed.pem) }
+            #expect(reason.contains("certificate is not of that host"))
+            #expect(server.tally.requests.isEmpty)
+            let document = try await fetch("https://127.0.0.1:\(port)/", authorities: addressed.pem)
+            #expect(document == Array("{}".utf8))
+        }
+    }
+
     @Test func `a private address is refused without allow_private`() async throws {
         try await LoopbackServer.run(tls: certificate.serverContext, answer: { _, _ in .document("{}") }) { server in
             let reason = await failure { try await fetch("https://a.example:\(server.port)/", allowsPrivate: false) }
