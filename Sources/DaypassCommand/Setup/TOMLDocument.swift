@@ -198,6 +198,16 @@ struct TOMLDocument {
     /// - Parameter value: in TOML.
     /// - Returns: false, and nothing is changed, where the table is written in another way, or the value has several lines.
     mutating func set(_ table: [String], _ key: String, _ value: String) -> Bool {
+        var changed = self
+        // Whoever reads it finds it there, or it is left alone.
+        guard changed.place(table, key, value), changed.value(table, key) == value,
+            TOMLDocument(changed.text)?.value(table, key) == value
+        else { return false }
+        self = changed
+        return true
+    }
+
+    private mutating func place(_ table: [String], _ key: String, _ value: String) -> Bool {
         if let line = line(table, key) {
             guard let opened = Self.openings(lines[line].drop { $0 != "=" }), opened == 0 else { return false }
             lines[line].replaceSubrange(Self.value(of: lines[line]), with: value)
