@@ -248,9 +248,7 @@ package struct AdministrationClient: Sendable {
         let digits = Array("0123456789ABCDEF".utf8)
         var output: [UInt8] = []
         for byte in text.utf8 {
-            let isPlain =
-                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
-                || [0x2D, 0x2E, 0x5F, 0x7E].contains(byte)
+            let isPlain = byte.isLetterOrDigit || [0x2D, 0x2E, 0x5F, 0x7E].contains(byte)
             output += isPlain ? [byte] : [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
         }
         return String(decoding: output, as: UTF8.self)

@@ -16,10 +16,7 @@ package enum BrokerAddress: Sendable {
     /// - Returns: its host without brackets; nil unless it is an https one.
     static func secureHost(of origin: String) -> String? {
         guard origin.hasPrefix("https://") else { return nil }
-        let authority = origin.dropFirst("https://".count)
-        let host =
-            authority.hasPrefix("[") ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }
-        return String(host)
+        return Authority(String(origin.dropFirst("https://".count))).host
     }
 
     /// - Returns: the origin without a slash at its end; nil unless `url` is an https one, or an http one of a loopback host.
@@ -29,8 +26,7 @@ package enum BrokerAddress: Sendable {
         guard let scheme = ["https://", "http://"].first(where: { origin.hasPrefix($0) }) else { return nil }
         let place = origin.dropFirst(scheme.count)
         let isPlain = place.utf8.allSatisfy {
-            (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
-                || [0x2D, 0x2E, 0x3A, 0x5B, 0x5D].contains($0)
+            $0.isLetterOrDigit || [0x2D, 0x2E, 0x3A, 0x5B, 0x5D].contains($0)
         }
         guard !place.isEmpty, isPlain else { return nil }
         if scheme == "http://" {

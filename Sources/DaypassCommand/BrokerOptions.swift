@@ -14,11 +14,7 @@ struct BrokerOptions: ParsableArguments {
             valueName: "url"))
     var url: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "The authorities that vouch for the broker's certificate, PEM; else DAYPASS_CA_FILE, else the system's.",
-            valueName: "file"),
-        completion: .file())
+    @Option(help: .authorities, completion: .file())
     var caFile: String?
 
     @Flag(help: "Print JSON.")
@@ -108,6 +104,15 @@ struct BrokerOptions: ParsableArguments {
             show(list.elements)
         }
         if !list.isComplete { Terminal.note("there are more: --limit shows them") }
+    }
+}
+
+extension ArgumentHelp {
+    /// Of --ca-file, wherever a broker is spoken with.
+    static var authorities: ArgumentHelp {
+        ArgumentHelp(
+            "The authorities that vouch for the broker's certificate, PEM; else DAYPASS_CA_FILE, else the system's.",
+            valueName: "file")
     }
 }
 

@@ -143,14 +143,10 @@ final class BoundedHTTP: Sendable {
             origin = "\(parts[0])//\(authority)"
             path = "/\(parts.count > 3 ? parts[3] : "")"
             self.authority = authority
-            // The colons of an IPv6 address are in brackets.
-            let colon = authority.lastIndex(of: ":").flatMap { authority[$0...].contains("]") ? nil : $0 }
-            let name = authority[..<(colon ?? authority.endIndex)]
-            host = String(name.hasPrefix("[") && name.hasSuffix("]") ? name.dropFirst().dropLast() : name)
+            let place = Authority(authority)
+            host = place.host
             let usual: UInt16? = isSecure ? 443 : 80
-            guard !host.isEmpty, let port = colon.map({ UInt16(authority[$0...].dropFirst()) }) ?? usual else {
-                return nil
-            }
+            guard !host.isEmpty, let port = place.port.map({ UInt16($0) }) ?? usual else { return nil }
             self.port = Int(port)
         }
 

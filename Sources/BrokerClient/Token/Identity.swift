@@ -40,9 +40,7 @@ package enum Identity: Sendable, Hashable {
     /// Not any text: somebody's token in its place would be shown as the name of a variable that is not set.
     private static func isVariable(_ name: String) -> Bool {
         name.utf8.count <= 128 && name.utf8.first.map { !(0x30...0x39).contains($0) } == true
-            && name.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F
-            }
+            && name.hasOnlyNameCharacters
     }
 
     /// As `init(parsing:)` reads it.

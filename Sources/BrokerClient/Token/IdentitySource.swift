@@ -107,7 +107,7 @@ package struct IdentitySource: ProofSource {
         case .kubernetes: return try token(inFile: Self.kubernetesFile(environment))
         case .file(let path): return try token(inFile: path)
         case .github, .buildkite, .circleci, .certificate:
-            preconditionFailure("its proof is asked for")
+            throw .unusable("a proof of \(identity.name) is asked for, and stands nowhere")
         }
     }
 

@@ -23,11 +23,7 @@ struct Doctor: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The broker; else the helper's, else DAYPASS_URL.", valueName: "url"))
     var url: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "The authorities that vouch for the broker's certificate, PEM; else DAYPASS_CA_FILE, else the system's.",
-            valueName: "file"),
-        completion: .file())
+    @Option(help: .authorities, completion: .file())
     var caFile: String?
 
     @Option(help: "Who asks, as for daypass token; else the helper's, else DAYPASS_IDENTITY, else what is found.")

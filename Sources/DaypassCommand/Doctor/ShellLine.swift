@@ -1,3 +1,5 @@
+import BrokerClient
+
 /// A line of /bin/sh that is one simple command, taken apart.
 struct ShellLine {
     /// What is set for the command alone.
@@ -15,10 +17,7 @@ struct ShellLine {
         var assignment: (name: String, value: String)? {
             guard let end = text.firstIndex(of: "="), end > text.startIndex else { return nil }
             let name = text[..<end]
-            let isName = name.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F
-            }
-            return isName ? (String(name), String(text[text.index(after: end)...])) : nil
+            return name.hasOnlyNameCharacters ? (String(name), String(text[text.index(after: end)...])) : nil
         }
 
         /// What is quoted before the equals sign is none for the shell.

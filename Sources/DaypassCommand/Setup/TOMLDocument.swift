@@ -112,28 +112,40 @@ struct TOMLDocument {
     private static func openings(_ text: Substring) -> Int? {
         guard !text.contains("\"\"\""), !text.contains("'''") else { return nil }
         var count = 0
-        var quote: Character?
-        var isEscaped = false
-        for character in text {
-            if let open = quote {
-                if isEscaped {
-                    isEscaped = false
-                } else if open == "\"", character == "\\" {
-                    isEscaped = true
-                } else if character == open {
-                    quote = nil
-                }
-                continue
-            }
+        let isClosed = scan(text) { _, character, isText in
+            guard !isText else { return }
             switch character {
-            case "\"", "'": quote = character
-            case "#": return count
             case "[", "{": count += 1
             case "]", "}": count -= 1
             default: break
             }
         }
-        return quote == nil ? count : nil
+        return isClosed ? count : nil
+    }
+
+    /// Goes through a line up to its comment, and says of each character whether it is a string's, with the quotes.
+    /// - Returns: whether each string ends.
+    private static func scan(_ text: Substring, _ body: (String.Index, Character, _ isText: Bool) -> Void) -> Bool {
+        var quote: Character?
+        var isEscaped = false
+        for index in text.indices {
+            let character = text[index]
+            guard let open = quote else {
+                if character == "#" { break }
+                if character == "\"" || character == "'" { quote = character }
+                body(index, character, quote != nil)
+                continue
+            }
+            body(index, character, true)
+            if isEscaped {
+                isEscaped = false
+            } else if open == "\"", character == "\\" {
+                isEscaped = true
+            } else if character == open {
+                quote = nil
+            }
+        }
+        return quote == nil
     }
 
     /// The lines of one table, without its header: those at the beginning for the root.
@@ -167,25 +179,9 @@ struct TOMLDocument {
     private static func value(of line: String) -> Range<String.Index> {
         let name = path(line[...])?.1.startIndex ?? line.startIndex
         let start = line[name...].dropFirst().firstIndex { $0 != " " && $0 != "\t" } ?? line.endIndex
-        var quote: Character?
-        var isEscaped = false
         var end = start
-        for index in line[start...].indices {
-            let character = line[index]
-            if let open = quote {
-                if isEscaped {
-                    isEscaped = false
-                } else if open == "\"", character == "\\" {
-                    isEscaped = true
-                } else if character == open {
-                    quote = nil
-                }
-            } else if character == "#" {
-                break
-            } else if character == "\"" || character == "'" {
-                quote = character
-            }
-            if quote != nil || (character != " " && character != "\t") { end = line.index(after: index) }
+        _ = scan(line[start...]) { index, character, isText in
+            if isText || (character != " " && character != "\t") { end = line.index(after: index) }
         }
         return start..<end
     }

@@ -29,11 +29,7 @@ struct TokenOptions: ParsableArguments {
         transform: Lifetime.init(parsing:))
     var minTtl = Lifetime.ofHelpers
 
-    @Option(
-        help: ArgumentHelp(
-            "The authorities that vouch for the broker's certificate, PEM; else DAYPASS_CA_FILE, else the system's.",
-            valueName: "file"),
-        completion: .file())
+    @Option(help: .authorities, completion: .file())
     var caFile: String?
 
     var arguments: TokenArguments {
