@@ -166,7 +166,7 @@ extension SignIn {
                 throw .ended
             }
         }
-        // By what the provider says now, or by the claims that were kept: never more than both.
+        // By what the provider says now; where it says nothing, by the claims that were kept.
         let current = subject.flatMap { granted(rules.match($0, naming: session.rule)) } ?? rules.matchAgain(session)
         guard let current else {
             let explanation = rules.explainAgain(session).json
