@@ -86,7 +86,8 @@ package struct ConfigurationReader: Sendable {
             SignInSection.configuration($0, issuers: issuers, files: files, problems: problems)
         }
 
-        guard signIn != .some(nil), let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
+        guard signIn != .some(nil), let server, let tokens, let verify, let audit, let store, let masterKey,
+            let rules = ruleSection.rules
         else {
             return nil
         }

@@ -6,11 +6,12 @@ extension HashAlgorithm {
     package func authenticationCode(of message: Span<UInt8>, under key: Span<UInt8>) -> [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: digestLength) { output, count in
             var length = 0
-            let name = switch self {
-            case .sha256: "SHA2-256"
-            case .sha384: "SHA2-384"
-            case .sha512: "SHA2-512"
-            }
+            let name =
+                switch self {
+                case .sha256: "SHA2-256"
+                case .sha384: "SHA2-384"
+                case .sha512: "SHA2-512"
+                }
             let done = unsafe key.withUnsafeBufferPointer { key in
                 unsafe message.withUnsafeBufferPointer { message in
                     unsafe EVP_Q_mac(

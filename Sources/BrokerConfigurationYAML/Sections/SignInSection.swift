@@ -10,7 +10,8 @@ enum SignInSection {
             node, "sign_in", known: ["issuer", "client_id", "client_secret_file", "scopes"], problems: problems)
         guard let fields else { return nil }
         let issuer = fields.required("issuer").flatMap { issuerName($0, issuers, problems) }
-        let clientID = fields.required("client_id")?.text(problems, expected: "the id that the issuer knows the broker by")
+        let clientID = fields.required("client_id")?.text(
+            problems, expected: "the id that the issuer knows the broker by")
         let secret = fields["client_secret_file"].map { $0.path(problems, expected: "the path of a file") }
         let scopes = fields["scopes"].map { Self.scopes($0, problems) } ?? SignInConfiguration.standardScopes
         guard let issuer, let clientID, secret != .some(nil), let scopes else { return nil }
@@ -19,7 +20,8 @@ enum SignInSection {
         {
             // An ID token's audience is the client that asked for it (OpenID Connect Core §2).
             return fields["client_id"]?.refused(
-                problems, "expected the audience of the issuer \(issuer), which is \(configured.audience.string.quoted)")
+                problems, "expected the audience of the issuer \(issuer), which is \(configured.audience.string.quoted)"
+            )
         }
         return SignInConfiguration(
             issuer: issuer, clientID: ExactString(clientID), clientSecretFile: (secret ?? nil).map(files.absolutePath),
@@ -45,7 +47,8 @@ enum SignInSection {
             $0.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
         }
         guard areFormed, scopes.contains("openid") else {
-            return node.refused(problems, "expected scopes without spaces, quotes and backslashes, \"openid\" among them")
+            return node.refused(
+                problems, "expected scopes without spaces, quotes and backslashes, \"openid\" among them")
         }
         return scopes.map { ExactString($0) }
     }

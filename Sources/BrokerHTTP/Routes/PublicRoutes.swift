@@ -71,7 +71,7 @@ struct PublicRoutes: HTTPResponder {
             hasTime: { token.limits.states.haveTime(on: context.eventLoop) }, at: verify.endpoint.clock.now)
         if let immediate { return immediate.response }
         switch (path, request.method) {
-        case (TokenRoute.path, .post): 
+        case (TokenRoute.path, .post):
             return try await token.respond(to: request, signIn: signIn, withClient(request, context))
         case (SignInRoutes.devicePath, _) where signIn == nil: return .json(.notFound, ["error": "not_found"])
         case (SignInRoutes.devicePath, .post):

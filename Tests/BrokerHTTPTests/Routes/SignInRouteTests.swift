@@ -26,7 +26,8 @@ import Testing
 
     @Test func `a device begins with a surface alone and gets the fields of RFC 8628, not to be stored`() async throws {
         try await LiveBroker.run(signsIn: true) { broker in
-            let answer = try await broker.posted("/oauth/device_authorization", [("surface", "claude_code"), ("x", "y")])
+            let answer = try await broker.posted(
+                "/oauth/device_authorization", [("surface", "claude_code"), ("x", "y")])
             #expect(answer.status == 200, "\(answer.body)")
             #expect(answer.headers.first(name: "Cache-Control") == "no-store")
             #expect(
@@ -158,7 +159,9 @@ extension LiveBroker {
     func approve(_ userCode: String) async throws {
         let signIn = try #require(signIn)
         let subject = try await authenticator.authenticate(SecretText(subjectToken()), at: Date())
-        guard case .granted(let grant) = rules.match(subject, naming: nil) else { throw CocoaError(.coderValueNotFound) }
+        guard case .granted(let grant) = rules.match(subject, naming: nil) else {
+            throw CocoaError(.coderValueNotFound)
+        }
         let approval = Approval(subject: subject, since: 0, grant: grant, email: "job@example.com")
         #expect(signIn.devices.approve(try #require(UserCode(typed: userCode)), with: approval))
     }

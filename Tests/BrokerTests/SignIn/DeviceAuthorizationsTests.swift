@@ -110,8 +110,9 @@ import Testing
     @Test func `An address has 64 that wait, and ten thousand more keep nobody else out`() throws {
         for _ in 0..<64 { _ = try begun() }
         for _ in 0..<10_000 {
-            guard case .refused(let pause) = try devices.begin(
-                from: Self.address("192.0.2.7"), asking: DeviceDescription())
+            guard
+                case .refused(let pause) = try devices.begin(
+                    from: Self.address("192.0.2.7"), asking: DeviceDescription())
             else { throw Refused() }
             #expect(pause > .zero)
         }

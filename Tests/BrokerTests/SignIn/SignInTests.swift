@@ -297,7 +297,9 @@ import Testing
             try await bench.signIn.endSessions(
                 of: issuer, subject: subject, providerSession: session, under: TraceID())?.revocations.count ?? 0
         }
-        for (subject, session) in [(nil, nil), ("corp:carol", nil), ("corp:alice", "p2")] as [(ExactString?, ExactString?)] {
+        for (subject, session) in [(nil, nil), ("corp:carol", nil), ("corp:alice", "p2")]
+            as [(ExactString?, ExactString?)]
+        {
             #expect(try await end(subject, session) == 0)
         }
         #expect(await bench.refresh(alice.refreshToken).refusal == nil)
