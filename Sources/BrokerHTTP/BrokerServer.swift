@@ -19,6 +19,7 @@ package struct BrokerServer: Sendable {
     /// - Parameters:
     ///   - exchange: what each request goes through that begins at that moment.
     ///   - issuers: those of the moment, for readiness.
+    ///   - signIn: what each device and each refresh token goes through at that moment; nil where nobody signs in here.
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - recent: where refusals of `/verify` are kept.
@@ -34,7 +35,7 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
         verifier: TokenVerifier,
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        revocations: Revocations, trustBundles: TrustBundles? = nil,
+        revocations: Revocations, signIn: (@Sendable () -> SignIn)? = nil, trustBundles: TrustBundles? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         sockets: ListeningSockets = ListeningSockets(),
@@ -77,8 +78,9 @@ package struct BrokerServer: Sendable {
                     verifier: verifier, certificates: svids, revocations: revocations, clock: clock),
                 introspection: TokenIntrospection(
                     verifier: verifier, issuer: configuration.tokens.issuer, clock: clock),
-                access: access),
-            feed: RevocationFeed(revocations: revocations, access: access))
+                access: access, signIn: signIn),
+            feed: RevocationFeed(revocations: revocations, access: access),
+            signIn: signIn.map { SignInRoutes(token: token, publicURL: server.publicURL, signIn: $0) })
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
                 issuers: issuers(), trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,

@@ -301,7 +301,6 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
-        ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("server: {telemetry: {tls: {}}}", 22),
         ("rules: [{grant: {limits: {}}}]", 18),
@@ -326,7 +325,7 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
         (
             "\"a\\e[31m\": 1",
             "1:1: unknown key \"a\\u{1B}[31m\"; expected one of server, tokens, verify, store, audit, "
-                + "master_key_file, include, issuers, trust_domains, rules"
+                + "master_key_file, include, issuers, trust_domains, rules, sign_in"
         ),
     ])
     func `an unknown key is an error that suggests the nearest known one`(yaml: String, error: String) {

@@ -31,12 +31,12 @@ import Testing
         (
             "- a\n",
             "1:1: expected a configuration, a mapping with the keys server, tokens, verify, store, audit, "
-                + "master_key_file, include, issuers, trust_domains, rules"
+                + "master_key_file, include, issuers, trust_domains, rules, sign_in"
         ),
         (
             "text\n",
             "1:1: expected a configuration, a mapping with the keys server, tokens, verify, store, audit, "
-                + "master_key_file, include, issuers, trust_domains, rules"
+                + "master_key_file, include, issuers, trust_domains, rules, sign_in"
         ),
     ])
     func `what configuration does not need is refused`(yaml: String, error: String) {

@@ -14,11 +14,13 @@ package struct BrokerConfiguration: Sendable {
     package var issuers: [IssuerConfiguration]
     package var trustDomains: [TrustDomainConfiguration]
     package var rules: RuleSet
+    /// Nil where nobody signs in at this broker.
+    package var signIn: SignInConfiguration?
 
     package init(
         server: ServerConfiguration, tokens: TokenConfiguration, verify: VerifyConfiguration, store: StoreConfiguration,
         audit: AuditConfiguration, masterKeyFile: String, issuers: [IssuerConfiguration],
-        trustDomains: [TrustDomainConfiguration] = [], rules: RuleSet
+        trustDomains: [TrustDomainConfiguration] = [], rules: RuleSet, signIn: SignInConfiguration? = nil
     ) {
         self.server = server
         self.tokens = tokens
@@ -29,6 +31,7 @@ package struct BrokerConfiguration: Sendable {
         self.issuers = issuers
         self.trustDomains = trustDomains
         self.rules = rules
+        self.signIn = signIn
     }
 
     /// Of all who vouch for subjects.

@@ -16,6 +16,8 @@ struct PublicRoutes: HTTPResponder {
     let verify: VerifyRoute
     let revocation: RevocationRoutes
     let feed: RevocationFeed
+    /// Nil where nobody signs in at this broker.
+    let signIn: SignInRoutes?
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         // As of now: whoever is told so is refused in the same answer.
@@ -69,7 +71,12 @@ struct PublicRoutes: HTTPResponder {
             hasTime: { token.limits.states.haveTime(on: context.eventLoop) }, at: verify.endpoint.clock.now)
         if let immediate { return immediate.response }
         switch (path, request.method) {
-        case (TokenRoute.path, .post): return try await token.respond(to: request, withClient(request, context))
+        case (TokenRoute.path, .post):
+            return try await token.respond(to: request, signIn: signIn, withClient(request, context))
+        case (SignInRoutes.devicePath, _) where signIn == nil: return .json(.notFound, ["error": "not_found"])
+        case (SignInRoutes.devicePath, .post):
+            guard let signIn else { return .json(.notFound, ["error": "not_found"]) }
+            return try await signIn.authorizeDevice(request, withClient(request, context))
         case (FederationRoute.path, .post):
             return try await federation.respond(to: request, withClient(request, context))
         case (RevocationRoutes.revocationPath, .post):
@@ -82,7 +89,7 @@ struct PublicRoutes: HTTPResponder {
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request.headers).response
         case (TokenRoute.path, _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
-            (RevocationRoutes.introspectionPath, _):
+            (RevocationRoutes.introspectionPath, _), (SignInRoutes.devicePath, _):
             return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):

@@ -1,0 +1,28 @@
+package import OpenSSL
+
+/// The company's identity provider, where a sign-in is renewed.
+package protocol IdentityProvider: Sendable {
+    /// Asks whether the one whose refresh token this is, is still who he was (RFC 6749 §6, OpenID Connect Core §12).
+    func renew(_ token: SecretBytes) async throws(ProviderFailure) -> ProviderRenewal
+}
+
+/// What the provider said.
+package struct ProviderRenewal: Sendable {
+    /// Whom a new ID token proves; nil where the provider gave none.
+    package let subject: VerifiedSubject?
+    /// What takes the place of the provider's refresh token; nil where it stays.
+    package let token: SecretBytes?
+
+    package init(subject: VerifiedSubject?, token: SecretBytes?) {
+        self.subject = subject
+        self.token = token
+    }
+}
+
+/// Why it said nothing, or no.
+package enum ProviderFailure: Error, Sendable {
+    /// It could not be asked, or its answer was none: nobody is signed out for that. In words for the operator.
+    case unavailable(String)
+    /// It does not know the token any more, or lets its holder in no longer.
+    case refused(String)
+}
