@@ -20,6 +20,7 @@ package struct BrokerServer: Sendable {
     ///   - exchange: what each request goes through that begins at that moment.
     ///   - issuers: those of the moment, for readiness.
     ///   - trustBundles: what the certificates of connections are checked against.
+    ///   - signInPlace: where people approve devices; nil where nobody signs in here.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - recent: where refusals of `/verify` are kept.
     ///   - tls: of the public listener; nil for plain HTTP.
@@ -34,7 +35,7 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
         verifier: TokenVerifier,
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        revocations: Revocations, trustBundles: TrustBundles? = nil,
+        revocations: Revocations, trustBundles: TrustBundles? = nil, signInPlace: SignInPlace? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         sockets: ListeningSockets = ListeningSockets(),
@@ -78,7 +79,12 @@ package struct BrokerServer: Sendable {
                 introspection: TokenIntrospection(
                     verifier: verifier, issuer: configuration.tokens.issuer, clock: clock),
                 access: access),
-            feed: RevocationFeed(revocations: revocations, access: access))
+            feed: RevocationFeed(revocations: revocations, access: access),
+            pages: signInPlace.map { place in
+                SignInPages(
+                    place: place, rules: { exchange().rules }, state: state, limits: token.limits,
+                    publicURL: server.publicURL, clock: clock, logger: logger)
+            })
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
                 issuers: issuers(), trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,

@@ -147,7 +147,7 @@ import Testing
         ("STATE&code=abc&iss=https%3A%2F%2Fevil.example", .issuer),
         ("STATE&error=access_denied&iss=https%3A%2F%2Fevil.example", .issuer),
         ("STATE&error=access_denied", .denied), ("STATE&error=server_error", .answered(#""server_error""#)),
-        ("STATE&error=%C3%A9%22", .answered(#""\u{E9}\"""#)), ("STATE", .noCode), ("STATE&code=", .noCode),
+        ("STATE&error=%C3%A9%22", .answered(#""\u{00E9}\"""#)), ("STATE", .noCode), ("STATE&code=", .noCode),
     ])
     func `a callback that is none asks the provider for nothing`(text: String, failure: AuthorizationFailure)
         async throws
