@@ -41,14 +41,13 @@ package struct ConfigurationReader: Sendable {
 
     static let keys = [
         "server", "tokens", "verify", "store", "audit", "master_key_file", "include", "issuers", "trust_domains",
-        "rules",
+        "rules", "sign_in",
     ]
-    static let laterKeys = ["sign_in"]
 
     private func read(path: String, problems: Problems) -> BrokerConfiguration? {
         guard let root = root(path, problems),
             let fields = Fields(
-                root, "a configuration", known: Self.keys, later: Self.laterKeys, problems: problems)
+                root, "a configuration", known: Self.keys, problems: problems)
         else { return nil }
         let shared = SharedIssuers(shipped: ShippedConfiguration.files, problems: problems)
         let server = fields.required("server").flatMap {
@@ -82,7 +81,12 @@ package struct ConfigurationReader: Sendable {
         let ruleSection = RuleSection(
             ruleNodes, issuers: issuers, trustDomains: trustDomains, shared: shared, tokens: tokens, problems: problems)
 
-        guard let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
+        // Outer: whether it is there; inner: whether it could be read.
+        let signIn = fields["sign_in"].map {
+            SignInSection.configuration($0, issuers: issuers, files: files, problems: problems)
+        }
+
+        guard signIn != .some(nil), let server, let tokens, let verify, let audit, let store, let masterKey, let rules = ruleSection.rules
         else {
             return nil
         }
@@ -92,7 +96,7 @@ package struct ConfigurationReader: Sendable {
         let configuration = BrokerConfiguration(
             server: server, tokens: tokens, verify: verify, store: store, audit: audit,
             masterKeyFile: files.absolutePath(masterKey), issuers: issuers.configurations,
-            trustDomains: trustDomains.configurations, rules: rules)
+            trustDomains: trustDomains.configurations, rules: rules, signIn: signIn ?? nil)
         let lint = ConfigurationLint(
             rules: ruleSection.entries, issuers: issuers, trustDomains: trustDomains, shared: shared)
         for note in lint.notes() + CertificateUse.notes(configuration, ruleSection.entries, trustDomains) {

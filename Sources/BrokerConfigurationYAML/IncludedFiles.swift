@@ -44,8 +44,8 @@ struct IncludedFiles {
             })
         elsewhere["include"] = "an included file does not include others"
         let fields = Fields(
-            root, "an included file", known: ["issuers", "rules"], later: ConfigurationReader.laterKeys,
-            elsewhere: elsewhere, problems: problems)
+            root, "an included file", known: ["issuers", "rules"], elsewhere: elsewhere,
+            problems: problems)
         issuers += fields?["issuers"]?.entries(problems, of: "issuers") ?? []
         rules += fields?["rules"]?.entries(problems, of: "rules") ?? []
     }

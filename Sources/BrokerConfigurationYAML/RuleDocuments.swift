@@ -25,7 +25,7 @@ extension ConfigurationReader {
                 continue
             }
             guard let root = YAMLTree.root(of: document.contents, file: document.name, problems: problems),
-                let fields = Fields(root, "a document of rules", known: keys, later: laterKeys, problems: problems)
+                let fields = Fields(root, "a document of rules", known: keys, problems: problems)
             else { continue }
             for (key, words) in unread.sorted(by: { $0.key < $1.key }) {
                 guard let node = fields[key] else { continue }

@@ -19,6 +19,7 @@ package struct BrokerServer: Sendable {
     /// - Parameters:
     ///   - exchange: what each request goes through that begins at that moment.
     ///   - issuers: those of the moment, for readiness.
+    ///   - signIn: what each device and each refresh token goes through at that moment; nil where nobody signs in here.
     ///   - trustBundles: what the certificates of connections are checked against.
     ///   - signInPlace: where people approve devices; nil where nobody signs in here.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
@@ -35,7 +36,8 @@ package struct BrokerServer: Sendable {
         configuration: BrokerConfiguration, exchange: @escaping @Sendable () -> TokenExchange,
         verifier: TokenVerifier,
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
-        revocations: Revocations, trustBundles: TrustBundles? = nil, signInPlace: SignInPlace? = nil,
+        revocations: Revocations, signIn: (@Sendable () -> SignIn)? = nil, trustBundles: TrustBundles? = nil,
+        signInPlace: SignInPlace? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         sockets: ListeningSockets = ListeningSockets(),
@@ -78,8 +80,9 @@ package struct BrokerServer: Sendable {
                     verifier: verifier, certificates: svids, revocations: revocations, clock: clock),
                 introspection: TokenIntrospection(
                     verifier: verifier, issuer: configuration.tokens.issuer, clock: clock),
-                access: access),
+                access: access, signIn: signIn),
             feed: RevocationFeed(revocations: revocations, access: access),
+            signIn: signIn.map { SignInRoutes(token: token, publicURL: server.publicURL, signIn: $0) },
             pages: signInPlace.map { place in
                 SignInPages(
                     place: place, rules: { exchange().rules }, state: state, limits: token.limits,

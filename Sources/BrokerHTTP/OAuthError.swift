@@ -15,6 +15,11 @@ package struct OAuthError: Error, Sendable {
         case invalidTarget = "invalid_target"
         case unsupportedGrantType = "unsupported_grant_type"
         case temporarilyUnavailable = "temporarily_unavailable"
+        // RFC 8628 §3.5
+        case authorizationPending = "authorization_pending"
+        case slowDown = "slow_down"
+        case accessDenied = "access_denied"
+        case expiredToken = "expired_token"
     }
 
     package let code: Code
@@ -32,7 +37,7 @@ package struct OAuthError: Error, Sendable {
         self.init(code, description, closes: false)
     }
 
-    private init(
+    init(
         _ code: Code, _ description: String, status: HTTPResponse.Status? = nil, closes: Bool = false,
         unmatched: [ExactString]? = nil
     ) {

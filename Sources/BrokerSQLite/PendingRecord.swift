@@ -10,6 +10,10 @@ enum PendingRecord: Sendable {
     case exchange(SessionRow, AuditRow)
     /// An exchange that uses up a presentation of its subject token.
     case use(SubjectTokenUse, SessionRow, AuditRow)
+    /// The session with its sign-in and the digest of its first refresh token.
+    case signIn(SessionRow, SignInRow, AuditRow)
+    /// A further token of a session, and the next refresh token.
+    case rotation(SessionRecord, SignInRow, AuditRow)
     /// A further token of a session.
     case renewal(SessionRecord, AuditRow)
     case event(AuditRow)
@@ -21,8 +25,8 @@ enum PendingRecord: Sendable {
     /// Whose token goes out once it is recorded; nil for what grants nothing.
     var granted: SessionRecord? {
         switch self {
-        case .exchange(let session, _), .use(_, let session, _): session.session
-        case .renewal(let session, _): session
+        case .exchange(let session, _), .use(_, let session, _), .signIn(let session, _, _): session.session
+        case .renewal(let session, _), .rotation(let session, _, _): session
         case .event, .revocations, .probe: nil
         }
     }

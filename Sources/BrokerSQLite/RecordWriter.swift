@@ -9,6 +9,7 @@ struct RecordWriter {
     private let rollBackToSavepoint: Statement
     private let insertSession: Statement
     private let uses: UseCounter
+    private let signIns: SignInWriter
     private let insertRevocation: Statement
     private let raiseNumber: Statement
     private let probe: Statement
@@ -67,6 +68,7 @@ struct RecordWriter {
         rollBackToSavepoint = try db.cachedStatement(sql: "ROLLBACK TO record")
         insertSession = try db.cachedStatement(sql: SessionRow.insertion)
         uses = try UseCounter(db)
+        signIns = try SignInWriter(db)
         insertRevocation = try db.cachedStatement(sql: RevocationRow.insertion)
         raiseNumber = try db.cachedStatement(
             sql: "UPDATE revocation_number SET highest = ?1 WHERE highest < ?1")
@@ -109,6 +111,13 @@ struct RecordWriter {
         switch record {
         case .exchange(let session, let event):
             try insertSession.run(binding: session.bind)
+            try audit.append(event)
+        case .signIn(let session, let signIn, let event):
+            try insertSession.run(binding: session.bind)
+            try signIns.insert(signIn)
+            try audit.append(event)
+        case .rotation(_, let signIn, let event):
+            try signIns.rotate(signIn)
             try audit.append(event)
         case .use(let use, let session, let event):
             switch try uses.count(use, for: session.session) {

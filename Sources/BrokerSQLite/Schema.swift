@@ -62,6 +62,7 @@ enum Schema {
         AuditMigration.run,
         { db, _ in try db.execute(sql: auditIndex) },
         { db, _ in try db.execute(sql: LastCheckpoint.table) },
+        { db, _ in try db.execute(sql: signIns) },
     ]
 
     private static let firstTables =
@@ -201,6 +202,30 @@ enum Schema {
             PRIMARY KEY (provider, version)
         ) STRICT;
         CREATE UNIQUE INDEX provider_credentials_active ON provider_credentials (provider) WHERE state = 'active'
+        """
+
+    /// `generation` is that of the refresh token that is good. Of every token that there was, the digest is kept as long
+    /// as the sign-in.
+    private static let signIns =
+        """
+        CREATE TABLE sign_ins (
+            session TEXT NOT NULL PRIMARY KEY,
+            generation INTEGER NOT NULL,
+            rotated INTEGER NOT NULL,
+            sealed BLOB NOT NULL,
+            master_key_id TEXT NOT NULL,
+            email TEXT,
+            provider_session TEXT,
+            "end" INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX sign_ins_end ON sign_ins ("end");
+
+        CREATE TABLE refresh_tokens (
+            digest BLOB NOT NULL PRIMARY KEY,
+            session TEXT NOT NULL,
+            generation INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX refresh_tokens_session ON refresh_tokens (session)
         """
 
     /// See `AuditSegment`.

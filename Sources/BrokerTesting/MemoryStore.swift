@@ -7,7 +7,7 @@ import Synchronization
 /// A store that forgets: everything the protocols of a store promise but durability.
 package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, SigningKeyStore, IssuerRegistry,
     TrustBundleStore, SealedRowStore, RestorableStore, RevocationStore, SessionSearch,
-    ProviderCredentialStore, ExchangeHistory, AuditChainStore, AuditSearch
+    ProviderCredentialStore, ExchangeHistory, AuditChainStore, AuditSearch, SignInStore
 {
     struct State {
         var sessions = Rows<SessionRecord>()
@@ -28,6 +28,9 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         var outage: StoreFailure?
         var chain = MemoryChain()
         var archives: [String: [AuditEvent]] = [:]
+        var signIns: [ExactString: SignInRecord] = [:]
+        /// Of which session, and the how-manieth of it, by their digests.
+        var refreshTokens: [[UInt8]: (session: ExactString, generation: Int)] = [:]
 
         mutating func append(_ event: AuditEvent) {
             events.append(event)
@@ -322,6 +325,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             }
             state.keys = state.keys.map { $0.outOfUse(at: event.time) } + keys
             state.generation = generation
+            (state.signIns, state.refreshTokens) = ([:], [:])
             state.append(event)
         }
     }
@@ -351,7 +355,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         }
     }
 
-    private static var taken: StoreFailure {
+    static var taken: StoreFailure {
         StoreFailure(.conflict, "record", cause: "the session is recorded already")
     }
 

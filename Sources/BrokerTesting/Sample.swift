@@ -88,3 +88,16 @@ package enum Sample {
                 caller: .token(subject: "ci:\u{e9}\u{0}", session: "s1", rule: "admins")), sealed: sealed)
     }
 }
+
+extension Sample {
+    /// Of the session of that id.
+    package static func signIn(
+        _ session: String, generation: Int = 0, rotated: Date = time, sealed: [UInt8] = [0, 1, 0, 255],
+        email: ExactString? = nil, providerSession: ExactString? = nil
+    ) -> SignInRecord {
+        SignInRecord(
+            session: ExactString(session), generation: generation, rotated: rotated, sealed: sealed,
+            masterKeyID: "m1", email: email, providerSession: providerSession,
+            end: Sample.session(session).end)
+    }
+}

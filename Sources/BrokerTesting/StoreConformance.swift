@@ -12,6 +12,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case concurrentRecords = "many concurrent records are all kept"
     case concurrentDuplicates = "of many concurrent records of one session exactly one is kept"
     case sessionComesBack = "a session comes back by its id, value for value, and no other does"
+    case signInComesBack = "a sign-in comes back by each of its refresh tokens, value for value, and by no other"
+    case signInRotates = "a refresh token takes the place of the one before with its audit record, once"
+    case signInAllOrNone = "of a sign-in that cannot be stored nothing is, nor of one that was revoked"
+    case signInsOfProvider = "the sessions that a logout at the provider is about are found, those that live alone"
+    case signInsAreForgotten = "sign-ins that have ended are forgotten with their refresh tokens, so many at once"
+    case signInsEndWithGeneration = "a new generation of the store has no sign-ins"
     case usesAreCounted = "uses are recorded up to their limit, and what is beyond it leaves nothing"
     case usesJoin = "a further use joins the session of the first, and nothing is recorded before it does"
     case usesOfAnother = "with another rule or another actor a use opens a session of its own, and all count together"
@@ -71,7 +77,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
 
     package typealias Store = ExchangeStore & AuditReader & PrunableStore & SigningKeyStore & IssuerRegistry
         & TrustBundleStore & SealedRowStore & RestorableStore & RevocationStore & SessionSearch
-        & ProviderCredentialStore & ExchangeHistory & AuditChainStore & AuditSearch
+        & ProviderCredentialStore & ExchangeHistory & AuditChainStore & AuditSearch & SignInStore
 
     /// - Parameter store: One that nothing was stored in.
     /// - Throws: where it does not keep the promise.
@@ -85,6 +91,12 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .concurrentRecords: try await Self.concurrentRecords(store)
         case .concurrentDuplicates: try await Self.concurrentDuplicates(store)
         case .sessionComesBack: try await Self.sessionComesBack(store)
+        case .signInComesBack: try await Self.signInComesBack(store)
+        case .signInRotates: try await Self.signInRotates(store)
+        case .signInAllOrNone: try await Self.signInAllOrNone(store)
+        case .signInsOfProvider: try await Self.signInsOfProvider(store)
+        case .signInsAreForgotten: try await Self.signInsAreForgotten(store)
+        case .signInsEndWithGeneration: try await Self.signInsEndWithGeneration(store)
         case .usesAreCounted: try await Self.usesAreCounted(store)
         case .usesJoin: try await Self.usesJoin(store)
         case .usesOfAnother: try await Self.usesOfAnother(store)

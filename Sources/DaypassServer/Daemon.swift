@@ -149,6 +149,10 @@ struct Daemon: Sendable {
                 perSecond: configuration.verify.failuresPerSecondPerAddress, clock: clock))
         let decide = exchanges(mint, verifier, metrics)
         let exchange = Published(decide(policy))
+        let decideSignIn = signIns(mint, metrics)
+        let signIn = decideSignIn.map { Published($0(policy)) }
+        var currentSignIn: (@Sendable () -> SignIn)?
+        if let signIn { currentSignIn = { signIn.current } }
         let (sources, changes) = AsyncStream<[Source]>.makeStream(bufferingPolicy: .bufferingNewest(1))
         changes.yield(maker.sources(of: policy))
         let reloader = reading.map { [maker, revocations] reading in
@@ -156,6 +160,7 @@ struct Daemon: Sendable {
                 metrics.exchange.configure(
                     issuers: next.configuration.issuerNames, rules: next.configuration.rules.rules)
                 exchange.replace(with: decide(next))
+                if let decideSignIn { signIn?.replace(with: decideSignIn(next)) }
                 issuers.replace(with: next.issuers)
                 inForce.replace(with: next.configuration)
                 changes.yield(maker.sources(of: next))
@@ -172,7 +177,8 @@ struct Daemon: Sendable {
             to: notifying, listeners: 2 + (administered == nil ? 0 : 1) + (administered?.network == nil ? 0 : 1))
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
-            issuers: issuers.current, revocations: revocations, trustBundles: bundles, clock: clock,
+            issuers: issuers.current, revocations: revocations,
+            signIn: currentSignIn, trustBundles: bundles, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, recent: recent, logger: logger, tls: tls, sockets: sockets
         ) { listener, address in
@@ -241,6 +247,18 @@ extension Daemon {
                 certificates: X509SVIDAuthenticator { bundles.current }, rules: policy.configuration.rules, mint: mint,
                 verifier: verifier, store: store, keptClaims: policy.configuration.audit.claims, clock: clock,
                 logger: logger, metrics: metrics.exchange, recent: recent, restored: generation.restored)
+        }
+    }
+
+    /// What each device and each refresh token goes through under a policy; nil where nobody signs in here.
+    private func signIns(_ mint: TokenMint, _ metrics: BrokerMetrics) -> (@Sendable (Policy) -> SignIn)? {
+        guard configuration.signIn != nil else { return nil }
+        let parts = SignIn.Parts(devices: DeviceAuthorizations(clock: clock), masterKey: maker.masterKey)
+        return { [store, clock, logger, recent, revocations] policy in
+            SignIn(
+                parts, rules: policy.configuration.rules, mint: mint, store: store, revocations: revocations,
+                keptClaims: policy.configuration.audit.claims, clock: clock, logger: logger,
+                metrics: metrics.exchange, recent: recent)
         }
     }
 

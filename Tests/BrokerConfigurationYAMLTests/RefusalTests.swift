@@ -301,7 +301,6 @@ private let issuerName = "expected a name of 1 to 63 of a-z, 0-9 and -, beginnin
     }
 
     @Test(arguments: [
-        ("sign_in: {}", 1),
         ("store: {postgresql: 'host=db password=secret'}", 9),
         ("server: {telemetry: {tls: {}}}", 22),
         ("rules: [{grant: {limits: {}}}]", 18),

@@ -23,7 +23,12 @@ struct LiveBroker: HTTPOrigin {
     let revocations: Revocations
     /// What `daypass explain` knows of refusals.
     let recent: RecentRefusals
+    /// Nil where nobody signs in.
+    let signIn: SignIn?
+    let authenticator: JWTAuthenticator
+    let rules: RuleSet
 
+    /// - Parameter signsIn: whether people sign in, as subjects that the rule `ci` matches; their sessions are of an hour.
     static func run(
         store: any ExchangeStore = MemoryStore(), verify: VerifyConfiguration = .init(), maximumConnections: Int = 1000,
         exchangesPerSecond: Int = 1_000_000, exchangesUnderWay: Int = 1024, trustedProxies: [String] = [],
@@ -31,14 +36,14 @@ struct LiveBroker: HTTPOrigin {
         loopBounds: LoopBounds = LoopBounds(delay: .seconds(3600)), log: LogRecorder? = nil,
         storeOutage: @escaping @Sendable () async -> Outage? = { nil },
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, fastPath: FastPathLayers = .all,
-        keyRing: KeyRing? = nil, clock: any BrokerClock = SystemClock(),
+        keyRing: KeyRing? = nil, clock: any BrokerClock = SystemClock(), signsIn: Bool = false,
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
     ) async throws {
         let issuer = try TestIssuer(algorithm: .ES256)
         let limits = ServerConfiguration.Limits(
             connections: maximumConnections, exchangesPerSecondPerAddress: exchangesPerSecond,
             exchangesUnderWay: exchangesUnderWay)
-        let configuration = try configuration(issuer, verify, limits, trustedProxies)
+        let configuration = try configuration(issuer, verify, limits, trustedProxies, signsIn: signsIn)
         let recent = RecentRefusals()
         let state = StateHolder(BrokerState(keyRing: try keyRing ?? Self.keyRing()))
         let trusted = try configuration.issuers.map {
@@ -60,15 +65,28 @@ struct LiveBroker: HTTPOrigin {
         let exchange = TokenExchange(
             authenticator: JWTAuthenticator(trusted), rules: configuration.rules, mint: mint, verifier: verifier,
             store: store, keptClaims: .matched, clock: clock, logger: logger)
+        var signIn: SignIn?
+        var current: (@Sendable () -> SignIn)?
+        if signsIn {
+            let (masterKey, _) = try MasterKey.generate()
+            let parts = SignIn.Parts(devices: DeviceAuthorizations(clock: clock), masterKey: masterKey)
+            let made = SignIn(
+                parts, rules: configuration.rules, mint: mint, store: memory, revocations: revocations,
+                keptClaims: .matched, clock: clock, logger: logger)
+            signIn = made
+            current = { made }
+        }
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange },
             verifier: verifier,
-            state: { state.current }, issuers: trusted, revocations: revocations, clock: clock,
+            state: { state.current }, issuers: trusted, revocations: revocations,
+            signIn: current, clock: clock,
             storeOutage: storeOutage,
             metrics: BrokerMetrics(configuration, issuers: trusted), recent: recent, logger: logger,
             eventLoops: eventLoops,
             connectionBounds: connectionBounds, loopBounds: loopBounds, fastPath: fastPath
         ) { listens.yield(($0, $1.port ?? 0)) }
+        let people = signIn
         let group = ServiceGroup(
             configuration: .init(services: server.services.map { .init(service: $0) }, logger: logger))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -82,7 +100,8 @@ struct LiveBroker: HTTPOrigin {
                 let broker = LiveBroker(
                     origin: "http://127.0.0.1:\(ports[.public] ?? 0)",
                     telemetry: "http://127.0.0.1:\(ports[.telemetry] ?? 0)", issuer: issuer, store: store,
-                    state: state, revocations: revocations, recent: recent)
+                    state: state, revocations: revocations, recent: recent, signIn: people,
+                    authenticator: JWTAuthenticator(trusted), rules: configuration.rules)
                 let outcome = await Result { try await body(broker) }
                 await group.triggerGracefulShutdown()
                 try outcome.get()
@@ -117,7 +136,7 @@ struct LiveBroker: HTTPOrigin {
 
     private static func configuration(
         _ issuer: TestIssuer, _ verify: VerifyConfiguration, _ limits: ServerConfiguration.Limits,
-        _ trustedProxies: [String]
+        _ trustedProxies: [String], signsIn: Bool
     ) throws -> BrokerConfiguration {
         let name = try #require(IssuerName(parsing: "ci"))
         let issuers = [
@@ -132,7 +151,8 @@ struct LiveBroker: HTTPOrigin {
             claim: try #require(ClaimPath(parsing: "repository_id")), anyOf: [.text(try Glob(parsing: "1"))])
         let terms = try #require(
             GrantTerms(
-                scope: scope, timeToLive: .seconds(900), models: [try Glob(parsing: "claude-sonnet-*")],
+                scope: scope, timeToLive: .seconds(900), maximumSession: signsIn ? .seconds(3600) : nil,
+                models: [try Glob(parsing: "claude-sonnet-*")],
                 audiences: ["https://gateway.example.com", "https://other.example.com"]))
         let rule = try #require(Rule(name: "ci", issuer: name, matchers: [repository, main], terms: terms))
         var ids = FederationIDs()
@@ -158,7 +178,8 @@ struct LiveBroker: HTTPOrigin {
                 audiences: ["https://gateway.example.com", "https://other.example.com"]),
             verify: verify, store: .sqlite(path: "/nonexistent"), audit: AuditConfiguration(),
             masterKeyFile: "/nonexistent", issuers: issuers,
-            rules: try RuleSet([rule, sdk, gateways], issuers: issuers, broker: "https://broker.example.com"))
+            rules: try RuleSet([rule, sdk, gateways], issuers: issuers, broker: "https://broker.example.com"),
+            signIn: signsIn ? SignInConfiguration(issuer: name, clientID: ExactString(audience)) : nil)
     }
 
     /// Two keys, one of which signs.

@@ -24,6 +24,7 @@ package struct ConfigurationDifference: Sendable, Hashable {
             ("server", old.server == new.server), ("tokens", old.tokens == new.tokens),
             ("verify", old.verify == new.verify), ("store", old.store == new.store),
             ("audit", old.audit == new.audit), ("master_key_file", old.masterKeyFile == new.masterKeyFile),
+            ("sign_in", old.signIn == new.signIn),
         ]
         needsRestart = sections.filter { !$0.1 }.map(\.0)
     }

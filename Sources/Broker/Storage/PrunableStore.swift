@@ -7,6 +7,10 @@ package protocol PrunableStore: Sendable {
     /// - Returns: how many it forgot.
     func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int
 
+    /// Forgets sign-ins whose sessions had ended before `now`, with their refresh tokens, at most `limit` of them.
+    /// - Returns: how many it forgot.
+    func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int
+
     /// Looks at the next rows of the table in the order in which they were recorded, deletes those that are old enough,
     /// and records that: all of it or nothing.
     ///

@@ -45,6 +45,7 @@ package struct StorePruning: Sendable {
     package mutating func round() async {
         guard believedTime() != nil else { return }
         await forgetUses()
+        await forgetSignIns()
         guard retainedAt.map({ clock.uptime - $0 >= Self.retentionInterval }) ?? true, !Task.isCancelled else {
             return
         }
@@ -62,6 +63,19 @@ package struct StorePruning: Sendable {
         } catch {
             // The store says by itself that it does not work; the next round tries again.
             logger.warning("could not forget uses of subject tokens", metadata: ["failure": "\(error)"])
+        }
+    }
+
+    private mutating func forgetSignIns() async {
+        do {
+            while let now = believedTime(), !Task.isCancelled {
+                let start = clock.uptime
+                let count = try await store.forgetSignIns(endedBefore: now, limit: Self.batch)
+                guard count == Self.batch, !Task.isCancelled else { return }
+                await rest(since: start)
+            }
+        } catch {
+            logger.warning("could not forget sign-ins that have ended", metadata: ["failure": "\(error)"])
         }
     }
 

@@ -59,6 +59,7 @@ struct KeyRoutes: Sendable {
         let base = configuration.server.publicURL
         func url(_ path: String) -> JSONValue { .string(ExactString(base + path)) }
         let grantTypes = GrantType.allCases.filter { takesCertificates || $0 != .clientCredentials }
+        let ofPeople = configuration.signIn == nil ? [] : SignInRoutes.Grant.allCases.map(\.rawValue)
         let algorithms = algorithms.map { JSONValue.string(ExactString($0.rawValue)) }
         var json: JSONObject = [
             "issuer": .string(configuration.tokens.issuer),
@@ -69,7 +70,8 @@ struct KeyRoutes: Sendable {
             "revocation_endpoint_auth_methods_supported": ["none"],
             "introspection_endpoint": url(RevocationRoutes.introspectionPath),
             "revocation_feed": url(RevocationFeed.path),
-            "grant_types_supported": .array(grantTypes.map { .string(ExactString($0.rawValue)) }),
+            "grant_types_supported": .array(
+                (grantTypes.map(\.rawValue) + ofPeople).map { .string(ExactString($0)) }),
             // There is no authorization endpoint; the member itself is required (RFC 8414 §2).
             "response_types_supported": ["none"],
             // RFC 8705 §2.1.1, draft-ietf-oauth-spiffe-client-auth
@@ -79,6 +81,10 @@ struct KeyRoutes: Sendable {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": .array(algorithms),
         ]
+        if configuration.signIn != nil {
+            // RFC 8628 §4
+            _ = json.append("device_authorization_endpoint", url(SignInRoutes.devicePath))
+        }
         // RFC 8705 §3.3
         if takesCertificates { _ = json.append("tls_client_certificate_bound_access_tokens", true) }
         return json

@@ -17,6 +17,8 @@ struct PublicRoutes: HTTPResponder {
     let revocation: RevocationRoutes
     let feed: RevocationFeed
     /// Nil where nobody signs in at this broker.
+    let signIn: SignInRoutes?
+    /// The same.
     var pages: SignInPages?
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
@@ -74,7 +76,12 @@ struct PublicRoutes: HTTPResponder {
             return page
         }
         switch (path, request.method) {
-        case (TokenRoute.path, .post): return try await token.respond(to: request, withClient(request, context))
+        case (TokenRoute.path, .post): 
+            return try await token.respond(to: request, signIn: signIn, withClient(request, context))
+        case (SignInRoutes.devicePath, _) where signIn == nil: return .json(.notFound, ["error": "not_found"])
+        case (SignInRoutes.devicePath, .post):
+            guard let signIn else { return .json(.notFound, ["error": "not_found"]) }
+            return try await signIn.authorizeDevice(request, withClient(request, context))
         case (FederationRoute.path, .post):
             return try await federation.respond(to: request, withClient(request, context))
         case (RevocationRoutes.revocationPath, .post):
@@ -87,7 +94,7 @@ struct PublicRoutes: HTTPResponder {
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request.headers).response
         case (TokenRoute.path, _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
-            (RevocationRoutes.introspectionPath, _):
+            (RevocationRoutes.introspectionPath, _), (SignInRoutes.devicePath, _):
             return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):

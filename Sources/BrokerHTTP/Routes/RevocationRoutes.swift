@@ -12,6 +12,8 @@ struct RevocationRoutes: Sendable {
     let revocation: TokenRevocation
     let introspection: TokenIntrospection
     let access: RouteAccess
+    /// Nil where nobody signs in at this broker.
+    let signIn: (@Sendable () -> SignIn)?
 
     /// Clients are public: the token is all that proves whose it is (RFC 7009 §2.1). What is no token of ours is answered as
     /// if it had been revoked (§2.2), and leaves nothing behind.
@@ -23,6 +25,8 @@ struct RevocationRoutes: Sendable {
             let outcome = try await token.limits.underWay(.revocation, context) {
                 () async throws(OAuthError) -> RevocationOutcome? in
                 do {
+                    // A refresh token and a gateway token do not look alike: only one of the two knows it.
+                    if let ended = try await signIn?().revoke(secret, under: trace) { return ended }
                     return try await revocation.revoke(secret, presenting: certificate, trace: trace)
                 } catch {
                     throw OAuthError(.temporarilyUnavailable, "no more can be revoked at the moment; try again")

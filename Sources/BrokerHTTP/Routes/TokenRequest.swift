@@ -34,9 +34,7 @@ package struct TokenRequest: Sendable {
         guard let grantType = GrantType.allCases.first(where: { ExactString($0.rawValue) == name }) else {
             throw OAuthError(.unsupportedGrantType, "the grant type is not supported")
         }
-        for credential: ExactString in ["client_secret", "client_assertion"] where form[credential] != nil {
-            throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
-        }
+        try Self.refuseCredentials(form)
         let subject: ExchangeRequest.Subject
         var actorToken: SecretText?
         switch grantType {
@@ -65,6 +63,13 @@ package struct TokenRequest: Sendable {
             trace: trace, client: client, subject: subject, actorToken: actorToken,
             scope: try Self.scope(parsing: form["scope"]),
             targets: try Self.targets(form), rule: form["rule"], certificate: certificate)
+    }
+
+    /// RFC 6749 §2.3: whoever sends a credential expects it to be checked.
+    static func refuseCredentials(_ form: FormBody) throws(OAuthError) {
+        for credential: ExactString in ["client_secret", "client_assertion"] where form[credential] != nil {
+            throw OAuthError(.invalidClient, "clients do not authenticate here: the subject token is the proof")
+        }
     }
 
     private static func subject(_ form: FormBody) throws(OAuthError) -> ExchangeRequest.Subject {

@@ -13,11 +13,15 @@ struct TokenRoute: Sendable {
     let limits: ExchangeLimits
     let certificates: PresentedCertificates
 
-    func respond(to request: Request, _ context: BrokerRequestContext) async throws -> Response {
+    /// - Parameter signIn: nil where nobody signs in at this broker.
+    func respond(
+        to request: Request, signIn: SignInRoutes? = nil, _ context: BrokerRequestContext
+    ) async throws -> Response {
         let trace = context.trace
         do throws(OAuthError) {
             let body = try await body(of: request, type: "application/x-www-form-urlencoded", context)
-            let form = try parse(body)
+            let form = try Self.parse(body)
+            if let signIn, let grant = SignInRoutes.Grant(form) { return await signIn.issue(form, grant, context) }
             let tokenRequest = try TokenRequest(
                 form, trace: trace, client: context.client.text,
                 certificate: certificates.certificate(of: context, request.headers))
@@ -67,7 +71,7 @@ struct TokenRoute: Sendable {
         return ExactString(String(Substring(type)))
     }
 
-    private func parse(_ body: [UInt8]) throws(OAuthError) -> FormBody {
+    static func parse(_ body: [UInt8]) throws(OAuthError) -> FormBody {
         do {
             return try FormBody(parsing: body)
         } catch {

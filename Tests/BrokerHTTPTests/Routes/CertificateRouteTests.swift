@@ -117,8 +117,8 @@ private struct CertificateBench: Sendable {
                 revocation: TokenRevocation(
                     verifier: verifier, certificates: certificates, revocations: revocations, clock: clock),
                 introspection: TokenIntrospection(verifier: verifier, issuer: tokens.issuer, clock: clock),
-                access: access),
-            feed: RevocationFeed(revocations: revocations, access: access))
+                access: access, signIn: nil),
+            feed: RevocationFeed(revocations: revocations, access: access), signIn: nil)
     }
 
     /// - Parameter address: of whoever is at the other end of the connection.

@@ -242,6 +242,10 @@ private final class JumpingStore: PrunableStore {
         try await store.forgetUses(expiredAt: now, limit: limit)
     }
 
+    func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int {
+        try await store.forgetSignIns(endedBefore: now, limit: limit)
+    }
+
     func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult {
         let result = try await store.prune(batch)
         if store.events.count(where: { $0.kind == .recordsDeleted }) == batches { clock.now.addTimeInterval(86_400) }

@@ -1,0 +1,23 @@
+package import JOSE
+
+/// What somebody gets who signed in, or stays so.
+package struct SignInResponse: Sendable {
+    package let token: ExchangeResponse
+    /// Nil where the session lasts no longer than its first token.
+    package let refreshToken: SecretText?
+    package let email: ExactString?
+}
+
+/// Why there is no token, as the caller may know it.
+package enum SignInRefusal: Error, Sendable {
+    /// A parameter that is required.
+    case missing(String)
+    // Of a device code (RFC 8628 §3.5).
+    case pending, slowDown, denied, expired
+    /// The refresh token is good for nothing: its holder has to sign in again.
+    case ended
+    /// More scope than is granted.
+    case scope
+    /// Nothing is wrong with the request; it may work later.
+    case unavailable(ExchangeOutage)
+}
