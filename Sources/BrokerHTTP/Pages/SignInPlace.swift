@@ -3,8 +3,8 @@ package import OpenSSL
 
 /// Where people sign in: what the pages need that is the same for as long as the process lives.
 package struct SignInPlace: Sendable {
-    let devices: DeviceAuthorizations
-    let provider: OpenIDProvider
+    package let devices: DeviceAuthorizations
+    package let provider: OpenIDProvider
     let random: any RandomSource
     let binding: BrowserBinding
 
