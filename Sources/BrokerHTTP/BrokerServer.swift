@@ -21,6 +21,7 @@ package struct BrokerServer: Sendable {
     ///   - issuers: those of the moment, for readiness.
     ///   - signIn: what each device and each refresh token goes through at that moment; nil where nobody signs in here.
     ///   - trustBundles: what the certificates of connections are checked against.
+    ///   - signInPlace: where people approve devices; nil where nobody signs in here.
     ///   - storeOutage: since when and why the store does not record, if it does not; callable from any thread.
     ///   - recent: where refusals of `/verify` are kept.
     ///   - tls: of the public listener; nil for plain HTTP.
@@ -36,6 +37,7 @@ package struct BrokerServer: Sendable {
         verifier: TokenVerifier,
         state: @escaping @Sendable () -> BrokerState, issuers: @escaping @autoclosure @Sendable () -> [TrustedIssuer],
         revocations: Revocations, signIn: (@Sendable () -> SignIn)? = nil, trustBundles: TrustBundles? = nil,
+        signInPlace: SignInPlace? = nil,
         clock: any BrokerClock, storeOutage: @escaping @Sendable () async -> Outage?, metrics: BrokerMetrics,
         recent: RecentRefusals = RecentRefusals(), logger: Logger, tls: TLSListener? = nil,
         sockets: ListeningSockets = ListeningSockets(),
@@ -80,7 +82,12 @@ package struct BrokerServer: Sendable {
                     verifier: verifier, issuer: configuration.tokens.issuer, clock: clock),
                 access: access, signIn: signIn),
             feed: RevocationFeed(revocations: revocations, access: access),
-            signIn: signIn.map { SignInRoutes(token: token, publicURL: server.publicURL, signIn: $0) })
+            signIn: signIn.map { SignInRoutes(token: token, publicURL: server.publicURL, signIn: $0) },
+            pages: signInPlace.map { place in
+                SignInPages(
+                    place: place, rules: { exchange().rules }, state: state, limits: token.limits,
+                    publicURL: server.publicURL, clock: clock, logger: logger)
+            })
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(
                 issuers: issuers(), trustBundles: trustBundles, tls: metrics.tls, signingKeys: metrics.signingKeys,

@@ -149,7 +149,14 @@ struct Daemon: Sendable {
                 perSecond: configuration.verify.failuresPerSecondPerAddress, clock: clock))
         let decide = exchanges(mint, verifier, metrics)
         let exchange = Published(decide(policy))
-        let decideSignIn = signIns(mint, metrics)
+        let place: SignInPlace?
+        do {
+            place = try signInPlace { issuers.current }
+        } catch {
+            await store.close()
+            throw error
+        }
+        let decideSignIn = place.map { signIns($0, mint, metrics) }
         let signIn = decideSignIn.map { Published($0(policy)) }
         var currentSignIn: (@Sendable () -> SignIn)?
         if let signIn { currentSignIn = { signIn.current } }
@@ -178,7 +185,7 @@ struct Daemon: Sendable {
         let server = BrokerServer(
             configuration: configuration, exchange: { exchange.current }, verifier: verifier, state: { state.current },
             issuers: issuers.current, revocations: revocations,
-            signIn: currentSignIn, trustBundles: bundles, clock: clock,
+            signIn: currentSignIn, trustBundles: bundles, signInPlace: place, clock: clock,
             storeOutage: { await store.check().map { Outage(since: $0.since, cause: "\($0.failure)") } },
             metrics: metrics, recent: recent, logger: logger, tls: tls, sockets: sockets
         ) { listener, address in
@@ -250,10 +257,19 @@ extension Daemon {
         }
     }
 
-    /// What each device and each refresh token goes through under a policy; nil where nobody signs in here.
-    private func signIns(_ mint: TokenMint, _ metrics: BrokerMetrics) -> (@Sendable (Policy) -> SignIn)? {
-        guard configuration.signIn != nil else { return nil }
-        let parts = SignIn.Parts(devices: DeviceAuthorizations(clock: clock), masterKey: maker.masterKey)
+    /// Where people sign in; nil where nobody does.
+    private func signInPlace(_ issuers: @escaping @Sendable () -> [TrustedIssuer]) throws -> SignInPlace? {
+        let provider = try SignInProvider.make(
+            configuration, issuers: issuers, fetcher: maker.fetcher, clock: clock)
+        guard let provider else { return nil }
+        return try SignInPlace(devices: DeviceAuthorizations(clock: clock), provider: provider)
+    }
+
+    /// What each device and each refresh token goes through under a policy.
+    private func signIns(
+        _ place: SignInPlace, _ mint: TokenMint, _ metrics: BrokerMetrics
+    ) -> @Sendable (Policy) -> SignIn {
+        let parts = SignIn.Parts(devices: place.devices, masterKey: maker.masterKey, provider: place.provider)
         return { [store, clock, logger, recent, revocations] policy in
             SignIn(
                 parts, rules: policy.configuration.rules, mint: mint, store: store, revocations: revocations,

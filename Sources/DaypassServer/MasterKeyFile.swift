@@ -5,15 +5,31 @@ import OpenSSL
 /// The file that holds the master key.
 enum MasterKeyFile {
     /// - Parameter credentials: the folder in which systemd puts a service's credentials.
-    /// - Throws: also when others than its owner may read it: the key would be no secret then. Not where root gives it to this
-    ///   process by one of its groups, as Kubernetes does, or by an access list, as systemd does, and to nobody to change.
+    /// - Throws: also when others than its owner may read it: the key would be no secret then.
     static func read(
         _ path: String, credentials: String? = ProcessInfo.processInfo.environment["CREDENTIALS_DIRECTORY"]
     ) throws -> MasterKey {
+        var bytes = try contents(
+            of: path, upTo: 256, credentials: credentials, whenMissing: "; `daypassd init` makes one for a new store")
+        do {
+            return try MasterKey(file: SecretBytes(moving: &bytes))
+        } catch {
+            throw CommandFailure("\(path): \(error)")
+        }
+    }
+
+    /// The first bytes of a file that holds a secret.
+    /// - Parameter hint: what is said of a file that is missing.
+    /// - Throws: also when others than its owner may read it. Not where root gives it to this process by one of its groups,
+    ///   as Kubernetes does, or by an access list, as systemd does, and to nobody to change.
+    static func contents(
+        of path: String, upTo length: Int,
+        credentials: String? = ProcessInfo.processInfo.environment["CREDENTIALS_DIRECTORY"],
+        whenMissing hint: String = ""
+    ) throws -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
-            let hint = errno == ENOENT ? "; `daypassd init` makes one for a new store" : ""
-            throw CommandFailure("\(path): \(reason(errno))\(hint)")
+            throw CommandFailure("\(path): \(reason(errno))\(errno == ENOENT ? hint : "")")
         }
         defer { close(descriptor) }
         var status = stat()
@@ -24,15 +40,11 @@ enum MasterKeyFile {
         let groups = isIn(credentials, path) ? Self.groups + [0] : Self.groups
         guard isPrivate(mode: status.st_mode, owner: status.st_uid, group: status.st_gid, to: geteuid(), in: groups)
         else { throw CommandFailure("\(path): others than its owner have access to it; chmod 600 it") }
-        var bytes = [UInt8](repeating: 0, count: 256)
+        var bytes = [UInt8](repeating: 0, count: length)
         let count = Glibc.read(descriptor, &bytes, bytes.count)
         guard count >= 0 else { throw CommandFailure("\(path): \(reason(errno))") }
         bytes.removeSubrange(count...)
-        do {
-            return try MasterKey(file: SecretBytes(moving: &bytes))
-        } catch {
-            throw CommandFailure("\(path): \(error)")
-        }
+        return bytes
     }
 
     /// - Parameters:

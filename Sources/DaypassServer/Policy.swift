@@ -31,7 +31,8 @@ struct PolicyMaker: Sendable {
     let clock: any BrokerClock
     let logger: Logger
     private let resolver: SystemResolver
-    private let fetcher: GuardedFetcher
+    /// The way out to whoever the configuration names.
+    let fetcher: GuardedFetcher
 
     init(
         trustBundles: TrustBundles, store: SQLiteStore, masterKey: MasterKey, clock: any BrokerClock, logger: Logger

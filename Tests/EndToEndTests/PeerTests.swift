@@ -90,7 +90,7 @@ import Testing
 
     // MARK: The OpenID provider
 
-    private static func provider(_ flags: String...) async throws -> (RunningProcess, origin: String) {
+    static func provider(_ flags: String...) async throws -> (RunningProcess, origin: String) {
         let port = try Workspace.freePort()
         let script = Programs.repository.appending(path: "Tests/Peers/openid-provider.py").path(percentEncoded: false)
         let process = try RunningProcess(try #require(Programs.peerPython), [script, "\(port)"] + flags)

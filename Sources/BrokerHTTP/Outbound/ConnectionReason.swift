@@ -7,6 +7,16 @@ import NIOSSL
 enum ConnectionReason {
     static let endedEarly = "the connection ended before its answer did"
 
+    /// Whether nothing can have been sent over the connection that failed so.
+    static func isBeforeConnection(_ error: any Error) -> Bool {
+        switch error {
+        case let error as IOError:
+            [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENETDOWN, EADDRNOTAVAIL].contains(error.errnoCode)
+        case NIOSSLError.handshakeFailed, is NIOSSLExtraError, ChannelError.connectTimeout: true
+        default: false
+        }
+    }
+
     /// At most 300 characters.
     static func words(for error: any Error) -> String {
         switch error {

@@ -56,7 +56,8 @@ package struct DiscoveryKeySetFetcher: KeySetFetcher {
         }
     }
 
-    private static func documentURL(of issuer: ExactString) throws(KeySetFetchFailure) -> OutboundURL {
+    /// Where an issuer's discovery document is.
+    static func documentURL(of issuer: ExactString) throws(KeySetFetchFailure) -> OutboundURL {
         let text = issuer.string
         guard !text.utf8.contains(UInt8(ascii: "?")) else {
             throw KeySetFetchFailure("\(quoted(issuer)) is not an issuer: it has a query")
@@ -72,7 +73,7 @@ package struct DiscoveryKeySetFetcher: KeySetFetcher {
     }
 
     /// At most 200 characters, all of them printable ASCII.
-    private static func quoted(_ text: ExactString) -> String {
+    static func quoted(_ text: ExactString) -> String {
         "\"" + text.string.unicodeScalars.prefix(200).map { $0.escaped(asASCII: true) }.joined() + "\""
     }
 }

@@ -53,6 +53,18 @@ package struct GuardedFetcher: Sendable {
             addressGuard: addressGuard, allowsPrivateAddresses: allowsPrivateAddresses, transport: self)
         return try await route.document(at: url, before: deadline)
     }
+
+    /// The answer to a form. No redirect is followed: what the form holds is for nobody else.
+    /// - Throws: at the deadline at the latest.
+    func post(
+        _ form: PostedForm, to url: OutboundURL, allowsPrivateAddresses: Bool,
+        before deadline: ContinuousClock.Instant
+    ) async throws(FetchFailure) -> FetchedDocument {
+        let route = OutboundRoute(
+            addressGuard: addressGuard, allowsPrivateAddresses: allowsPrivateAddresses,
+            transport: FormTransport(form: form, trustRoots: trustRoots))
+        return try await route.document(at: url, before: deadline)
+    }
 }
 
 extension GuardedFetcher: OutboundTransport {
@@ -72,15 +84,34 @@ extension GuardedFetcher: OutboundTransport {
     }
 }
 
-/// What a server answered with status 200.
+private struct FormTransport: OutboundTransport {
+    let form: PostedForm
+    let trustRoots: GuardedFetcher.TrustRoots
+
+    func answer(
+        from url: OutboundURL, at address: IPAddress, connectTimeout: Duration
+    ) async throws(OutboundFailure) -> OutboundAnswer {
+        let request = PinnedRequest(
+            url: url, address: address, trustRoots: trustRoots, connectTimeout: connectTimeout, form: form)
+        return try await request.answer()
+    }
+
+    func check(redirectTo target: OutboundURL, from url: OutboundURL) throws(FetchFailure) {
+        throw .redirect(from: url, to: target)
+    }
+}
+
+/// What a server answered with status 200, or to a posted form also with one of `PostedForm.errorStatuses`.
 package struct FetchedDocument: Sendable {
     /// At most 512 KiB.
     package let body: [UInt8]
     /// From `Cache-Control: max-age` (RFC 9111 §5.2.2.1), where given.
     package let maximumAge: Duration?
+    package let status: Int
 
-    package init(body: [UInt8], maximumAge: Duration?) {
+    package init(body: [UInt8], maximumAge: Duration?, status: Int = 200) {
         self.body = body
         self.maximumAge = maximumAge
+        self.status = status
     }
 }

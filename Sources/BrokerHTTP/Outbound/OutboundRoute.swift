@@ -80,7 +80,7 @@ struct OutboundRoute<Transport: OutboundTransport>: Sendable {
 
 /// A way of asking for a document over a connection of its own to an address that was checked.
 protocol OutboundTransport: Sendable {
-    /// One GET. Suspends until the whole body is there, however long that takes. Ends promptly, with any failure, when the
+    /// One request. Suspends until the whole body is there, however long that takes. Ends promptly, with any failure, when the
     /// task is cancelled.
     func answer(
         from url: OutboundURL, at address: IPAddress, connectTimeout: Duration

@@ -6,13 +6,15 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
-/// One GET over a connection of its own to one address, whatever the host's name resolves to by now. TLS still asks for a
-/// certificate of the host.
+/// One GET, or one POST of a form, over a connection of its own to one address, whatever the host's name resolves to by
+/// now. TLS still asks for a certificate of the host.
 struct PinnedRequest: Sendable {
     let url: OutboundURL
     let address: IPAddress
     let trustRoots: GuardedFetcher.TrustRoots
     let connectTimeout: Duration
+    /// What is posted; nil for a GET.
+    var form: PostedForm?
 
     /// Suspends until the whole body is there, however long that takes. Ends promptly, with any failure, when the task is
     /// cancelled.
@@ -25,7 +27,15 @@ struct PinnedRequest: Sendable {
         do {
             response = try await client.execute(request, deadline: .distantFuture)
         } catch {
-            throw notReached(ConnectionReason.words(for: error))
+            let reason = ConnectionReason.words(for: error)
+            // A form may have been read and have taken effect: it is not sent to another address as well.
+            if form != nil, !ConnectionReason.isBeforeConnection(error) { throw .refused(.connection(url, reason)) }
+            throw notReached(reason)
+        }
+        let status = Int(response.status.code)
+        if form != nil, PostedForm.errorStatuses.contains(status) {
+            return .document(
+                FetchedDocument(body: try await body(of: response), maximumAge: nil, status: status))
         }
         switch try head(of: response) {
         case .document(let maximumAge):
@@ -54,6 +64,14 @@ struct PinnedRequest: Sendable {
             else { throw notReached("the host is not understood") }
             var request = HTTPClientRequest(url: text)
             request.headers = ["User-Agent": "daypass", "Accept": "application/json"]
+            if let form {
+                request.method = .POST
+                request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
+                if let authorization = form.authorization {
+                    request.headers.add(name: "Authorization", value: authorization.reveal())
+                }
+                request.body = .bytes(ByteBuffer(string: form.body.reveal()))
+            }
             return request
         }
     }

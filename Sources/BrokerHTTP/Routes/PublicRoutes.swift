@@ -18,6 +18,8 @@ struct PublicRoutes: HTTPResponder {
     let feed: RevocationFeed
     /// Nil where nobody signs in at this broker.
     let signIn: SignInRoutes?
+    /// The same.
+    var pages: SignInPages?
 
     func respond(to request: Request, context: BrokerRequestContext) async throws -> Response {
         // As of now: whoever is told so is refused in the same answer.
@@ -70,6 +72,9 @@ struct PublicRoutes: HTTPResponder {
             request.method, request.uri, request.headers, from: context.connection, trace: context.trace,
             hasTime: { token.limits.states.haveTime(on: context.eventLoop) }, at: verify.endpoint.clock.now)
         if let immediate { return immediate.response }
+        if let pages, SignInPages.has(path), let page = await pages.respond(to: request, withClient(request, context)) {
+            return page
+        }
         switch (path, request.method) {
         case (TokenRoute.path, .post):
             return try await token.respond(to: request, signIn: signIn, withClient(request, context))

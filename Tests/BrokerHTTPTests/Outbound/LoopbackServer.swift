@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -27,7 +28,7 @@ final class LoopbackServer: Sendable {
 
     struct Tally: Sendable {
         var connections = 0
-        /// Heads, from the request line to the last field.
+        /// Each from the request line to its end.
         var requests: [String] = []
         var bytesWritten = 0
     }
@@ -124,7 +125,7 @@ final class LoopbackServer: Sendable {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             received += String(buffer: unwrapInboundIn(data))
-            guard received.utf8.suffix(4).elementsEqual("\r\n\r\n".utf8) else { return }
+            guard Self.isWhole(received) else { return }
             let head = received
             received = ""
             state.tally.withLock { $0.requests.append(head) }
@@ -143,6 +144,14 @@ final class LoopbackServer: Sendable {
                 channel.writeAndFlush(ByteBuffer(bytes: head), promise: nil)
                 Self.write(ByteBuffer(bytes: part), to: channel, state)
             }
+        }
+
+        private static func isWhole(_ request: String) -> Bool {
+            guard let end = request.range(of: "\r\n\r\n") else { return false }
+            let length = request[..<end.lowerBound].split(separator: "\r\n")
+                .first { $0.lowercased().hasPrefix("content-length:") }
+                .flatMap { Int($0.dropFirst("content-length:".count).drop { $0 == " " }) }
+            return request[end.upperBound...].utf8.count >= length ?? 0
         }
 
         private static func write(_ part: ByteBuffer, to channel: any Channel, _ state: State) {

@@ -1,0 +1,241 @@
+// The company's identity provider, of which the broker is one client (OpenID Connect Core §3.1, RFC 9700 §2.1). The way
+// there is that of every other request of ours: GuardedFetcher.swift. Its ID tokens are checked by the authenticator that
+// checks every subject token; what only a client can check (nonce, azp) is checked here.
+package import Broker
+package import JOSE
+package import OpenSSL
+import Synchronization
+
+/// Sends browsers to the provider and finds out who came back. Callable from any thread.
+package struct OpenIDProvider: Sendable {
+    /// Who the broker is there.
+    package struct Client: Sendable {
+        let id: ExactString
+        /// Nil for a public client.
+        let secret: SecretText?
+        let scopes: [ExactString]
+        /// Where browsers come back to, as it is registered there.
+        let redirectURI: String
+
+        package init(id: ExactString, secret: SecretText?, scopes: [ExactString], redirectURI: String) {
+            (self.id, self.secret, self.scopes, self.redirectURI) = (id, secret, scopes, redirectURI)
+        }
+    }
+
+    private let issuer: IssuerConfiguration
+    private let client: Client
+    private let authenticator: @Sendable () -> JWTAuthenticator
+    private let fetcher: GuardedFetcher
+    private let clock: any BrokerClock
+    private let random: any RandomSource
+    private let memory = MetadataMemory()
+    private let documentURL: OutboundURL
+
+    /// - Parameters:
+    ///   - authenticator: that of the moment; it knows the issuer.
+    ///   - fetcher: its deadline is that of each step, all of its requests together.
+    /// - Throws: when the issuer is not a URL with a host.
+    package init(
+        issuer: IssuerConfiguration, client: Client, authenticator: @escaping @Sendable () -> JWTAuthenticator,
+        fetcher: GuardedFetcher, clock: any BrokerClock, random: any RandomSource = SystemRandom()
+    ) throws(KeySetFetchFailure) {
+        documentURL = try DiscoveryKeySetFetcher.documentURL(of: issuer.issuer)
+        self.issuer = issuer
+        self.client = client
+        self.authenticator = authenticator
+        self.fetcher = fetcher
+        self.clock = clock
+        self.random = random
+    }
+
+    /// The issuer's configured name.
+    package var name: IssuerName { issuer.name }
+
+    /// Where a browser is to go, and what its return is checked against.
+    package func begin() async throws(ProviderFailure) -> (url: String, attempt: AuthorizationAttempt) {
+        let metadata = try await metadata(before: fetcher.deadline)
+        let attempt: AuthorizationAttempt
+        do {
+            attempt = try AuthorizationAttempt(from: random)
+        } catch {
+            throw .unavailable("there is no randomness")
+        }
+        let query = FormEncoding.encode([
+            ("response_type", "code"), ("client_id", client.id.string), ("redirect_uri", client.redirectURI),
+            ("scope", client.scopes.map(\.string).joined(separator: " ")), ("state", attempt.state.reveal()),
+            ("nonce", attempt.nonce.reveal()), ("code_challenge", attempt.challenge),
+            ("code_challenge_method", "S256"),
+        ])
+        // RFC 6749 §3.1: the endpoint may have a query of its own.
+        let separator = metadata.authorization.target.utf8.contains(UInt8(ascii: "?")) ? "&" : "?"
+        return ("\(metadata.authorization)\(separator)\(query)", attempt)
+    }
+
+    /// Who came back.
+    /// - Parameter attempt: what this very browser was sent away with.
+    package func finish(
+        _ callback: AuthorizationCallback, of attempt: AuthorizationAttempt
+    ) async throws(AuthorizationFailure) -> ProviderSignIn {
+        guard let state = callback.state, Self.equal(state, attempt.state) else { throw .state }
+        // RFC 9207 §2.4, before anything else that it says: an answer of another provider is none.
+        if let name = callback.issuer, name != issuer.issuer { throw .issuer }
+        let deadline = fetcher.deadline
+        let metadata: ProviderMetadata
+        do {
+            metadata = try await self.metadata(before: deadline)
+        } catch {
+            throw AuthorizationFailure(error)
+        }
+        guard callback.issuer != nil || !metadata.namesItself else { throw .issuer }
+        if let error = callback.error {
+            guard error != "access_denied" else { throw .denied }
+            throw .answered(DiscoveryKeySetFetcher.quoted(error))
+        }
+        guard let code = callback.code else { throw .noCode }
+        let parameters = [
+            ("grant_type", "authorization_code"), ("code", code.reveal()), ("redirect_uri", client.redirectURI),
+            ("code_verifier", attempt.verifier.reveal()),
+        ]
+        let answer: TokenAnswer
+        do {
+            answer = try await ask(parameters, at: metadata, before: deadline)
+        } catch {
+            throw AuthorizationFailure(error)
+        }
+        guard let idToken = answer.idToken else { throw .idToken("the answer has no id_token") }
+        let subject = try await verified(idToken)
+        guard let nonce = subject.claims["nonce"]?.string, Self.equal(SecretText(nonce.string), attempt.nonce) else {
+            throw .idToken("its nonce is not ours")
+        }
+        return ProviderSignIn(subject: subject, token: answer.refreshToken)
+    }
+
+    /// OpenID Connect Core §3.1.3.7 as far as the authenticator does not know that it is an ID token.
+    private func verified(_ idToken: SecretText) async throws(AuthorizationFailure) -> VerifiedSubject {
+        let subject: VerifiedSubject
+        do {
+            subject = try await authenticator().authenticate(idToken, at: clock.now)
+        } catch {
+            if case .keysUnavailable(let words) = error.reason { throw .unavailable(words) }
+            throw .idToken("\(error.reason)")
+        }
+        guard subject.issuer == issuer.name, subject.claims["iss"]?.string == issuer.issuer else {
+            throw .idToken("it is of another issuer")
+        }
+        let audiences = subject.claims["aud"]?.array?.compactMap(\.string)
+        guard audiences?.contains(client.id) ?? (subject.claims["aud"]?.string == client.id) else {
+            throw .idToken("it is for another client")
+        }
+        // §3.1.3.7 4. and 5.
+        let party = subject.claims["azp"]
+        guard party == nil || party?.string == client.id, party != nil || (audiences?.count ?? 1) == 1 else {
+            throw .idToken("its azp is not our client")
+        }
+        return subject
+    }
+
+    private func ask(
+        _ parameters: [(name: String, value: String)], at metadata: ProviderMetadata,
+        before deadline: ContinuousClock.Instant
+    ) async throws(ProviderFailure) -> TokenAnswer {
+        var parameters = parameters
+        var authorization: SecretText?
+        if let secret = client.secret, metadata.takesBasic {
+            authorization = PostedForm.basic(client.id, secret)
+        } else {
+            parameters.append(("client_id", client.id.string))
+            if let secret = client.secret { parameters.append(("client_secret", secret.reveal())) }
+        }
+        let form = PostedForm(parameters, authorization: authorization)
+        let document: FetchedDocument
+        do {
+            document = try await fetcher.post(
+                form, to: metadata.token, allowsPrivateAddresses: issuer.allowsPrivateAddresses, before: deadline)
+        } catch {
+            throw .unavailable("token endpoint: \(error)")
+        }
+        return try TokenAnswer(document)
+    }
+
+    private func metadata(before deadline: ContinuousClock.Instant) async throws(ProviderFailure) -> ProviderMetadata {
+        if let known = memory.metadata(at: clock.uptime) { return known }
+        let document: FetchedDocument
+        do {
+            document = try await fetcher.fetch(
+                documentURL, allowsPrivateAddresses: issuer.allowsPrivateAddresses, before: deadline)
+        } catch {
+            throw .unavailable("discovery: \(error)")
+        }
+        let metadata = try ProviderMetadata(document.body, of: issuer)
+        memory.keep(metadata, at: clock.uptime)
+        return metadata
+    }
+
+    /// In a time that tells of the lengths alone.
+    private static func equal(_ one: SecretText, _ other: SecretText) -> Bool {
+        SecretBytes(copying: Array(one.reveal().utf8).span) == SecretBytes(copying: Array(other.reveal().utf8).span)
+    }
+}
+
+extension OpenIDProvider: IdentityProvider {
+    package func renew(_ token: SecretBytes) async throws(ProviderFailure) -> ProviderRenewal {
+        let deadline = fetcher.deadline
+        let metadata = try await metadata(before: deadline)
+        let text = token.withSpan { span in String(decoding: span.indices.map { span[$0] }, as: UTF8.self) }
+        let parameters = [("grant_type", "refresh_token"), ("refresh_token", text)]
+        let answer = try await ask(parameters, at: metadata, before: deadline)
+        guard let idToken = answer.idToken else { return ProviderRenewal(subject: nil, token: answer.refreshToken) }
+        do throws(AuthorizationFailure) {
+            return ProviderRenewal(subject: try await verified(idToken), token: answer.refreshToken)
+        } catch {
+            throw .unavailable("the ID token of a renewal: \(error.details)")
+        }
+    }
+}
+
+/// Who signed in at the provider.
+package struct ProviderSignIn: Sendable {
+    package let subject: VerifiedSubject
+    /// The provider's refresh token; nil where it gives none.
+    package let token: SecretBytes?
+
+    /// For show; nil where the provider tells none, or says that it is not verified.
+    package var email: ExactString? {
+        guard subject.claims["email_verified"] != .bool(false), let email = subject.claims["email"]?.string,
+            email.utf8.count <= 254, !email.hasControlCharacters
+        else { return nil }
+        return email
+    }
+
+    /// `sid` (OpenID Connect Back-Channel Logout §2.1).
+    package var session: ExactString? {
+        guard let session = subject.claims["sid"]?.string, session.utf8.count <= 255 else { return nil }
+        return session
+    }
+}
+
+extension AuthorizationFailure {
+    fileprivate init(_ failure: ProviderFailure) {
+        switch failure {
+        case .unavailable(let words): self = .unavailable(words)
+        case .refused: self = .code
+        }
+    }
+}
+
+/// The last discovery document that was good, for ten minutes.
+private final class MetadataMemory: Sendable {
+    private static let life: Duration = .seconds(600)
+    private let state = Mutex<(metadata: ProviderMetadata, fetched: Duration)?>(nil)
+
+    func metadata(at uptime: Duration) -> ProviderMetadata? {
+        state.withLock { kept in
+            guard let kept, uptime - kept.fetched < Self.life else { return nil }
+            return kept.metadata
+        }
+    }
+
+    func keep(_ metadata: ProviderMetadata, at uptime: Duration) {
+        state.withLock { $0 = (metadata, uptime) }
+    }
+}
