@@ -36,6 +36,7 @@ struct `A developer who signs in` {
     @Test(arguments: [
         (#"{"polls": ["pending", "denied"]}"#, 77, "denied"), (#"{"polls": ["expired"]}"#, 77, "daypass login"),
         (#"{"polls": ["pending"], "asked": {"expires_in": 3}}"#, 77, "nobody has approved in time"),
+        (#"{"polls": ["pending", "unknown"]}"#, 77, "does not know the code any more"),
         (#"{"polls": ["foreign"]}"#, 1, "it is no broker"), (#"{"granted": {"refresh_token": null}}"#, 1, "refresh"),
         (#"{"granted": {"refresh_token": "a b"}}"#, 1, "no token"), (#"{"granted": {"expires_in": 0}}"#, 1, "ended"),
         (#"{"asked": {"verification_uri": "javascript:alert(1)"}}"#, 1, "the answer is none"),

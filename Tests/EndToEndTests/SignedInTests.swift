@@ -112,8 +112,15 @@ struct `A developer who is signed in` {
         let token = try await stage.daypass(["token"], variables)
         #expect(token.status == 77 && token.error.contains("unlock it"), "\(token)")
         #expect(try stage.refreshes == 0)
+        let doctor = try await stage.daypass(["doctor"], variables)
+        #expect(doctor.output.contains("do: unlock the keyring, or daypass login"), "\(doctor)")
         try FileManager.default.removeItem(atPath: stage.workspace.path("keyring/locked"))
-        #expect(try await stage.daypass(["token"], variables).status == 0)
+        let good = try await stage.daypass(["token"], variables)
+        #expect(good.status == 0)
+        // What there is yet is given out.
+        try stage.workspace.write("keyring/locked", "")
+        let kept = try await stage.daypass(SignInStage.anew, variables)
+        #expect(kept.status == 0 && kept.output == good.output && kept.error.contains("unlock it"), "\(kept)")
     }
 
     @Test(arguments: [

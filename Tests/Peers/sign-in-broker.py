@@ -2,7 +2,7 @@
 
 The file script.json is read for each request:
   polls    what the n-th question of a device is answered with, the last one for good: pending, slow_down, slow_down_429,
-           denied, expired, busy (503), broken (500), closed (no answer), foreign (HTML), approved
+           denied, expired, unknown (as after a restart), busy (503), broken (500), closed (no answer), foreign (HTML), approved
   asked    what a device that asks to be signed in is told beside or instead of the usual
   granted  what a grant has beside or instead of the usual; a member that is null is left out
   refresh  ok; or ended, busy, closed, lost (it is rotated, and the answer does not arrive)
@@ -105,7 +105,7 @@ class Broker(http.server.BaseHTTPRequestHandler):
             return self.answer(200, "<p>sign in to the guest network</p>", kind="text/html")
         status, error = {
             "pending": (400, "authorization_pending"), "slow_down": (400, "slow_down"), "slow_down_429": (429, "slow_down"),
-            "denied": (400, "access_denied"), "expired": (400, "expired_token"), "busy": (503, "temporarily_unavailable"),
+            "unknown": (400, "invalid_grant"), "denied": (400, "access_denied"), "expired": (400, "expired_token"), "busy": (503, "temporarily_unavailable"),
             "broken": (500, "server_error"),
         }[answer]
         self.error(status, error, [("Retry-After", "1")] if status == 503 else [])

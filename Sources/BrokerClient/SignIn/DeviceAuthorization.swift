@@ -1,7 +1,7 @@
 /// What a broker answers to a device that asks to be signed in (RFC 8628 §3.2), and what its page is to be told.
 package struct DeviceAuthorization: Sendable, Hashable {
     /// What the device asks with whether it was approved.
-    let code: TokenText
+    package let code: TokenText
     /// What the person types into the page: 1 to 64 printable ASCII characters.
     package let userCode: String
     /// The page: an https URL, or an http one of a loopback host.
@@ -20,7 +20,7 @@ package struct DeviceAuthorization: Sendable, Hashable {
 
     /// The page with the code in it (`verification_uri_complete`) is left out: who types the code has seen it here.
     /// - Returns: nil for what is no such answer, and for a page that is none to send a person to.
-    init?(_ json: JSON) {
+    package init?(_ json: JSON) {
         guard let code = json["device_code"]?.text.flatMap({ TokenText($0) }),
             let userCode = json["user_code"]?.text, Self.isPlain(userCode, atMost: 64, from: 0x20),
             let page = json["verification_uri"]?.text, Self.isPlain(page, atMost: 2048, from: 0x21),

@@ -1,4 +1,4 @@
-import FoundationEssentials
+package import FoundationEssentials
 
 /// A developer's sign-in at one broker, as this machine keeps it.
 package struct SavedSignIn: Sendable, Hashable {
@@ -32,7 +32,7 @@ package struct SavedSignIn: Sendable, Hashable {
 extension SavedSignIn {
     private static let version = 1
 
-    func encoded() throws -> Data {
+    package func encoded() throws -> Data {
         var members: [String: JSON] = [
             "version": .integer(Int64(Self.version)), "id": .string(id), "broker": .string(origin),
             "since": .integer(since),
@@ -48,7 +48,7 @@ extension SavedSignIn {
     }
 
     /// - Throws: an `UnusableEntry` where it cannot be used; why.
-    init(parsing bytes: [UInt8], of origin: String) throws(UnusableEntry) {
+    package init(parsing bytes: [UInt8], of origin: String) throws(UnusableEntry) {
         guard let json = try? JSON(parsing: Data(bytes), depth: 1), let version = json["version"]?.count else {
             throw UnusableEntry(words: "is damaged")
         }

@@ -78,7 +78,8 @@ package struct SignInStore: Sendable {
     func token(of saved: SavedSignIn) throws(TokenFailure) -> TokenText {
         if case .file(let token) = saved.keeping { return token }
         guard let token = service.token(of: origin, saved.id) else {
-            throw .signedOut(
+            // It may be locked for a while: what is kept of the session lasts.
+            throw .noIdentity(
                 "the Secret Service does not give the sign-in at \(origin): unlock it, or sign in again with "
                     + "`daypass login`")
         }

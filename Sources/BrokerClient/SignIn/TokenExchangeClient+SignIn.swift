@@ -36,6 +36,9 @@ extension TokenExchangeClient: DeviceEndpoint {
         case "access_denied": throw .signedOut("the sign-in was denied at \(origin)")
         case "expired_token":
             throw .signedOut("the code has ended before anybody approved: `daypass login` makes another")
+        // As after a restart.
+        case "invalid_grant":
+            throw .signedOut("\(origin) does not know the code any more: `daypass login` makes another")
         default: break
         }
         let failure = failure(answer, [code])

@@ -45,7 +45,7 @@ struct IdentityFindings {
             return own.filter { $0.level == .warning || identity == .login } + granted(issued, identity)
         } catch {
             return own.filter { $0.level != .good } + [
-                .problem("token", error.words, do: remedy(for: error))
+                .problem("token", error.words, do: identity == .login ? signInRemedy(error) : remedy(for: error))
             ]
         }
     }
@@ -104,6 +104,13 @@ struct IdentityFindings {
                 "token", "\(words), and what is kept for five minutes wants \(wanted.description)",
                 do: "have the rule's ttl raised")
         ]
+    }
+
+    private func signInRemedy(_ failure: TokenFailure) -> String {
+        switch failure {
+        case .noIdentity: "unlock the keyring, or daypass login"
+        default: remedy(for: failure)
+        }
     }
 
     private func remedy(for failure: TokenFailure) -> String {
