@@ -5,7 +5,8 @@ The file script.json is read for each request:
            denied, expired, unknown (as after a restart), busy (503), broken (500), closed (no answer), foreign (HTML), approved
   asked    what a device that asks to be signed in is told beside or instead of the usual
   granted  what a grant has beside or instead of the usual; a member that is null is left out
-  refresh  ok; or ended, busy, closed, lost (it is rotated, and the answer does not arrive)
+  refresh  ok; or ended, busy, closed, lost (it is rotated, and the answer does not arrive), alone (each takes a tenth of a
+           second, and another one meanwhile ends all sessions)
   revoke   ok; or busy
 Refresh tokens are rotated at each use. One that was used is answered again until its successor is used; after that its use
 ends the session. An access token is good while its session lasts.
@@ -18,6 +19,7 @@ import http.server
 import json
 import sys
 import threading
+import time
 import urllib.parse
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -28,6 +30,7 @@ class State:
     polls = 0
     devices = 0
     tokens = 0
+    under_way = 0
     sessions = {}
 
 
@@ -63,11 +66,14 @@ class Broker(http.server.BaseHTTPRequestHandler):
         form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()))
         hidden = ("token", "refresh_token", "device_code")
         shown = {name: value for name, value in form.items() if name not in hidden}
-        print(json.dumps({"path": self.path, **shown}), flush=True)
+        with lock:
+            print(json.dumps({"path": self.path, **shown}), flush=True)
         if self.headers.get("Content-Type") != "application/x-www-form-urlencoded":
             return self.error(400, "invalid_request")
+        grant = form.get("grant_type")
+        if grant == "refresh_token" and self.script("refresh", "ok") == "alone":
+            self.take_time()
         with lock:
-            grant = form.get("grant_type")
             if self.path == "/oauth/device_authorization":
                 self.device()
             elif self.path == "/oauth/token" and grant == DEVICE:
@@ -78,6 +84,16 @@ class Broker(http.server.BaseHTTPRequestHandler):
                 self.revoke(form.get("token"))
             else:
                 self.error(400, "unsupported_grant_type" if grant else "invalid_request")
+
+    def take_time(self):
+        with lock:
+            State.under_way += 1
+            if State.under_way > 1:
+                for session in State.sessions.values():
+                    session["live"] = False
+        time.sleep(0.1)
+        with lock:
+            State.under_way -= 1
 
     def device(self):
         State.devices += 1
