@@ -147,6 +147,31 @@ struct `A developer who is signed in` {
         #expect(!FileManager.default.fileExists(atPath: file))
     }
 
+    @Test func `needs to name no identity to Claude Code's helper`() async throws {
+        let stage = try await SignInStage()
+        try await stage.login()
+        let setup = try await stage.daypass(
+            ["setup", "claude-code", "--yes", "--gateway", "https://gateway.example.com", "--url", stage.origin])
+        #expect(setup.status == 0, "\(setup)")
+        let file = try Data(contentsOf: URL(filePath: stage.workspace.path("home/.claude/settings.json")))
+        struct Settings: Decodable { let apiKeyHelper: String }
+        let helper = try JSONDecoder().decode(Settings.self, from: file).apiKeyHelper
+        #expect(!helper.contains("--identity"))
+        // As the client runs it: with no broker among its variables.
+        var variables = ["HOME": stage.workspace.path("home")]
+        for name in ["PATH", "LD_LIBRARY_PATH"] { variables[name] = ProcessInfo.processInfo.environment[name] }
+        let printed = try await RunningProcess("/bin/sh", ["-c", helper], environment: variables).outcome()
+        #expect(printed.status == 0 && printed.output == "session-1.token-2\n", "\(printed)")
+    }
+
+    @Test func `is not kept by a Secret Service that gives nothing back`() async throws {
+        let stage = try await SignInStage()
+        var variables = try stage.program("secret-tool", #"[ "$1" = store ] && cat > /dev/null"#)
+        variables["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nonexistent"
+        try await stage.login(variables)
+        #expect(try stage.keptText.contains("refresh-of-session-1"))
+    }
+
     @Test func `is found by doctor, also where the session has ended`() async throws {
         let stage = try await SignInStage()
         let none = try await stage.daypass(["doctor"])

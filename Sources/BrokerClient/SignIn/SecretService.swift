@@ -1,7 +1,8 @@
 /// The desktop's keyring (Secret Service), through `secret-tool`. Nobody waits for it for longer than a second: it may want
 /// to be unlocked by somebody who is not there.
 struct SecretService: Sendable {
-    private static let longest: Duration = .seconds(1)
+    /// Of each call.
+    static let longest: Duration = .seconds(1)
 
     private let environment: [String: String]
 
@@ -14,12 +15,11 @@ struct SecretService: Sendable {
         ["DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"].contains { environment[$0]?.isEmpty == false }
     }
 
-    /// - Returns: whether it is kept there, in the place of what was kept under the same words.
+    /// - Returns: whether it says that it is kept there, in the place of what was kept under the same words.
     func keep(_ token: TokenText, of origin: String, _ id: String) -> Bool {
         guard mayBeThere else { return false }
         let label = ["--label=Daypass sign-in at \(origin)"]
-        guard run(["store"] + label + Self.words(origin, id), input: token) != nil else { return false }
-        return self.token(of: origin, id) == token
+        return run(["store"] + label + Self.words(origin, id), input: token) != nil
     }
 
     func token(of origin: String, _ id: String) -> TokenText? {

@@ -90,7 +90,9 @@ package struct SignInStore: Sendable {
     func keep(_ token: TokenText, email: String?, at now: Int64, _ lock: Lock) throws(TokenFailure) -> SavedSignIn {
         let before = try? saved()
         let id = SavedSignIn.newId()
-        let keeping = service.keep(token, of: origin, id) ? SavedSignIn.Keeping.secretService : .file(token)
+        // One that gives nothing back would be found out when it is too late.
+        let isInService = service.keep(token, of: origin, id) && service.token(of: origin, id) == token
+        let keeping = isInService ? SavedSignIn.Keeping.secretService : .file(token)
         let saved = SavedSignIn(id: id, origin: origin, email: email, since: now, keeping: keeping)
         try write(saved)
         if let before, before.keeping == .secretService { service.remove(origin, before.id) }

@@ -39,7 +39,9 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
             throw .signedOut("somebody has signed out meanwhile, or in anew: ask again")
         }
         let token = try store.token(of: saved)
-        let granted = try await broker.refresh(token, within: end - clock.uptime)
+        // What comes too late to be kept would be lost.
+        let room = saved.keeping == .secretService ? SecretService.longest : .zero
+        let granted = try await broker.refresh(token, within: end - clock.uptime - room)
         if let next = granted.refresh, next != token {
             do throws(TokenFailure) {
                 try store.replace(saved, with: next, lock)
