@@ -33,7 +33,10 @@ extension TokenExchangeClient: DeviceEndpoint {
         switch error(in: answer) {
         case "authorization_pending" where answer.status == 400: return .pending
         case "slow_down" where answer.status == 400 || answer.status == 429: return .slowDown
-        case "access_denied": throw .signedOut("the sign-in was denied at \(origin)")
+        case "access_denied":
+            // By a person, or since no rule grants anything: the broker says which.
+            let words = failure(answer, [code]).words
+            throw .signedOut("the sign-in was denied (\(words))")
         case "expired_token":
             throw .signedOut("the code has ended before anybody approved: `daypass login` makes another")
         // As after a restart.
