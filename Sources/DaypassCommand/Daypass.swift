@@ -9,7 +9,8 @@ struct Daypass: AsyncParsableCommand {
         commandName: "daypass",
         abstract: "Gets tokens from a Daypass broker, and administers it.",
         discussion: """
-            `daypass token`, `exec`, `setup` and `doctor` know the broker by its public address: --url or DAYPASS_URL.
+            `daypass login`, `logout`, `whoami`, `token`, `exec`, `setup` and `doctor` know the broker by its public \
+            address: --url or DAYPASS_URL.
 
             The other commands administer it: over the Unix socket of --socket or DAYPASS_SOCKET; else over TLS at --url \
             or DAYPASS_ADMIN_URL with the token in DAYPASS_TOKEN; else over config/run/admin.sock, where that is this \
@@ -20,7 +21,8 @@ struct Daypass: AsyncParsableCommand {
             Example: daypass sessions list --rule ci-main
             """,
         subcommands: [
-            TokenCommand.self, Exec.self, Setup.self, Doctor.self, Keys.self, Credentials.self, Revoke.self,
+            Login.self, Logout.self, Whoami.self, TokenCommand.self, Exec.self, Setup.self, Doctor.self, Keys.self,
+            Credentials.self, Revoke.self,
             Unblock.self,
             Revocations.self, Sessions.self, Issuers.self, Rules.self, Explain.self, Audit.self,
         ])

@@ -8,7 +8,7 @@ import Testing
     @Test(arguments: [
         ("github", Identity.github), ("gitlab", .gitlab), ("buildkite", .buildkite), ("circleci", .circleci),
         ("kubernetes", .kubernetes), ("x509:a.pem,b.key", .certificate(chain: "a.pem", key: "b.key")),
-        ("file:/a:b", .file("/a:b")), ("env:NAME", .variable("NAME")),
+        ("file:/a:b", .file("/a:b")), ("env:NAME", .variable("NAME")), ("login", .login),
     ])
     func `is named`(name: String, identity: Identity) {
         #expect(Identity(parsing: name) == identity)
@@ -16,7 +16,7 @@ import Testing
 
     @Test(arguments: [
         "", "GitHub", "github:x", "file:", "env:", "env:A=B", "env:eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "env:1A", "env: A",
-        "x509:a", "x509:,b", "x509:a,b,c", "jwt:x",
+        "login:x", "Login", "x509:a", "x509:,b", "x509:a,b,c", "jwt:x",
     ])
     func `of another name is none`(name: String) {
         #expect(Identity(parsing: name) == nil)
@@ -35,17 +35,35 @@ import Testing
         environment["BUILDKITE_JOB_ID"] = "1"
         environment["CIRCLECI"] = "true"
         environment["DAYPASS_KUBERNETES_TOKEN_FILE"] = file
-        #expect(Identity.found(in: environment) == .github)
+        #expect(Identity.found(in: environment, at: "https://a") == .github)
         environment["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = nil
-        #expect(Identity.found(in: environment) == .gitlab)
+        #expect(Identity.found(in: environment, at: "https://a") == .gitlab)
         environment["DAYPASS_ID_TOKEN"] = nil
-        #expect(Identity.found(in: environment) == .buildkite)
+        #expect(Identity.found(in: environment, at: "https://a") == .buildkite)
         environment["BUILDKITE"] = nil
-        #expect(Identity.found(in: environment) == .circleci)
+        #expect(Identity.found(in: environment, at: "https://a") == .circleci)
         environment["CIRCLECI"] = nil
-        #expect(Identity.found(in: environment) == .kubernetes)
+        #expect(Identity.found(in: environment, at: "https://a") == .kubernetes)
         environment["DAYPASS_KUBERNETES_TOKEN_FILE"] = "\(folder.path)/nothing"
-        #expect(Identity.found(in: environment) == nil)
+        #expect(Identity.found(in: environment, at: "https://a") == nil)
+    }
+
+    @Test func `is the sign-in at this broker where there is no other, never by itself in a job`() async throws {
+        let folder = try TemporaryFolder()
+        let environment = ["HOME": folder.path, "DAYPASS_KUBERNETES_TOKEN_FILE": "\(folder.path)/nothing"]
+        #expect(Identity.found(in: environment, at: "https://a") == nil)
+        let store = try #require(SignInStore("https://a", in: environment))
+        let clock = SystemTokenClock()
+        let lock = try await store.lock(until: clock.uptime + .seconds(5), clock)
+        let refresh = try #require(TokenText("r"))
+        _ = try store.keep(refresh, email: nil, at: 1, lock)
+        #expect(Identity.found(in: environment, at: "https://a") == .login)
+        #expect(Identity.found(in: environment, at: "https://a:8443") == nil)
+        #expect(Identity.found(in: environment, at: nil) == nil)
+        for name in ["CI", "GITHUB_ACTIONS", "GITLAB_CI"] {
+            let job = environment.merging([name: "true"]) { $1 }
+            #expect(Identity.found(in: job, at: "https://a") == nil, "\(name)")
+        }
     }
 
     @Test func `of a job without permission says which line is missing`() {

@@ -445,7 +445,8 @@ import Testing
     }
 
     @Test(arguments: [
-        [], ["token"], ["exec"], ["keys"], ["keys", "list"], ["keys", "rotate"], ["keys", "activate"],
+        [], ["login"], ["logout"], ["whoami"], ["token"], ["exec"], ["keys"], ["keys", "list"], ["keys", "rotate"],
+        ["keys", "activate"],
         ["keys", "revoke"], ["revoke"],
         ["unblock"],
         ["revocations"], ["sessions"], ["sessions", "list"], ["sessions", "show"], ["sessions", "end"], ["issuers"],

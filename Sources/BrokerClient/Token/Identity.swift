@@ -11,6 +11,8 @@ package enum Identity: Sendable, Hashable {
     case certificate(chain: String, key: String)
     case file(String)
     case variable(String)
+    /// Whoever has signed in with `daypass login`.
+    case login
 
     /// - Returns: nil for a name that is none: see `names`.
     package init?(parsing name: String) {
@@ -20,6 +22,7 @@ package enum Identity: Sendable, Hashable {
         case "buildkite": self = .buildkite
         case "circleci": self = .circleci
         case "kubernetes": self = .kubernetes
+        case "login": self = .login
         default:
             let parts = name.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             guard parts.count == 2, !parts[1].isEmpty, !parts[1].contains("\0") else { return nil }
@@ -54,6 +57,7 @@ package enum Identity: Sendable, Hashable {
         case .certificate(let chain, let key): "x509:\(chain),\(key)"
         case .file(let path): "file:\(path)"
         case .variable(let name): "env:\(name)"
+        case .login: "login"
         }
     }
 
@@ -76,12 +80,19 @@ package enum Identity: Sendable, Hashable {
         }
     }
 
-    package static let names = "github, gitlab, buildkite, circleci, kubernetes, x509:CERT,KEY, file:PATH or env:NAME"
+    package static let names =
+        "github, gitlab, buildkite, circleci, kubernetes, x509:CERT,KEY, file:PATH, env:NAME or login"
 
-    /// The first that this environment offers, in the documented order. Signing in will be the last of them.
-    package static func found(in environment: [String: String]) -> Identity? {
+    /// The first that this environment offers, in the documented order: signing in is the last of them.
+    /// - Parameter origin: the broker that is to be asked; nil is not known, and nobody is signed in there.
+    package static func found(in environment: [String: String], at origin: String?) -> Identity? {
         let offered: [Identity] = [.github, .gitlab, .buildkite, .circleci, .kubernetes]
-        return offered.first { $0.isOffered(in: environment) }
+        if let identity = offered.first(where: { $0.isOffered(in: environment) }) { return identity }
+        // A job runs what others have written, often as a user who has signed in.
+        guard ContinuousIntegrationJob(in: environment) == .none, let origin,
+            SignInStore(origin, in: environment)?.isThere == true
+        else { return nil }
+        return .login
     }
 
     private func isOffered(in environment: [String: String]) -> Bool {
@@ -92,7 +103,7 @@ package enum Identity: Sendable, Hashable {
         case .buildkite: isSet("BUILDKITE") && isSet("BUILDKITE_JOB_ID")
         case .circleci: isSet("CIRCLECI")
         case .kubernetes: access(IdentitySource.kubernetesFile(environment), R_OK) == 0
-        case .certificate, .file, .variable: false
+        case .certificate, .file, .variable, .login: false
         }
     }
 
@@ -105,8 +116,12 @@ package enum Identity: Sendable, Hashable {
             return "the job has no \(IdentitySource.gitlabVariable): it needs "
                 + "`id_tokens: {\(IdentitySource.gitlabVariable): {aud: …}}`"
         }
+        let signIn =
+            ContinuousIntegrationJob(in: environment) == .none
+            ? "nobody is signed in; sign in with `daypass login`"
+            : "a sign-in (`daypass login`) counts in a job only by its name, --identity login"
         return
-            "there is no identity here: no CI job that offers one, and no \(IdentitySource.kubernetesFile(environment));"
-            + " name one with --identity: \(names)"
+            "there is no identity here: no CI job that offers one, no \(IdentitySource.kubernetesFile(environment)), and "
+            + "\(signIn), or name one with --identity: \(names)"
     }
 }

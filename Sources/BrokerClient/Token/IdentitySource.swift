@@ -38,6 +38,7 @@ package struct IdentitySource: ProofSource {
             let token = try ProgramToken.token("circleci", arguments, environment, within: time)
             return .identityToken(token)
         case .certificate: return .certificate
+        case .login: return .signIn
         case .gitlab, .kubernetes, .file, .variable:
             let token = try heldToken()
             return .identityToken(token)
@@ -81,6 +82,8 @@ package struct IdentitySource: ProofSource {
             // A token may be bound to the certificate, and another one is another identity.
             let bytes = try SmallFile.read(chain)
             return Distinction(key: "x509:\(Fingerprint.hexadecimal(of: bytes)):\(key)", job)
+        // That of a broker: see `SignedInBroker`.
+        case .login: return nil
         }
     }
 
@@ -106,7 +109,7 @@ package struct IdentitySource: ProofSource {
         case .variable(let name): return try token(in: name, hint: "")
         case .kubernetes: return try token(inFile: Self.kubernetesFile(environment))
         case .file(let path): return try token(inFile: path)
-        case .github, .buildkite, .circleci, .certificate:
+        case .github, .buildkite, .circleci, .certificate, .login:
             throw .unusable("a proof of \(identity.name) is asked for, and stands nowhere")
         }
     }

@@ -42,16 +42,22 @@ enum ChildProgram {
     private static let maximumLength = 64 * 1024
 
     /// Blocks the calling thread until it has ended; whoever takes longer is killed, with all that it started.
+    /// - Parameter input: what it reads, less than a pipe holds; nil is nothing.
     static func run(
-        _ name: String, _ arguments: [String], _ environment: [String: String], within time: Duration
+        _ name: String, _ arguments: [String], _ environment: [String: String], input: TokenText? = nil,
+        within time: Duration
     ) throws(TokenFailure) -> Outcome {
         let end = ContinuousClock.now + time
         // Where the caller ignores it, nobody could wait for a child.
         signal(SIGCHLD, SIG_DFL)
         let (output, error) = (try pipe(), try pipe())
         defer { for descriptor in [output.reading, error.reading] { close(descriptor) } }
+        var given: CInt?
+        if let input { given = try filled(input) }
+        defer { if let given { close(given) } }
+        let reading = given
         let started = Result { () throws(TokenFailure) -> pid_t in
-            try start(name, arguments, environment, output: output.writing, error: error.writing)
+            try start(name, arguments, environment, input: reading, output: output.writing, error: error.writing)
         }
         for descriptor in [output.writing, error.writing] { close(descriptor) }
         let id = try started.get()
@@ -70,13 +76,30 @@ enum ChildProgram {
         return (ends[0], ends[1])
     }
 
+    /// The reading end of a pipe that holds this.
+    private static func filled(_ text: TokenText) throws(TokenFailure) -> CInt {
+        let ends = try pipe()
+        defer { close(ends.writing) }
+        let bytes = Array(text.reveal().utf8)
+        guard write(ends.writing, bytes, bytes.count) == bytes.count else {
+            close(ends.reading)
+            throw .noIdentity("a pipe takes nothing: \(String(cString: strerror(errno)))")
+        }
+        return ends.reading
+    }
+
     private static func start(
-        _ name: String, _ arguments: [String], _ environment: [String: String], output: CInt, error: CInt
+        _ name: String, _ arguments: [String], _ environment: [String: String], input: CInt?, output: CInt,
+        error: CInt
     ) throws(TokenFailure) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if let input {
+            posix_spawn_file_actions_adddup2(&actions, input, 0)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, error, 2)
         var attributes = posix_spawnattr_t()

@@ -4,6 +4,8 @@ package enum Proof: Sendable, Hashable {
     case identityToken(TokenText)
     /// The certificate of the connection.
     case certificate
+    /// The sign-in of this user, which its endpoint keeps itself: see `SignedInBroker`.
+    case signIn
     /// One of the broker's own tokens, which is renewed.
     case gatewayToken(TokenText)
 }

@@ -3,11 +3,11 @@ import NIOHTTP1
 
 /// Exchanges proofs at a broker's public listener (`POST /oauth/token`), and asks it what tokens are worth (`/verify`).
 package struct TokenExchangeClient: TokenEndpoint {
-    private let origin: String
-    private let scope: String?
+    let origin: String
+    let scope: String?
     private let rule: String?
     private let federation: FederationCall?
-    private let http: BoundedHTTP
+    let http: BoundedHTTP
 
     /// - Parameters:
     ///   - origin: as `BrokerAddress.origin(parsing:)` returns it.
@@ -37,13 +37,17 @@ package struct TokenExchangeClient: TokenEndpoint {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = try federation.body(proof)
         } else {
+            guard proof != .signIn else { throw .unusable("a sign-in is used where it is kept") }
             request.headers.add(name: "Content-Type", value: "application/x-www-form-urlencoded")
-            let form = form(proof).map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }
-            request.body = form.joined(separator: "&")
+            request.body = Self.encoded(form(proof))
         }
         let answer = try await http.send(request, within: time)
-        guard answer.status == 200 else { throw failure(answer, proof) }
+        guard answer.status == 200 else { throw failure(answer, proof.secrets) }
         return try issued(answer)
+    }
+
+    static func encoded(_ form: [(String, String)]) -> String {
+        form.map { "\(AdministrationClient.encode($0))=\(AdministrationClient.encode($1))" }.joined(separator: "&")
     }
 
     private func form(_ proof: Proof) -> [(String, String)] {
@@ -55,13 +59,14 @@ package struct TokenExchangeClient: TokenEndpoint {
         case .identityToken(let token):
             return [exchange, ("subject_token", token.reveal()), ("subject_token_type", "\(type)jwt")] + named
         case .certificate: return [("grant_type", "client_credentials")] + named
+        case .signIn: return []
         // It keeps its scope and its rule: less of either would be a session below.
         case .gatewayToken(let token):
             return [exchange, ("subject_token", token.reveal()), ("subject_token_type", "\(type)access_token")]
         }
     }
 
-    private func issued(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> IssuedToken {
+    func issued(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> IssuedToken {
         let json = try json(answer)
         guard let token = json["access_token"]?.text.flatMap({ TokenText($0) }),
             json["token_type"]?.text?.lowercased() == "bearer", let lifetime = json["expires_in"]?.count,
@@ -81,7 +86,7 @@ package struct TokenExchangeClient: TokenEndpoint {
     /// Of a broker's answers, with room for more than they have.
     private static let depth = 8
 
-    private func json(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> JSON {
+    func json(_ answer: BoundedHTTP.Answer) throws(TokenFailure) -> JSON {
         guard answer.type == "application/json", let json = try? JSON(parsing: answer.body, depth: Self.depth),
             case .object = json
         else {
@@ -92,12 +97,8 @@ package struct TokenExchangeClient: TokenEndpoint {
         return json
     }
 
-    private func failure(_ answer: BoundedHTTP.Answer, _ proof: Proof) -> TokenFailure {
-        let secrets: [TokenText]
-        switch proof {
-        case .identityToken(let token), .gatewayToken(let token): secrets = [token]
-        case .certificate: secrets = []
-        }
+    /// - Parameter secrets: what was sent, and must not be repeated.
+    func failure(_ answer: BoundedHTTP.Answer, _ secrets: [TokenText]) -> TokenFailure {
         let description = (try? json(answer))?["error_description"]?.text
         let words = description.map { TokenText.hidden(in: $0, secrets) }
         switch answer.status {
@@ -135,6 +136,15 @@ package struct TokenExchangeClient: TokenEndpoint {
         case 200, 403: return .good
         case 401: return .bad
         default: return .unknown
+        }
+    }
+}
+
+extension Proof {
+    fileprivate var secrets: [TokenText] {
+        switch self {
+        case .identityToken(let token), .gatewayToken(let token): [token]
+        case .certificate, .signIn: []
         }
     }
 }

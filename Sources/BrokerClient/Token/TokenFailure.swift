@@ -8,6 +8,8 @@ package enum TokenFailure: Error, Sendable, Hashable {
     case unreachable(String)
     /// The broker asks to come again, and after how long.
     case overloaded(String, after: Duration)
+    /// Nobody is signed in, or not any more: a person has to sign in; why.
+    case signedOut(String)
     /// The broker refuses, in its words.
     case refused(String)
     /// What came is no answer of a broker.
@@ -16,7 +18,7 @@ package enum TokenFailure: Error, Sendable, Hashable {
     package var words: String {
         switch self {
         case .noIdentity(let words), .unusable(let words), .unreachable(let words), .overloaded(let words, _),
-            .refused(let words), .unreadable(let words):
+            .signedOut(let words), .refused(let words), .unreadable(let words):
             words
         }
     }
@@ -38,6 +40,7 @@ extension TokenFailure {
         case .unusable: "unusable"
         case .unreachable: "unreachable"
         case .overloaded: "overloaded"
+        case .signedOut: "signedOut"
         case .refused: "refused"
         case .unreadable: "unreadable"
         }
@@ -49,6 +52,7 @@ extension TokenFailure {
         case "unusable": self = .unusable(words)
         case "unreachable": self = .unreachable(words)
         case "overloaded": self = .overloaded(words, after: pause)
+        case "signedOut": self = .signedOut(words)
         case "refused": self = .refused(words)
         case "unreadable": self = .unreadable(words)
         default: return nil

@@ -179,6 +179,10 @@ package struct TokenSession: Sendable {
         }
         let held = entry.held
         switch failure {
+        // Whoever was signed out is not to go on with what is left.
+        case .signedOut:
+            if let lock { cache?.discard(held.token, lock) }
+            throw failure
         case .unreachable, .overloaded, .unreadable, .unusable: break
         case .noIdentity, .refused:
             // Somebody else was refused, by the same file.

@@ -33,6 +33,15 @@ extension TokenSession {
     package init(
         _ wish: TokenWish, in environment: [String: String], note: @escaping @Sendable (String) -> Void
     ) throws(TokenFailure) {
+        if wish.identity == .login {
+            guard wish.rule == nil else {
+                throw .unusable("a sign-in has the rule that it was approved with: leave --rule out")
+            }
+            let broker = try SignedInBroker(wish, in: environment, note: note)
+            let cache = Self.cache(wish, broker.distinction, in: environment, note)
+            self.init(broker, broker, cache, minimumLife: wish.minimumLife, isFresh: wish.isFresh, note: note)
+            return
+        }
         let source = IdentitySource(wish.identity, audience: wish.audience, environment: environment)
         let distinction = try source.distinction()
         var certificate: (chain: String, key: String)?

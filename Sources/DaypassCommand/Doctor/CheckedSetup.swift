@@ -60,6 +60,6 @@ struct CheckedSetup {
             }
             return identity
         }
-        return Identity.found(in: environment)
+        return Identity.found(in: environment, at: url.flatMap { BrokerAddress.origin(parsing: $0) })
     }
 }

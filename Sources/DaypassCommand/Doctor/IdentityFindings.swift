@@ -17,7 +17,8 @@ struct IdentityFindings {
             guard !setup.isOthers else { return [] }
             return [
                 .problem(
-                    "identity", Identity.absence(in: setup.environment), do: "daypass token --help says which there are"
+                    "identity", Identity.absence(in: setup.environment),
+                    do: "daypass login, or see daypass token --help for what else there is"
                 )
             ]
         }
@@ -38,14 +39,15 @@ struct IdentityFindings {
             ]
         }
         let own = local(identity, proof)
-        guard let endpoint = endpoint(identity) else { return own }
+        guard !own.contains(where: { $0.level == .problem }) || identity != .login else { return own }
         do throws(TokenFailure) {
+            guard let endpoint = try endpoint(identity) else { return own }
             let issued = try await endpoint.exchange(proof, within: TokenSession.longest)
             // What the broker takes needs no guess of ours.
-            return own.filter { $0.level == .warning } + granted(issued, identity)
+            return own.filter { $0.level == .warning || identity == .login } + granted(issued, identity)
         } catch {
             return own.filter { $0.level != .good } + [
-                .problem("token", error.words, do: remedy(for: error))
+                .problem("token", error.words, do: identity == .login ? signInRemedy(error) : remedy(for: error))
             ]
         }
     }
@@ -58,7 +60,7 @@ struct IdentityFindings {
 
     // MARK: A token
 
-    private func endpoint(_ identity: Identity) -> TokenExchangeClient? {
+    private func endpoint(_ identity: Identity) throws(TokenFailure) -> (any TokenEndpoint)? {
         guard asks else { return nil }
         if let federation = setup.federation, setup.arguments.identity == nil {
             guard !federation.isProjects, let call = federation.call, let gateway = federation.gateway else {
@@ -70,6 +72,12 @@ struct IdentityFindings {
             return TokenExchangeClient(gateway, call, authorities: setup.authorities)
         }
         guard let origin, broker != nil, !setup.isProjects else { return nil }
+        if identity == .login {
+            let wish = TokenWish(
+                origin: origin, identity: identity, audience: audience(origin), scope: setup.arguments.scope,
+                authorities: setup.authorities)
+            return try SignedInBroker(wish, in: setup.environment) { Terminal.warn($0) }
+        }
         var certificate: (chain: String, key: String)?
         if case .certificate(let chain, let key) = identity { certificate = (chain, key) }
         let scope = setup.arguments.scope.joined(separator: " ")
@@ -100,10 +108,18 @@ struct IdentityFindings {
         ]
     }
 
+    private func signInRemedy(_ failure: TokenFailure) -> String {
+        switch failure {
+        case .noIdentity: "unlock the keyring, or daypass login"
+        default: remedy(for: failure)
+        }
+    }
+
     private func remedy(for failure: TokenFailure) -> String {
         switch failure {
         case .refused: "with the trace id, daypass explain tells an administrator which claim is missing"
         case .unreachable, .overloaded: "ask again"
+        case .signedOut: "daypass login"
         case .unreadable: "give the broker's own address, or have the gateway pass /v1/oauth/token on to it"
         case .noIdentity, .unusable: "name the right files"
         }
@@ -114,8 +130,27 @@ struct IdentityFindings {
     private func local(_ identity: Identity, _ proof: Proof) -> [Finding] {
         switch (identity, proof) {
         case (.certificate(let chain, let key), _): certificate(chain, key: key)
+        case (.login, _): signIn
         case (_, .identityToken(let token)): check(token.reveal(), identity.name)
         default: []
+        }
+    }
+
+    private var signIn: [Finding] {
+        guard let origin, let store = SignInStore(origin, in: setup.environment) else {
+            let words = "the broker of the sign-in is not known"
+            return [.problem("identity", words, do: "give --url, or set DAYPASS_URL")]
+        }
+        do throws(TokenFailure) {
+            guard let saved = try store.saved() else {
+                return [.problem("identity", "nobody is signed in at \(origin)", do: "daypass login")]
+            }
+            let since = Date(timeIntervalSince1970: Double(saved.since / 1000)).formatted(.iso8601)
+            let who = saved.email.map { " as \($0)" } ?? ""
+            let place = saved.keeping == .secretService ? "the Secret Service" : store.path
+            return [.good("identity", "signed in at \(origin)\(who) since \(since), kept in \(place)")]
+        } catch {
+            return [.problem("identity", error.words, do: "daypass login")]
         }
     }
 

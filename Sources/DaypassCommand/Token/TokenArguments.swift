@@ -11,8 +11,9 @@ struct TokenArguments: Sendable, Hashable {
     var minTtl = Lifetime.ofHelpers
     var caFile: String?
 
+    /// The broker's.
     /// - Parameter environment: without variables that are empty.
-    func wish(in environment: [String: String]) throws -> TokenWish {
+    func origin(in environment: [String: String]) throws(CommandFailure) -> String {
         let (given, source) = url.map { ($0, "--url") } ?? (environment["DAYPASS_URL"] ?? "", "DAYPASS_URL")
         guard !given.isEmpty else {
             throw CommandFailure(.usage, "which broker? Give --url, or set DAYPASS_URL to its public address")
@@ -22,6 +23,12 @@ struct TokenArguments: Sendable, Hashable {
                 .usage,
                 "\(source) has to be an origin such as https://daypass.example.com (http only for a loopback host)")
         }
+        return origin
+    }
+
+    /// - Parameter environment: without variables that are empty.
+    func wish(in environment: [String: String]) throws -> TokenWish {
+        let origin = try origin(in: environment)
         let audience = audience ?? environment["DAYPASS_AUDIENCE"] ?? origin
         guard scope.allSatisfy({ $0.contains { $0 != " " } }) else {
             throw CommandFailure(.usage, "a scope is empty: leave --scope out for all that the rule grants")
@@ -31,7 +38,8 @@ struct TokenArguments: Sendable, Hashable {
             throw CommandFailure(.usage, "an audience, a scope and a rule have 1 to 512 printable ASCII characters")
         }
         return TokenWish(
-            origin: origin, identity: try who(in: environment), audience: audience, scope: scopes, rule: rule,
+            origin: origin, identity: try who(in: environment, at: origin), audience: audience, scope: scopes,
+            rule: rule,
             authorities: caFile ?? environment["DAYPASS_CA_FILE"], minimumLife: minTtl.duration)
     }
 
@@ -39,12 +47,12 @@ struct TokenArguments: Sendable, Hashable {
         (1...512).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
     }
 
-    private func who(in environment: [String: String]) throws -> Identity {
+    private func who(in environment: [String: String], at origin: String) throws -> Identity {
         let (name, source) = (
             identity ?? environment["DAYPASS_IDENTITY"], identity == nil ? "DAYPASS_IDENTITY" : "--identity"
         )
         guard let name else {
-            guard let found = Identity.found(in: environment) else {
+            guard let found = Identity.found(in: environment, at: origin) else {
                 throw CommandFailure(.notPermitted, Identity.absence(in: environment))
             }
             return found
@@ -82,7 +90,7 @@ extension CommandFailure {
     init(_ failure: TokenFailure) {
         let code: Code =
             switch failure {
-            case .noIdentity: .notPermitted
+            case .noIdentity, .signedOut: .notPermitted
             case .unusable: .usage
             case .unreachable, .overloaded: .unreachable
             case .refused, .unreadable: .refused

@@ -10,14 +10,15 @@ struct TokenCommand: AsyncParsableCommand {
         discussion: """
             Who asks is --identity, DAYPASS_IDENTITY, or the first of these that there is: a job of GitHub Actions \
             (permissions: id-token: write), of GitLab (id_tokens: DAYPASS_ID_TOKEN), of Buildkite, of CircleCI; the projected \
-            token of a Kubernetes pod in /var/run/secrets/daypass/token (DAYPASS_KUBERNETES_TOKEN_FILE).
+            token of a Kubernetes pod in /var/run/secrets/daypass/token (DAYPASS_KUBERNETES_TOKEN_FILE); except in a CI \
+            job, whoever has signed in with daypass login.
 
             The token is kept for the next call, in a CI job in the job's temporary folder, else in ~/.cache/daypass \
             (XDG_CACHE_HOME), and renewed before it has less left than --min-ttl. It never asks anything, and never takes \
             longer than ten seconds.
 
             Ends with 1 where the broker refuses, 2 for wrong usage, 69 where the broker does not answer or has no time, 77 \
-            where there is no identity.
+            where there is no identity, or the sign-in has ended.
 
             Example: daypass token --url https://daypass.example.com --identity file:/run/identity/token
             """)

@@ -16,6 +16,7 @@ import CFuzzer
         "form": { run(FormTarget.self, $0, $1) },
         "glob": { run(GlobTarget.self, $0, $1) },
         "heldtoken": { run(HeldTokenTarget.self, $0, $1) },
+        "signin": { run(SignInTarget.self, $0, $1) },
         "jwks": { run(JWKSetTarget.self, $0, $1) },
         "jws": { run(JWSTarget.self, $0, $1) },
         "settings": { run(SettingsTarget.self, $0, $1) },
