@@ -28,7 +28,7 @@ extension TokenFailure {
     /// Whether whoever asks for the same hears the same. What is missing here may be there where another process is.
     var isOfBroker: Bool {
         switch self {
-        case .noIdentity, .unusable: false
+        case .noIdentity, .unusable, .signedOut: false
         case .unreachable, .overloaded, .refused, .unreadable: true
         }
     }
