@@ -17,6 +17,8 @@ extension DeviceAuthorizations {
         var stage = Stage.waiting
         var interval = DeviceAuthorizations.interval
         var lastPoll: Duration?
+        /// Whether it counts for its address.
+        var isCounted = true
     }
 
     struct State: Sendable {
@@ -56,8 +58,8 @@ extension DeviceAuthorizations {
             while first < order.count, let entry = entries[order[first]], entry.expires <= now {
                 entries[entry.digest] = nil
                 byUserCode[entry.userCode] = nil
-                Self.subtractOne(entry.holder, &byHolder)
-                Self.subtractOne(entry.network, &byNetwork)
+                var entry = entry
+                release(&entry)
                 first += 1
             }
             guard first > 1024, first > order.count / 2 else { return }
@@ -76,6 +78,14 @@ extension DeviceAuthorizations {
 
         mutating func replace(_ entry: Entry) {
             entries[entry.digest] = entry
+        }
+
+        /// Lets another device of its address wait.
+        mutating func release(_ entry: inout Entry) {
+            guard entry.isCounted else { return }
+            entry.isCounted = false
+            Self.subtractOne(entry.holder, &byHolder)
+            Self.subtractOne(entry.network, &byNetwork)
         }
 
         private static func subtractOne(_ group: AddressGroup, _ counts: inout [AddressGroup: Int]) {

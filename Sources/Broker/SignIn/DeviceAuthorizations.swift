@@ -18,7 +18,7 @@ package final class DeviceAuthorizations: Sendable {
     /// How long whoever was refused is told to wait.
     static let retryAfter: Duration = .seconds(30)
 
-    /// How many may wait.
+    /// How many may wait. What was approved counts among all until it expires, and for no address.
     package struct Bounds: Sendable {
         package var perHolder = 64
         package var perNetwork = 1024
@@ -103,10 +103,11 @@ package final class DeviceAuthorizations: Sendable {
     /// - Parameter typed: as it came; case and punctuation do not count.
     package func pending(_ typed: String, from address: IPAddress) -> Search {
         let now = clock.uptime
-        guard guesses.admits(address, at: now) else { return .limited }
-        if let code = UserCode(typed: typed), let found = pending(code) { return .found(found) }
-        guesses.note(address, at: now)
-        return .wrong
+        // Counted before it is looked at: of many at once no more than ten are.
+        guard guesses.take(address, at: now) else { return .limited }
+        guard let code = UserCode(typed: typed), let found = pending(code) else { return .wrong }
+        guesses.giveBack(address)
+        return .found(found)
     }
 
     /// The device that waits with that code, for whoever was shown it before; nil where none does any more. Not counted.
@@ -136,6 +137,9 @@ package final class DeviceAuthorizations: Sendable {
         return state.withLock { state in
             guard var entry = state.entry(of: code, at: now), case .waiting = entry.stage else { return false }
             entry.stage = stage
+            // Else a company behind one address could sign in no more than so many in ten minutes. It takes somebody to
+            // whom the rules grant something, so nobody fills the table with it unnamed.
+            if case .approved = stage { state.release(&entry) }
             state.replace(entry)
             return true
         }

@@ -17,30 +17,35 @@ final class GuessLimit: Sendable {
 
     private let counts = Mutex<[AddressGroup: Count]>([:])
 
-    /// Whether the address may try a code.
-    func admits(_ address: IPAddress, at uptime: Duration) -> Bool {
+    /// Counts a code that the address types as a wrong one.
+    /// - Returns: false where it may type none any more.
+    func take(_ address: IPAddress, at uptime: Duration) -> Bool {
         counts.withLock { counts in
             let groups = Self.groups(of: address)
-            let isKnown = counts[groups[0].group] != nil
-            if !isKnown, counts.count + 2 > Self.maximumGroups {
+            if counts[groups[0].group] == nil, counts.count + 2 > Self.maximumGroups {
                 counts = counts.filter { uptime - $0.value.start < Self.period }
                 guard counts.count + 2 <= Self.maximumGroups else { return false }
             }
-            return groups.allSatisfy { group, limit in
-                guard let count = counts[group], uptime - count.start < Self.period else { return true }
-                return count.wrong < limit
+            var next: [(AddressGroup, Count)] = []
+            for (group, limit) in groups {
+                var count = counts[group] ?? Count(start: uptime)
+                if uptime - count.start >= Self.period { count = Count(start: uptime) }
+                guard count.wrong < limit else { return false }
+                count.wrong += 1
+                next.append((group, count))
             }
+            for (group, count) in next { counts[group] = count }
+            return true
         }
     }
 
-    /// Counts a wrong code.
-    func note(_ address: IPAddress, at uptime: Duration) {
+    /// Of a code that was right.
+    func giveBack(_ address: IPAddress) {
         counts.withLock { counts in
             for (group, _) in Self.groups(of: address) {
-                var count = counts[group] ?? Count(start: uptime)
-                if uptime - count.start >= Self.period { count = Count(start: uptime) }
-                count.wrong += 1
-                counts[group] = count
+                guard var count = counts[group] else { continue }
+                count.wrong -= 1
+                counts[group] = count.wrong > 0 ? count : nil
             }
         }
     }

@@ -124,6 +124,19 @@ import Testing
         _ = try begun()
     }
 
+    @Test func `What was approved keeps nobody behind the same address from signing in, and what was denied does`()
+        async throws
+    {
+        let approval = try await Self.approval()
+        for _ in 0..<200 { #expect(devices.approve(try begun().userCode, with: approval)) }
+        for _ in 0..<64 { #expect(devices.deny(try begun().userCode)) }
+        #expect(throws: Refused.self) { try begun() }
+        clock.advance(by: .seconds(600))
+        for _ in 0..<64 { _ = try begun() }
+        #expect(throws: Refused.self) { try begun() }
+        #expect(devices.count == 64)
+    }
+
     @Test func `A network of many addresses has no more than it may have, and all together neither`() throws {
         var bounds = DeviceAuthorizations.Bounds()
         (bounds.perHolder, bounds.perNetwork, bounds.all) = (2, 3, 5)
@@ -146,6 +159,15 @@ import Testing
         #expect(devices.pending("BBBB-BBBB", from: guesser).name == "limited")
         clock.advance(by: .seconds(1))
         #expect(devices.pending("BBBB-BBBB", from: guesser).name == "wrong")
+    }
+
+    @Test func `Of many wrong codes at once no more than ten are looked at`() async throws {
+        let address = try Self.address("198.51.100.1")
+        let looked = await withTaskGroup(of: Bool.self) { [devices] group in
+            for _ in 0..<500 { group.addTask { devices.pending("BBBB-BBBB", from: address).name == "wrong" } }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(looked == 10)
     }
 
     @Test func `Right codes are not counted`() throws {
