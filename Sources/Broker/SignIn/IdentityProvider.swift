@@ -8,13 +8,21 @@ package protocol IdentityProvider: Sendable {
 
 /// What the provider said.
 package struct ProviderRenewal: Sendable {
-    /// Whom a new ID token proves; nil where the provider gave none.
-    package let subject: VerifiedSubject?
-    /// What takes the place of the provider's refresh token; nil where it stays.
+    /// Of the ID token.
+    package enum Vouching: Sendable {
+        /// There is none.
+        case none
+        case proves(VerifiedSubject)
+        /// It could not be checked, or proves nothing here. In words for the operator.
+        case unchecked(String)
+    }
+
+    package let vouching: Vouching
+    /// What takes the place of the provider's refresh token, whatever became of the ID token; nil where it stays.
     package let token: SecretBytes?
 
-    package init(subject: VerifiedSubject?, token: SecretBytes?) {
-        self.subject = subject
+    package init(_ vouching: Vouching, token: SecretBytes?) {
+        self.vouching = vouching
         self.token = token
     }
 }

@@ -59,7 +59,7 @@ extension SignIn {
         let isRepeat = try await isRepeat(presented, request, at: now)
         // A lost answer is the same answer: the provider was asked for it.
         let renewal = isRepeat ? nil : try await renewed(session, secrets, request, at: now)
-        let grant = try await match(session, renewal?.subject, request, at: now)
+        let grant = try await match(session, renewal, request, at: now)
         let gatewayToken = try await minted(session, grant, request, at: now)
         let successor = token.successor(under: secrets.key)
         let event = AuditEvent(
@@ -77,7 +77,8 @@ extension SignIn {
         } else {
             let next: SignInRecord
             do {
-                let sealed = try secrets.replacing(renewal?.token).sealed(with: masterKey, for: session.id.string)
+                let sealed = try secrets.replacing(inHand.token(of: session.id) ?? renewal?.token).sealed(
+                    with: masterKey, for: session.id.string)
                 next = signIn.next(at: now, sealed: sealed, under: masterKey.id)
             } catch {
                 throw .unavailable(.minting(error, session.issuer, session.rule))
@@ -85,6 +86,7 @@ extension SignIn {
             outcome = try await stored(event) { () async throws(StoreFailure) in
                 try await store.record(event, rotating: next, of: session, token: successor.digest)
             }
+            inHand.forget(session.id)
         }
         guard outcome == .recorded else {
             try await refuse(session, request, .revoked, at: now)
@@ -134,10 +136,14 @@ extension SignIn {
     private func renewed(
         _ session: SessionRecord, _ secrets: SignInSecrets, _ request: ExchangeRequest, at now: Date
     ) async throws(SignInRefusal) -> ProviderRenewal? {
-        guard let provider, let token = secrets.providerToken else { return nil }
+        guard let provider, let token = inHand.token(of: session.id) ?? secrets.providerToken else { return nil }
         let failure: ProviderFailure
         do {
-            return try await provider.renew(token)
+            let renewal = try await provider.renew(token)
+            // Before anything else can go wrong.
+            if let next = renewal.token { inHand.keep(next, of: session.id, until: session.end, at: now) }
+            guard case .unchecked(let cause) = renewal.vouching else { return renewal }
+            failure = .unavailable(cause)
         } catch {
             failure = error
         }
@@ -153,8 +159,10 @@ extension SignIn {
     }
 
     private func match(
-        _ session: SessionRecord, _ subject: VerifiedSubject?, _ request: ExchangeRequest, at now: Date
+        _ session: SessionRecord, _ renewal: ProviderRenewal?, _ request: ExchangeRequest, at now: Date
     ) async throws(SignInRefusal) -> Grant {
+        var subject: VerifiedSubject?
+        if case .proves(let proved) = renewal?.vouching { subject = proved }
         if let subject {
             guard subject.issuer == session.issuer, subject.identity == session.subject else {
                 try await end(session, because: "the identity provider vouches for somebody else", request)
@@ -194,6 +202,7 @@ extension SignIn {
     private func end(
         _ session: SessionRecord, because reason: String, _ request: ExchangeRequest
     ) async throws(SignInRefusal) {
+        inHand.forget(session.id)
         do {
             let wish = try RevocationRequest(.session(session.id), reason: reason)
             _ = try await revocations.revoke(wish, by: .daemon, trace: request.trace)

@@ -18,6 +18,7 @@ package struct SignIn: Sendable {
     let revocations: Revocations
     let provider: (any IdentityProvider)?
     let turns: SignInTurns
+    let inHand: ProviderTokensInHand
     let keptClaims: AuditConfiguration.Claims
     let clock: any BrokerClock
     let random: any RandomSource
@@ -30,6 +31,7 @@ package struct SignIn: Sendable {
         package let masterKey: MasterKey
         package let provider: (any IdentityProvider)?
         let turns = SignInTurns()
+        let inHand = ProviderTokensInHand()
 
         /// - Parameter provider: nil where nobody is asked again before a sign-in is renewed.
         package init(
@@ -50,6 +52,7 @@ package struct SignIn: Sendable {
         masterKey = parts.masterKey
         provider = parts.provider
         turns = parts.turns
+        inHand = parts.inHand
         self.rules = rules
         self.mint = mint
         self.store = store

@@ -183,11 +183,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ["nonce": "other"], ["aud": "other"], ["aud": ["daypass", "other"]], ["azp": "other"],
-        ["aud": ["daypass", "other"], "azp": "other"], ["iss": "https://evil.example"], ["exp": 1],
-        ["events": ["http://schemas.openid.net/event/backchannel-logout": [:]]],
-    ] as [JSONObject])
+    @Test(
+        arguments: [
+            ["nonce": "other"], ["aud": "other"], ["aud": ["daypass", "other"]], ["azp": "other"],
+            ["aud": ["daypass", "other"], "azp": "other"], ["iss": "https://evil.example"], ["exp": 1],
+            ["events": ["http://schemas.openid.net/event/backchannel-logout": [:]]],
+        ] as [JSONObject])
     func `an ID token for somebody else proves nothing`(changes: JSONObject) async throws {
         try await run { live in
             let (_, attempt) = try await live.provider.begin()
@@ -279,13 +280,26 @@ import Testing
             let presented = SecretBytes(copying: Array("first".utf8).span)
             try live.give([:], nonce: nil, more: ["refresh_token": "second"])
             let renewal = try await live.provider.renew(presented)
-            #expect(renewal.subject?.identity == "corp:alice")
+            #expect(renewal.vouching.subject?.identity == "corp:alice")
             #expect(renewal.token == SecretBytes(copying: Array("second".utf8).span))
             #expect(live.server.tally.requests.last?.contains("refresh_token=first") == true)
             live.script.token.withLock { $0 = .document("{}") }
             let silent = try await live.provider.renew(presented)
-            #expect(silent.subject == nil)
+            #expect(silent.vouching.subject == nil)
             #expect(silent.token == nil)
+        }
+    }
+
+    @Test func `a renewal whose ID token proves nothing still hands on the provider's next refresh token`() async throws
+    {
+        try await run { live in
+            try live.give(["aud": "another"], nonce: nil, more: ["refresh_token": "second"])
+            let renewal = try await live.provider.renew(SecretBytes(copying: Array("first".utf8).span))
+            guard case .unchecked = renewal.vouching else {
+                Issue.record("\(renewal.vouching)")
+                return
+            }
+            #expect(renewal.token == SecretBytes(copying: Array("second".utf8).span))
         }
     }
 
@@ -304,5 +318,11 @@ import Testing
             let refused = if case .refused = failure { true } else { false }
             #expect(refused == isRefused)
         }
+    }
+}
+
+extension ProviderRenewal.Vouching {
+    fileprivate var subject: VerifiedSubject? {
+        if case .proves(let subject) = self { subject } else { nil }
     }
 }

@@ -107,7 +107,7 @@ final class ScriptedProvider: IdentityProvider {
 
     private let state: Mutex<(answer: Answer, asked: [String])>
 
-    init(_ answer: Answer = .success(ProviderRenewal(subject: nil, token: nil))) {
+    init(_ answer: Answer = .success(ProviderRenewal(.none, token: nil))) {
         state = Mutex((answer, []))
     }
 

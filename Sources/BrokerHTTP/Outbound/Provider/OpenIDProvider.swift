@@ -184,12 +184,14 @@ extension OpenIDProvider: IdentityProvider {
         let text = token.withSpan { span in String(decoding: span.indices.map { span[$0] }, as: UTF8.self) }
         let parameters = [("grant_type", "refresh_token"), ("refresh_token", text)]
         let answer = try await ask(parameters, at: metadata, before: deadline)
-        guard let idToken = answer.idToken else { return ProviderRenewal(subject: nil, token: answer.refreshToken) }
+        guard let idToken = answer.idToken else { return ProviderRenewal(.none, token: answer.refreshToken) }
+        let vouching: ProviderRenewal.Vouching
         do throws(AuthorizationFailure) {
-            return ProviderRenewal(subject: try await verified(idToken), token: answer.refreshToken)
+            vouching = .proves(try await verified(idToken))
         } catch {
-            throw .unavailable("the ID token of a renewal: \(error.details)")
+            vouching = .unchecked("the ID token of a renewal: \(error.details)")
         }
+        return ProviderRenewal(vouching, token: answer.refreshToken)
     }
 }
 
