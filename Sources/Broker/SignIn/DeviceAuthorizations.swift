@@ -122,24 +122,24 @@ package final class DeviceAuthorizations: Sendable {
     /// Lets the device that waits with the code have what was approved.
     /// - Returns: false where none waits any more: too late, denied, or approved by somebody before.
     package func approve(_ code: UserCode, with approval: Approval) -> Bool {
-        settle(code, as: .approved(approval))
+        settle(code) { .approved(approval.given(to: $0.pending.device)) }
     }
 
     /// Refuses it, for good.
     /// - Returns: false where none waits any more.
     @discardableResult
     package func deny(_ code: UserCode) -> Bool {
-        settle(code, as: .denied)
+        settle(code) { _ in .denied }
     }
 
-    private func settle(_ code: UserCode, as stage: Entry.Stage) -> Bool {
+    private func settle(_ code: UserCode, as stage: (Entry) -> Entry.Stage) -> Bool {
         let now = clock.uptime
         return state.withLock { state in
             guard var entry = state.entry(of: code, at: now), case .waiting = entry.stage else { return false }
-            entry.stage = stage
+            entry.stage = stage(entry)
             // Else a company behind one address could sign in no more than so many in ten minutes. It takes somebody to
             // whom the rules grant something, so nobody fills the table with it unnamed.
-            if case .approved = stage { state.release(&entry) }
+            if case .approved = entry.stage { state.release(&entry) }
             state.replace(entry)
             return true
         }

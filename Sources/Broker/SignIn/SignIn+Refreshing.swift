@@ -77,8 +77,8 @@ extension SignIn {
         } else {
             let next: SignInRecord
             do {
-                let sealed = try secrets.replacing(inHand.token(of: session.id) ?? renewal?.token).sealed(
-                    with: masterKey, for: session.id.string)
+                let token = inHand.token(of: session.id) ?? renewal?.token
+                let sealed = try secrets.replacing(token).sealed(with: masterKey, for: session.id)
                 next = signIn.next(at: now, sealed: sealed, under: masterKey.id)
             } catch {
                 throw .unavailable(.minting(error, session.issuer, session.rule))
