@@ -27,7 +27,8 @@ import Testing
         #expect(results.sections == 3)
         #expect(results.ended == [401, 401] && results.others == [200, 200] && results.all_ended == [401, 401])
         #expect(results.policy.contains("default-src 'none'") && !results.policy.contains("unsafe"))
-        #expect(results.focus == "input")
+        #expect(results.focus == "input" && results.frames == "DENY")
+        #expect(results.heads == [0, 0] && results.oversized == 431)
         #expect(Set(found.pages.map(\.name)).count == 18)
         for page in found.pages {
             #expect(page.scripts == 0 && page.console == [], "\(page.name)")
@@ -75,11 +76,11 @@ import Testing
         }
 
         struct Results: Decodable {
-            let polled, verified, sections: Int
+            let polled, verified, sections, oversized: Int
             let email: String?
             let denied: String?
-            let ended, others, all_ended: [Int]
-            let policy, focus: String
+            let ended, others, all_ended, heads: [Int]
+            let policy, focus, frames: String
         }
 
         let pages: [Page]

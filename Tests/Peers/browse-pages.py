@@ -188,6 +188,10 @@ class Walk:
     def walk(self):
         results, device = self.results, self.device("laptop")
         self.driver.get(self.broker + "/device")
+        heads = [urllib.request.Request(self.broker + path, method="HEAD") for path in ("/device", "/sessions")]
+        results["heads"] = [len(urllib.request.urlopen(request).read()) for request in heads]
+        results["frames"] = urllib.request.urlopen(self.broker + "/device").headers["X-Frame-Options"]
+        results["oversized"] = self.ask("/device", None, {"Cookie": "a=" + "x" * 70_000})[0]
         results["policy"] = urllib.request.urlopen(self.broker + "/device").headers["Content-Security-Policy"]
         results["focus"] = self.driver.switch_to.active_element.tag_name
         self.look("typing")

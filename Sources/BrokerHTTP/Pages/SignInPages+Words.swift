@@ -205,8 +205,12 @@ extension SignInPages {
                 "It was begun in another browser, or more than ten minutes ago. Type the code of your device again.",
                 .badRequest, trace)
         case .denied:
-            message(
-                "Refused", "Your company’s sign-in was refused. The device gets nothing.", .forbidden, trace, .none)
+            if case .sessions = way {
+                message("Refused", "Your company’s sign-in was refused.", .forbidden, trace, way)
+            } else {
+                message(
+                    "Refused", "Your company’s sign-in was refused. The device gets nothing.", .forbidden, trace, .none)
+            }
         case .code:
             message(
                 "This sign-in took too long, or was used before", "Sign in once more.", .badRequest, trace, way)

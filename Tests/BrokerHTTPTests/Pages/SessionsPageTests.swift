@@ -183,6 +183,20 @@ import Testing
         }
     }
 
+    @Test func `a refusal at the provider on the way to the page denies no device`() async throws {
+        try await LivePages.run { live in
+            let device = try live.device()
+            var browser = TestBrowser(live)
+            _ = try await browser.leave(for: device)
+            _ = try await browser.open("/sessions")
+            let query = try TestBrowser.Departure(try await browser.submit(["step": "sign-in"], to: "/sessions"))
+            let refused = try await browser.open("/oauth/callback?error=access_denied&state=\(query.state)")
+            #expect(refused.status == 403 && refused.body.contains("To your sessions"))
+            #expect(browser.cookies[Self.visitCookie] == nil)
+            #expect(live.devices.pending(device.userCode) != nil)
+        }
+    }
+
     @Test func `a store that cannot be read is said`() async throws {
         try await LivePages.run { live in
             var browser = TestBrowser(live)
