@@ -28,7 +28,7 @@ import Testing
         #expect(try await stage.daypass("sessions", "list", "--email", "").status == 2)
 
         let shown = try await stage.daypass("sessions", "show", ada.session)
-        for text in ["email", "ada@example.com", "anthropic:messages anthropic:count_tokens", "renewals"] {
+        for text in ["email", "ada@example.com", "anthropic:messages anthropic:count_tokens", "renewals", "token "] {
             #expect(shown.output.contains(text), "\(text): \(shown.output)")
         }
         #expect(!list.output.contains(ada.refresh) && !shown.output.contains(ada.refresh))
@@ -75,6 +75,13 @@ import Testing
     {
         var stage = try await StoredSignIn()
         var token = stage.tokens[0].refresh
+        let lostAnswer = try await stage.refresh(token)
+        stage = try await stage.killed()
+        let givenAgain = try await stage.refresh(token)
+        #expect(givenAgain.status == 200, "\(givenAgain.body)")
+        #expect(givenAgain.text("refresh_token") == lostAnswer.text("refresh_token"))
+
+        token = try #require(givenAgain.text("refresh_token"))
         var (lost, kills) = (0, 0)
         while kills < 6 {
             let (running, shown) = (stage, token)
