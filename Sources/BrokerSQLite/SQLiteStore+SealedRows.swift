@@ -10,6 +10,7 @@ extension SQLiteStore: SealedRowStore {
             return try keys.map(SealedRow.signingKey) + TrustBundleRecord.fetchAll(db).map(SealedRow.trustBundle)
                 + SealedCredential.fetchLive(db).map(SealedRow.providerCredential)
                 + CheckpointKeyRecord.fetchAll(db).map(SealedRow.checkpointKey)
+                + SignInRecord.fetchAll(db).map(SealedRow.signIn)
         }
     }
 
@@ -38,6 +39,7 @@ extension SealedRow {
         case .signingKey: "UPDATE signing_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
         case .checkpointKey:
             "UPDATE checkpoint_keys SET sealed = ?, master_key_id = ? WHERE key_id = ? AND sealed = ?"
+        case .signIn: "UPDATE sign_ins SET sealed = ?, master_key_id = ? WHERE session = ? AND sealed = ?"
         case .trustBundle:
             "UPDATE trust_bundles SET sealed = ?, master_key_id = ? WHERE trust_domain = ? AND sealed = ?"
         case .providerCredential:
@@ -50,7 +52,7 @@ extension SealedRow {
 
     fileprivate func bindKey(_ binder: inout Binder) {
         switch self {
-        case .signingKey, .trustBundle, .checkpointKey: binder.text(id)
+        case .signingKey, .trustBundle, .checkpointKey, .signIn: binder.text(id)
         case .providerCredential(let credential):
             binder.text(credential.version.provider.text)
             binder.integer(Int64(credential.version.number))

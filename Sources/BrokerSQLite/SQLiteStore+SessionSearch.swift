@@ -70,8 +70,22 @@ extension SessionCondition {
         return terms
     }
 
+    /// The term of the sign-in, which SQLite alone decides.
+    fileprivate var signInTerm: String {
+        switch signIn {
+        case nil: ""
+        case .any: " AND EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.session = sessions.id)"
+        case .email:
+            """
+             AND EXISTS (SELECT 1 FROM sign_ins WHERE sign_ins.session = sessions.id AND CAST(email AS BLOB) = ?)
+            """
+        }
+    }
+
     fileprivate var arguments: StatementArguments {
-        StatementArguments(terms.map { Data($0.argument) })
+        var values = terms.map { Data($0.argument) }
+        if case .email(let email) = signIn { values.append(Data(email.utf8)) }
+        return StatementArguments(values)
     }
 }
 
@@ -82,7 +96,7 @@ extension SessionRow {
     static func list(_ condition: SessionCondition) -> String {
         let terms = condition.terms.map { " AND \($0.sql)" }.joined()
         return """
-            SELECT \(columns), rowid FROM sessions WHERE rowid >= ? AND rowid < ? AND "end" > ?\(terms) \
+            SELECT \(columns), rowid FROM sessions WHERE rowid >= ? AND rowid < ? AND "end" > ?\(terms)\(condition.signInTerm) \
             ORDER BY rowid DESC
             """
     }

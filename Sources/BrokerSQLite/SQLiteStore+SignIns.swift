@@ -52,6 +52,22 @@ extension SQLiteStore: SignInStore {
         }
     }
 
+    package func signIns(
+        ofSessions ids: [ExactString]
+    ) async throws(StoreFailure) -> [ExactString: SignInRecord] {
+        guard !ids.isEmpty else { return [:] }
+        return try await perform("read sign-ins") { db in
+            let statement = try db.cachedStatement(
+                sql: "SELECT \(SignInRow.columns) FROM sign_ins WHERE session = ?")
+            var found: [ExactString: SignInRecord] = [:]
+            for id in ids {
+                let rows = try Row.fetchCursor(statement, arguments: [id.string]).mapToArray(SignInRecord.init)
+                found[id] = rows.first
+            }
+            return found
+        }
+    }
+
     package func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int {
         try await writeUnrecorded("forget sign-ins that have ended") { db in
             let sessions = try Row.fetchCursor(
@@ -70,6 +86,11 @@ extension SQLiteStore: SignInStore {
 }
 
 extension SignInRecord {
+    static func fetchAll(_ db: Database) throws -> [SignInRecord] {
+        try Row.fetchCursor(db, sql: "SELECT \(SignInRow.columns) FROM sign_ins ORDER BY session")
+            .mapToArray(SignInRecord.init)
+    }
+
     init(_ row: Row) throws {
         guard let generation = Int(exactly: try row.integer(1)), let sealed = row.bytes(3) else {
             throw StoreFailure(.unreadable, "read a sign-in", cause: "a sign-in has an unknown form")
@@ -77,6 +98,6 @@ extension SignInRecord {
         self.init(
             session: try row.requiredText(0), generation: generation, rotated: try row.date(2), sealed: sealed,
             masterKeyID: try row.requiredText(4), email: try row.text(5), providerSession: try row.text(6),
-            end: try row.date(7))
+            device: try row.text(7), program: try row.text(8), end: try row.date(9))
     }
 }

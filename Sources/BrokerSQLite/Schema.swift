@@ -216,6 +216,8 @@ enum Schema {
             master_key_id TEXT NOT NULL,
             email TEXT,
             provider_session TEXT,
+            device TEXT,
+            program TEXT,
             "end" INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX sign_ins_end ON sign_ins ("end");

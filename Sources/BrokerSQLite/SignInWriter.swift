@@ -17,7 +17,7 @@ struct SignInWriter {
 
     init(_ db: Database) throws {
         insertSignIn = try db.cachedStatement(
-            sql: "INSERT INTO sign_ins (\(SignInRow.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: "INSERT INTO sign_ins (\(SignInRow.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         insertToken = try db.cachedStatement(
             sql: "INSERT INTO refresh_tokens (digest, session, generation) VALUES (?, ?, ?)")
         update = try db.cachedStatement(
@@ -38,6 +38,8 @@ struct SignInWriter {
             binder.text(record.masterKeyID)
             binder.text(record.email)
             binder.text(record.providerSession)
+            binder.text(record.device)
+            binder.text(record.program)
             binder.integer(record.end.milliseconds)
         }
         try insert(token: row)
@@ -70,5 +72,6 @@ struct SignInWriter {
 }
 
 extension SignInRow {
-    static let columns = #"session, generation, rotated, sealed, master_key_id, email, provider_session, "end""#
+    static let columns =
+        #"session, generation, rotated, sealed, master_key_id, email, provider_session, device, program, "end""#
 }

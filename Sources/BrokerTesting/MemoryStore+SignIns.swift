@@ -59,6 +59,12 @@ extension MemoryStore {
         }
     }
 
+    package func signIns(
+        ofSessions ids: [ExactString]
+    ) async throws(StoreFailure) -> [ExactString: SignInRecord] {
+        try whileReachable { state in state.signIns.filter { ids.contains($0.key) } }
+    }
+
     package func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int {
         try whileReachable { state in
             let old = Set(state.signIns.values.filter { $0.end < now }.prefix(limit).map(\.session))

@@ -151,6 +151,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
         try whileReachable { state in
             let found = state.sessions.numbered.reversed().filter {
                 $0.number < position ?? .max && $0.row.end > now && condition.matches($0.row)
+                    && condition.signIn?.matches(state.signIns[$0.row.id]) ?? true
             }
             let part = found.prefix(limit)
             return SessionPart(part.map(\.row), next: found.count > limit ? part.last?.number : nil)
@@ -269,6 +270,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 .map(SealedRow.signingKey) + bundles.map(SealedRow.trustBundle)
                 + credentials.filter { $0.version.state != .retired }.map(SealedRow.providerCredential)
                 + state.chain.keys.map(SealedRow.checkpointKey)
+                + state.signIns.values.sorted { $0.session < $1.session }.map(SealedRow.signIn)
         }
     }
 
@@ -290,6 +292,9 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 state.chain.keys[index] = CheckpointKeyRecord(
                     keyID: key.keyID, publicKey: key.publicKey, sealed: sealed, masterKeyID: masterKeyID,
                     created: key.created)
+            case .signIn(let signIn):
+                guard let now = state.signIns[signIn.session], now.sealed == signIn.sealed else { throw conflict }
+                state.signIns[signIn.session] = now.resealed(as: sealed, under: masterKeyID)
             case .trustBundle(let bundle):
                 guard state.trustBundles[bundle.trustDomain]?.sealed == bundle.sealed else { throw conflict }
                 state.trustBundles[bundle.trustDomain] = TrustBundleRecord(

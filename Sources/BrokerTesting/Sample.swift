@@ -93,11 +93,12 @@ extension Sample {
     /// Of the session of that id.
     package static func signIn(
         _ session: String, generation: Int = 0, rotated: Date = time, sealed: [UInt8] = [0, 1, 0, 255],
-        email: ExactString? = nil, providerSession: ExactString? = nil
+        email: ExactString? = nil, providerSession: ExactString? = nil, device: ExactString? = nil,
+        program: ExactString? = nil
     ) -> SignInRecord {
         SignInRecord(
             session: ExactString(session), generation: generation, rotated: rotated, sealed: sealed,
             masterKeyID: "m1", email: email, providerSession: providerSession,
-            end: Sample.session(session).end)
+            device: device, program: program, end: Sample.session(session).end)
     }
 }

@@ -6,7 +6,7 @@ import JOSE
 extension StoreConformance {
     static func signInComesBack(_ store: any Store) async throws {
         let plain = Sample.signIn("s1")
-        let full = Sample.signIn("s2", email: "a\u{e9}@example.com", providerSession: "p\u{0}")
+        let full = Sample.signIn("s2", email: "a\u{e9}@example.com", providerSession: "p\u{0}", device: "ada's laptop", program: "claude_code")
         for signIn in [plain, full] { try await open(signIn, store) }
         for signIn in [plain, full] {
             let found = try await store.signIn(ofToken: digest(signIn, 0))
@@ -14,6 +14,9 @@ extension StoreConformance {
             try expect(found?.session == Sample.session(signIn.session.string), "another session")
             try expect(found?.generation == 0, "another generation")
         }
+        let both = try await store.signIns(ofSessions: ["s0", "s2", "s1", "s1"])
+        try expect(both == ["s1": plain, "s2": full], "by session: \(both)")
+        try expect(try await store.signIns(ofSessions: []).isEmpty, "of no session")
         for unknown in [[UInt8](repeating: 9, count: 32), [], Array(digest(plain, 0).dropLast())] {
             try expect(try await store.signIn(ofToken: unknown) == nil, "a token that there never was is found")
         }
@@ -72,6 +75,29 @@ extension StoreConformance {
         try expect(try await found(nil, "p3").isEmpty, "of no session")
         try expect(try await found(subject, nil, of: Sample.name("other")).isEmpty, "of another issuer")
         try expect(try await found(subject, nil, at: a.end).isEmpty, "of sessions that have ended")
+    }
+
+    static func signInsByCondition(_ store: any Store) async throws {
+        for number in 0..<3 {
+            let id = "s\(number)"
+            try await store.record(Sample.session(id), Sample.grant(session: id))
+            let email: ExactString? = number == 2 ? nil : ExactString("a\(number)@example.com")
+            try await open(Sample.signIn("p\(number)", email: email), store)
+        }
+        let expected: [(SessionCondition, [ExactString])] = [
+            (.init(signIn: .any), ["p2", "p1", "p0"]), (.init(signIn: .email("a1@example.com")), ["p1"]),
+            (.init(signIn: .email("A1@example.com")), []), (.init(signIn: .email("a1")), []),
+            (.init(signIn: .email("")), []), (.init(subject: "ci:other", signIn: .any), []),
+        ]
+        for (condition, ids) in expected {
+            var (found, position) = ([ExactString](), Int64?.none)
+            repeat {
+                let part = try await store.sessions(condition, at: Sample.time, before: position, limit: 2)
+                found += part.sessions.map(\.id)
+                position = part.next
+            } while position != nil
+            try expect(found == ids, "\(condition): found \(found) instead of \(ids)")
+        }
     }
 
     static func signInsAreForgotten(_ store: any Store) async throws {

@@ -96,9 +96,15 @@ extension StoreConformance {
         try await store.apply(
             CredentialChange(credential.version.provider, .add(credential), at: Sample.time),
             Sample.keyEvent(.credentialAdded))
+        let signIn = Sample.signIn("s1")
+        _ = try await store.record(
+            Sample.session("s1"), Sample.grant(session: "s1"), opening: signIn, token: [1, 2, 3])
         let rows = try await store.sealedRows()
         try expect(
-            rows == [.signingKey(later("k1", .active, 1)), .trustBundle(bundle), .providerCredential(credential)],
+            rows == [
+                .signingKey(later("k1", .active, 1)), .trustBundle(bundle), .providerCredential(credential),
+                .signIn(signIn),
+            ],
             "the sealed rows are \(rows)")
         for row in rows {
             let event = Sample.keyEvent(.secretResealed)
@@ -112,7 +118,7 @@ extension StoreConformance {
         }
         let after = try await store.sealedRows()
         try expect(
-            after.allSatisfy { $0.sealed == [9, 0, 9] && $0.masterKeyID == "m2" } && after.count == 3,
+            after.allSatisfy { $0.sealed == [9, 0, 9] && $0.masterKeyID == "m2" } && after.count == 4,
             "the rows were sealed otherwise: \(after)")
         try expect(try await store.trustBundle(of: domain)?.sequence == .max, "a sequence was lost")
     }

@@ -16,6 +16,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case signInRotates = "a refresh token takes the place of the one before with its audit record, once"
     case signInAllOrNone = "of a sign-in that cannot be stored nothing is, nor of one that was revoked"
     case signInsOfProvider = "the sessions that a logout at the provider is about are found, those that live alone"
+    case signInsByCondition = "sessions that somebody signed in to are listed by themselves, and by e-mail address"
     case signInsAreForgotten = "sign-ins that have ended are forgotten with their refresh tokens, so many at once"
     case signInsEndWithGeneration = "a new generation of the store has no sign-ins"
     case usesAreCounted = "uses are recorded up to their limit, and what is beyond it leaves nothing"
@@ -95,6 +96,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .signInRotates: try await Self.signInRotates(store)
         case .signInAllOrNone: try await Self.signInAllOrNone(store)
         case .signInsOfProvider: try await Self.signInsOfProvider(store)
+        case .signInsByCondition: try await Self.signInsByCondition(store)
         case .signInsAreForgotten: try await Self.signInsAreForgotten(store)
         case .signInsEndWithGeneration: try await Self.signInsEndWithGeneration(store)
         case .usesAreCounted: try await Self.usesAreCounted(store)

@@ -119,7 +119,15 @@ extension ArgumentHelp {
 extension Table {
     /// - Parameter columns: the title of each, and the member that it shows.
     init(_ elements: [JSON], _ columns: KeyValuePairs<String, String>) {
-        self.init(columns.map(\.key), elements.map { element in columns.map { element.cell($0.value) } })
+        self.init(columns.map(\.key), elements.map { element in columns.map { element.cell(at: $0.value) } })
+    }
+}
+
+extension JSON {
+    /// A member, or with a dot a member of a member, as a cell of a table has it.
+    func cell(at path: String) -> String {
+        guard let dot = path.firstIndex(of: ".") else { return cell(path) }
+        return self[String(path[..<dot])]?.cell(String(path[path.index(after: dot)...])) ?? ""
     }
 }
 

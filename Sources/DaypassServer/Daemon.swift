@@ -156,7 +156,10 @@ struct Daemon: Sendable {
             await store.close()
             throw error
         }
-        let decideSignIn = place.map { signIns($0, mint, metrics) }
+        let logouts = LogoutTokens { [name = configuration.signIn?.issuer] in
+            issuers.current.first { $0.configuration.name == name }
+        }
+        let decideSignIn = place.map { signIns($0, logouts, mint, metrics) }
         let signIn = decideSignIn.map { Published($0(policy)) }
         var currentSignIn: (@Sendable () -> SignIn)?
         if let signIn { currentSignIn = { signIn.current } }
@@ -267,9 +270,10 @@ extension Daemon {
 
     /// What each device and each refresh token goes through under a policy.
     private func signIns(
-        _ place: SignInPlace, _ mint: TokenMint, _ metrics: BrokerMetrics
+        _ place: SignInPlace, _ logouts: LogoutTokens, _ mint: TokenMint, _ metrics: BrokerMetrics
     ) -> @Sendable (Policy) -> SignIn {
-        let parts = SignIn.Parts(devices: place.devices, masterKey: maker.masterKey, provider: place.provider)
+        let parts = SignIn.Parts(
+            devices: place.devices, masterKey: maker.masterKey, provider: place.provider, logouts: logouts)
         return { [store, clock, logger, recent, revocations] policy in
             SignIn(
                 parts, rules: policy.configuration.rules, mint: mint, store: store, revocations: revocations,
@@ -289,7 +293,8 @@ extension Daemon {
             revocations: LiveRevocations(
                 revocations, search: store, configuration: { inForce.current }, state: { state.current },
                 outstanding: outstanding, clock: clock),
-            sessions: StoredSessions(store, state: { state.current }, clock: clock),
+            sessions: StoredSessions(
+                store, rules: { inForce.current.rules }, state: { state.current }, clock: clock),
             issuers: TrustedIssuerReader { issuers.current },
             rules: reloader.map { $0 as any RuleReloading } ?? FixedRules(), credentials: credentials,
             ruleInspector: LiveRules(

@@ -69,7 +69,9 @@ struct LiveBroker: HTTPOrigin {
         var current: (@Sendable () -> SignIn)?
         if signsIn {
             let (masterKey, _) = try MasterKey.generate()
-            let parts = SignIn.Parts(devices: DeviceAuthorizations(clock: clock), masterKey: masterKey)
+            let parts = SignIn.Parts(
+                devices: DeviceAuthorizations(clock: clock), masterKey: masterKey,
+                logouts: LogoutTokens { trusted.first })
             let made = SignIn(
                 parts, rules: configuration.rules, mint: mint, store: memory, revocations: revocations,
                 keptClaims: .matched, clock: clock, logger: logger)

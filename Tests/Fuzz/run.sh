@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:-10}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- auditline auditlines bundle certificate claims codex forwarded form glob heldtoken jwks jws settings signin spiffeid strict-head yaml
+[ $# -gt 0 ] || set -- auditline auditlines bundle certificate claims codex device forwarded form glob heldtoken jwks jws settings signin spiffeid strict-head yaml
 
 # libFuzzer comes with Swift, and so does lld, which its instrumentation needs.
 DAYPASS_FUZZ=1 swift build --configuration release --product Fuzz --scratch-path .build-fuzz \

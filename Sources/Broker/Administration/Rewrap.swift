@@ -98,6 +98,7 @@ extension SealedRow {
         case .trustBundle: "the trust bundle of \(id)"
         case .providerCredential(let credential): credential.version.name
         case .checkpointKey: "audit checkpoint key \(id)"
+        case .signIn: "the sign-in of session \(id)"
         }
     }
 }

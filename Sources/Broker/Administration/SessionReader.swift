@@ -21,6 +21,8 @@ extension AdministrationAPI {
         package var issuer: ExactString?
         /// A kept claim's name or JSON Pointer, and its value as text.
         package var claim: Claim?
+        /// Those alone that somebody signed in to, or of them those with an e-mail address.
+        package var signIn: SessionCondition.SignIn?
 
         package struct Claim: Sendable, Hashable {
             package let name: ExactString
@@ -46,10 +48,25 @@ extension AdministrationAPI {
         package let record: SessionRecord
         /// Whether a revocation names it, at this moment.
         package let isRevoked: Bool
+        /// Of a session that somebody signed in to.
+        package let signIn: SignInRecord?
+        /// What its rule grants it by now; nil where that was not asked.
+        package let standing: Standing?
 
-        package init(_ record: SessionRecord, isRevoked: Bool) {
+        /// What a session may do: its rule decides at each renewal.
+        package enum Standing: Sendable {
+            case granted(Grant)
+            /// Its rule is gone, or does not match any more: its tokens are good until they expire, and none follows.
+            case nothing
+        }
+
+        package init(
+            _ record: SessionRecord, isRevoked: Bool, signIn: SignInRecord? = nil, standing: Standing? = nil
+        ) {
             self.record = record
             self.isRevoked = isRevoked
+            self.signIn = signIn
+            self.standing = standing
         }
 
         /// Without the claims.
@@ -62,14 +79,44 @@ extension AdministrationAPI {
             if record.lineage.count > 1 { _ = json.append("lineage", AdministrationAPI.json(record.lineage)) }
             if let actor = record.actor { _ = json.append("act", .object(actor)) }
             if let binding = record.binding { _ = json.append("x5t#S256", .string(binding.thumbprint)) }
+            if let signIn { _ = json.append("sign_in", .object(signIn.json)) }
             return json
         }
 
-        /// With the claims that are kept.
+        /// With what it may do, and the claims that are kept.
         package var fullJSON: JSONObject {
             var json = json
+            switch standing {
+            case .granted(let grant): _ = json.append("granted", .object(grant.json))
+            case .nothing: _ = json.append("granted", .null)
+            case nil: break
+            }
             _ = json.append("claims", .object(record.claims))
             return json
         }
+    }
+}
+
+extension SignInRecord {
+    /// For administrators: nothing that anybody could sign in with.
+    fileprivate var json: JSONObject {
+        var json: JSONObject = [:]
+        for (name, value) in [("email", email), ("device", device), ("program", program)] {
+            if let value { _ = json.append(ExactString(name), .string(value)) }
+        }
+        _ = json.append("renewed", AdministrationAPI.json(rotated))
+        _ = json.append("renewals", .number(Double(generation)))
+        return json
+    }
+}
+
+extension Grant {
+    fileprivate var json: JSONObject {
+        var json: JSONObject = [
+            "scope": AdministrationAPI.json(scope.map(\.text)), "audience": .string(audience),
+            "ttl_seconds": .number(timeToLive.seconds),
+        ]
+        if let models { _ = json.append("models", AdministrationAPI.json(models.map(\.pattern))) }
+        return json
     }
 }

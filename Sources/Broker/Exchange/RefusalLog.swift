@@ -52,6 +52,19 @@ final class RefusalLog: Sendable {
         log(.info, "gateway token refused", request, within: unproved, ["reason": "\(fault.rawValue)"])
     }
 
+    /// A refusal around signing in that anybody can cause.
+    func note(
+        _ place: RecentRefusal.Place, _ reason: RefusalReason, _ words: String, from client: ExactString,
+        under trace: TraceID
+    ) {
+        recent.note(
+            RecentRefusal(
+                trace: trace, time: clock.now, place: place, client: client, reason: reason.text, words: words))
+        let request = ExchangeRequest(trace: trace, client: client, subject: .proof(SecretText("")))
+        let message: Logger.Message = place == .logout ? "logout refused" : "sign-in refused"
+        log(.info, message, request, within: unproved, ["reason": "\(reason.text)", "detail": "\(words)"])
+    }
+
     /// That an exchange could not be decided or recorded.
     func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
         metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)

@@ -15,6 +15,15 @@ package struct Approval: Sendable {
     package let providerToken: SecretBytes?
     /// `sid` of the ID token (OpenID Connect Back-Channel Logout §2.1).
     package let providerSession: ExactString?
+    /// What the device said of itself that it is for.
+    package private(set) var device = DeviceDescription()
+
+    /// The same for a device.
+    func given(to device: DeviceDescription) -> Approval {
+        var approval = self
+        approval.device = device
+        return approval
+    }
 
     package init(
         subject: VerifiedSubject, since revision: UInt64, grant: Grant, email: ExactString? = nil,

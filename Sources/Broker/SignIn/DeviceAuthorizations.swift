@@ -121,21 +121,21 @@ package final class DeviceAuthorizations: Sendable {
     /// Lets the device that waits with the code have what was approved.
     /// - Returns: false where none waits any more: too late, denied, or approved by somebody before.
     package func approve(_ code: UserCode, with approval: Approval) -> Bool {
-        settle(code, as: .approved(approval))
+        settle(code) { .approved(approval.given(to: $0.pending.device)) }
     }
 
     /// Refuses it, for good.
     /// - Returns: false where none waits any more.
     @discardableResult
     package func deny(_ code: UserCode) -> Bool {
-        settle(code, as: .denied)
+        settle(code) { _ in .denied }
     }
 
-    private func settle(_ code: UserCode, as stage: Entry.Stage) -> Bool {
+    private func settle(_ code: UserCode, as stage: (Entry) -> Entry.Stage) -> Bool {
         let now = clock.uptime
         return state.withLock { state in
             guard var entry = state.entry(of: code, at: now), case .waiting = entry.stage else { return false }
-            entry.stage = stage
+            entry.stage = stage(entry)
             state.replace(entry)
             return true
         }

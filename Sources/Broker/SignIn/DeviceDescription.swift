@@ -19,6 +19,9 @@ package struct DeviceDescription: Sendable, Hashable {
         self.userAgent = userAgent.flatMap(Self.shown)
     }
 
+    /// By what the session is known in lists: the surface, or what the program calls itself.
+    package var program: ExactString? { surface ?? userAgent }
+
     /// Printable ASCII of it: nothing here may turn around or hide what stands beside it.
     private static func shown(_ text: ExactString) -> ExactString? {
         let printable = text.utf8.filter { (0x20...0x7E).contains($0) }.prefix(maximumLength)

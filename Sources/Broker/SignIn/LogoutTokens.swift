@@ -1,4 +1,4 @@
-package import FoundationEssentials
+import FoundationEssentials
 package import JOSE
 import OpenSSL
 import Synchronization
@@ -23,8 +23,8 @@ package final class LogoutTokens: Sendable {
         self.issuer = issuer
     }
 
-    /// Whose sessions end by the token. Each is taken once.
-    package func take(_ token: SecretText, at now: Date) async throws(LogoutFailure) -> Logout {
+    /// Whose sessions end by the token. Each is taken once; where ending them fails, `putBack` lets it be taken again.
+    func take(_ token: SecretText, at now: Date) async throws(LogoutFailure) -> TakenLogout {
         guard let issuer = issuer() else { throw .issuer }
         let jws: CompactJWS
         do {
@@ -52,11 +52,17 @@ package final class LogoutTokens: Sendable {
         case .unavailable: throw .unavailable
         }
         let logout = try Self.logout(claims, issuer.configuration, at: now.timeIntervalSince1970)
-        try remember(claims["jti"]?.string, at: now.timeIntervalSince1970)
-        return logout
+        let digest = try remember(claims["jti"]?.string, at: now.timeIntervalSince1970)
+        return TakenLogout(logout: logout, issuer: issuer.configuration.name, digest: digest)
     }
 
-    private static func logout(
+    /// Lets the token be taken again: nothing came of it.
+    func putBack(_ logout: TakenLogout) {
+        _ = taken.withLock { $0.removeValue(forKey: logout.digest) }
+    }
+
+    /// Whose sessions the claims of a logout token name, once its signature and `iss` were found good.
+    package static func logout(
         _ claims: JSONObject, _ issuer: IssuerConfiguration, at now: Double
     ) throws(LogoutFailure) -> Logout {
         let audiences = claims["aud"]?.array?.compactMap(\.string) ?? [claims["aud"]?.string].compactMap(\.self)
@@ -83,7 +89,8 @@ package final class LogoutTokens: Sendable {
         !text.isEmpty && text.utf8.count <= JWTAuthenticator.maximumSubjectLength && !text.hasControlCharacters
     }
 
-    private func remember(_ id: ExactString?, at now: Double) throws(LogoutFailure) {
+    /// - Returns: what it is remembered by.
+    private func remember(_ id: ExactString?, at now: Double) throws(LogoutFailure) -> [UInt8] {
         guard let id, Self.isAcceptable(id) else { throw .form }
         let digest = HashAlgorithm.sha256.digest(Array(id.utf8))
         let isNew = taken.withLock { taken -> Bool? in
@@ -94,7 +101,17 @@ package final class LogoutTokens: Sendable {
         }
         guard let isNew else { throw .unavailable }
         guard isNew else { throw .replayed }
+        return digest
     }
+}
+
+/// A logout token that was good, and is good for nobody else meanwhile.
+struct TakenLogout: Sendable {
+    let logout: Logout
+    /// At which people sign in.
+    let issuer: IssuerName
+    /// Of its id.
+    fileprivate let digest: [UInt8]
 }
 
 /// Whose sessions end.
@@ -110,6 +127,36 @@ package enum LogoutFailure: Error, Sendable, Equatable {
     /// It is no token, or a part of it has no acceptable form.
     case form
     case issuer, signature, audience, time, nonce, event, replayed
-    /// The issuer's keys are not known, or too many tokens came: the provider is to try again.
+    /// The issuer's keys are not known, too many tokens came, or the sessions could not be ended for good: the provider is
+    /// to try again.
     case unavailable
+
+    /// For the provider and the log: what is wrong, without a word of the token's own.
+    package var words: String {
+        switch self {
+        case .form: "it is no logout token: its form, its typ, jti, sub or sid is not acceptable"
+        case .issuer: "iss is not the provider where people sign in"
+        case .signature: "the signature is not that of one of the provider's keys"
+        case .audience: "aud does not name this client"
+        case .time: "iat is more than 2 minutes from now, or it has expired"
+        case .nonce: "it has a nonce, as only an ID token may"
+        case .event: "events does not have the member of a back-channel logout"
+        case .replayed: "it was taken before"
+        case .unavailable: "it cannot be decided or recorded at the moment; try again"
+        }
+    }
+
+    /// As logs name it.
+    package var reason: RefusalReason {
+        switch self {
+        case .form: .malformed
+        case .issuer: .issuer
+        case .signature: .signature
+        case .audience: .audience
+        case .time: .expired
+        case .nonce, .event: .claim
+        case .replayed: .replayed
+        case .unavailable: .store
+        }
+    }
 }

@@ -23,31 +23,11 @@ extension SignIn {
             providerSession: providerSession)
     }
 
-    /// Ends the sessions that a logout at the provider is about (OpenID Connect Back-Channel Logout §2.5): those of the
-    /// subject, of one session of the provider's, or of both. Without either, none.
-    /// - Parameter subject: as sessions have it, `name:sub`.
-    /// - Returns: nil where there was none to end.
-    package func endSessions(
-        of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, under trace: TraceID
-    ) async throws(RevocationRefusal) -> RevocationOutcome? {
-        guard subject != nil || providerSession != nil else { return nil }
-        let sessions: [SessionRecord]
-        do {
-            sessions = try await store.signIns(
-                of: issuer, subject: subject, providerSession: providerSession, at: clock.now)
-        } catch {
-            throw .store(error)
-        }
-        let live = sessions.filter { mint.revocations.kills($0) == nil }
-        guard !live.isEmpty else { return nil }
-        var requests: [RevocationRequest] = []
-        do {
-            for session in live {
-                requests.append(try RevocationRequest(.session(session.id), reason: "logout at the identity provider"))
-            }
-        } catch {
-            throw .unacceptable(error)
-        }
-        return try await revocations.revoke(requests, by: .daemon, trace: trace)
+    /// That somebody came back from the provider, or was to go there, and was refused before anything was proved: in the
+    /// log, for `explain`, and counted. Anybody can cause it, so it is not in the audit record.
+    /// - Parameter words: of ours, or quoted from the provider.
+    package func noteRefusal(_ reason: RefusalReason, _ words: String, from client: ExactString, under trace: TraceID) {
+        log.metrics.refused(reason: reason)
+        log.note(.signIn, reason, words, from: client, under: trace)
     }
 }

@@ -77,7 +77,7 @@ extension SignIn {
         } else {
             let next: SignInRecord
             do {
-                let sealed = try secrets.replacing(renewal?.token).sealed(with: masterKey, for: session.id.string)
+                let sealed = try secrets.replacing(renewal?.token).sealed(with: masterKey, for: session.id)
                 next = signIn.next(at: now, sealed: sealed, under: masterKey.id)
             } catch {
                 throw .unavailable(.minting(error, session.issuer, session.rule))

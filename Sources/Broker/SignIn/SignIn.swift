@@ -17,6 +17,7 @@ package struct SignIn: Sendable {
     let masterKey: MasterKey
     let revocations: Revocations
     let provider: (any IdentityProvider)?
+    let logouts: LogoutTokens
     let turns: SignInTurns
     let keptClaims: AuditConfiguration.Claims
     let clock: any BrokerClock
@@ -29,12 +30,17 @@ package struct SignIn: Sendable {
         package let devices: DeviceAuthorizations
         package let masterKey: MasterKey
         package let provider: (any IdentityProvider)?
+        let logouts: LogoutTokens
         let turns = SignInTurns()
 
-        /// - Parameter provider: nil where nobody is asked again before a sign-in is renewed.
+        /// - Parameters:
+        ///   - provider: nil where nobody is asked again before a sign-in is renewed.
+        ///   - logouts: without them no logout token is good.
         package init(
-            devices: DeviceAuthorizations, masterKey: MasterKey, provider: (any IdentityProvider)? = nil
+            devices: DeviceAuthorizations, masterKey: MasterKey, provider: (any IdentityProvider)? = nil,
+            logouts: LogoutTokens = LogoutTokens { nil }
         ) {
+            self.logouts = logouts
             self.devices = devices
             self.masterKey = masterKey
             self.provider = provider
@@ -49,6 +55,7 @@ package struct SignIn: Sendable {
         devices = parts.devices
         masterKey = parts.masterKey
         provider = parts.provider
+        logouts = parts.logouts
         turns = parts.turns
         self.rules = rules
         self.mint = mint
@@ -149,8 +156,9 @@ package struct SignIn: Sendable {
                 let secrets = try SignInSecrets(from: random, providerToken: approval.providerToken)
                 signIn = SignInRecord(
                     session: session.id, generation: 0, rotated: now,
-                    sealed: try secrets.sealed(with: masterKey, for: session.id.string), masterKeyID: masterKey.id,
-                    email: approval.email, providerSession: approval.providerSession, end: session.end)
+                    sealed: try secrets.sealed(with: masterKey, for: session.id), masterKeyID: masterKey.id,
+                    email: approval.email, providerSession: approval.providerSession, device: approval.device.name,
+                    program: approval.device.program, end: session.end)
             } catch {
                 throw .unavailable(.minting(error, session.issuer, session.rule))
             }

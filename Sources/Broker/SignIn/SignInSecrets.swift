@@ -27,16 +27,16 @@ struct SignInSecrets: Sendable {
     }
 
     /// - Parameter session: the id of the one that they belong to.
-    func sealed(with masterKey: MasterKey, for session: String) throws(OpenSSLError) -> [UInt8] {
+    func sealed(with masterKey: MasterKey, for session: ExactString) throws(OpenSSLError) -> [UInt8] {
         var bytes = Self.bytes(key)
         if let providerToken { bytes += Self.bytes(providerToken) }
-        return try masterKey.seal(SecretBytes(moving: &bytes), for: Self.place(session))
+        return try masterKey.seal(SecretBytes(moving: &bytes), for: Self.place(of: session))
     }
 
     /// - Returns: nil where they do not open: sealed with another master key, or altered.
     init?(opening record: SignInRecord, with masterKey: MasterKey) {
         guard record.masterKeyID == masterKey.id,
-            let opened = try? masterKey.open(record.sealed, from: Self.place(record.session.string))
+            let opened = try? masterKey.open(record.sealed, from: Self.place(of: record.session))
         else { return nil }
         var bytes = Self.bytes(opened)
         guard bytes.count >= Self.keyLength else { return nil }
@@ -46,8 +46,9 @@ struct SignInSecrets: Sendable {
         providerToken = token.isEmpty ? nil : SecretBytes(moving: &token)
     }
 
-    private static func place(_ session: String) -> SealedPlace {
-        SealedPlace(purpose: "sign-in", table: "sign_ins", id: session, version: 1)
+    /// - Parameter session: the id of the one that they belong to.
+    static func place(of session: ExactString) -> SealedPlace {
+        SealedPlace(purpose: "sign-in", table: "sign_ins", id: session.string, version: 1)
     }
 
     private static func bytes(_ secret: SecretBytes) -> [UInt8] {

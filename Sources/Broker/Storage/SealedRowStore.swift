@@ -19,6 +19,7 @@ package enum SealedRow: Sendable, Hashable {
     case trustBundle(TrustBundleRecord)
     case providerCredential(SealedCredential)
     case checkpointKey(CheckpointKeyRecord)
+    case signIn(SignInRecord)
 
     /// What the row is known by in its table; of a credential `provider/version`.
     package var id: ExactString {
@@ -28,6 +29,7 @@ package enum SealedRow: Sendable, Hashable {
         case .providerCredential(let credential):
             ExactString("\(credential.version.provider)/\(credential.version.number)")
         case .checkpointKey(let key): key.keyID
+        case .signIn(let signIn): signIn.session
         }
     }
 
@@ -37,6 +39,7 @@ package enum SealedRow: Sendable, Hashable {
         case .trustBundle(let bundle): bundle.sealed
         case .providerCredential(let credential): credential.sealed
         case .checkpointKey(let key): key.sealed
+        case .signIn(let signIn): signIn.sealed
         }
     }
 
@@ -46,6 +49,7 @@ package enum SealedRow: Sendable, Hashable {
         case .trustBundle(let bundle): bundle.masterKeyID
         case .providerCredential(let credential): credential.version.masterKeyID
         case .checkpointKey(let key): key.masterKeyID
+        case .signIn(let signIn): signIn.masterKeyID
         }
     }
 
@@ -55,6 +59,7 @@ package enum SealedRow: Sendable, Hashable {
         case .trustBundle(let bundle): TrustBundleRecord.place(of: bundle.trustDomain, from: bundle.endpoint)
         case .providerCredential(let credential): credential.place
         case .checkpointKey(let key): CheckpointKeyRecord.place(of: key.keyID)
+        case .signIn(let signIn): SignInSecrets.place(of: signIn.session)
         }
     }
 

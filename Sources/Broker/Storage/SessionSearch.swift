@@ -20,11 +20,28 @@ package struct SessionCondition: Sendable, Hashable {
     /// A session that they are or descend from.
     package var ancestor: ExactString?
     package var claim: ClaimCondition?
+    /// Those alone that somebody signed in to, or of them those with an e-mail address.
+    package var signIn: SignIn?
+
+    package enum SignIn: Sendable, Hashable {
+        case any
+        /// As the provider spelt it.
+        case email(ExactString)
+
+        /// - Parameter record: what the session has of a sign-in; nil where nobody signed in to it.
+        package func matches(_ record: SignInRecord?) -> Bool {
+            switch self {
+            case .any: record != nil
+            case .email(let email): record?.email == email
+            }
+        }
+    }
 
     package init(
         subject: ExactString? = nil, rule: ExactString? = nil, issuer: ExactString? = nil,
-        ancestor: ExactString? = nil, claim: ClaimCondition? = nil
+        ancestor: ExactString? = nil, claim: ClaimCondition? = nil, signIn: SignIn? = nil
     ) {
+        self.signIn = signIn
         self.subject = subject
         self.rule = rule
         self.issuer = issuer
@@ -32,6 +49,7 @@ package struct SessionCondition: Sendable, Hashable {
         self.claim = claim
     }
 
+    /// What of it can be told by the session alone: all but `signIn`.
     package func matches(_ session: SessionRecord) -> Bool {
         func isMet(_ wanted: ExactString?, _ found: ExactString) -> Bool { wanted.map { $0 == found } ?? true }
         return isMet(subject, session.subject) && isMet(rule, session.rule) && isMet(issuer, session.issuer.text)

@@ -30,6 +30,9 @@ package protocol SignInStore: Sendable {
     func signIns(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, at now: Date
     ) async throws(StoreFailure) -> [SessionRecord]
+
+    /// The sign-ins of those of the sessions that have one and that are not forgotten, by their ids.
+    func signIns(ofSessions ids: [ExactString]) async throws(StoreFailure) -> [ExactString: SignInRecord]
 }
 
 /// What a session has that somebody signed in to.
@@ -46,12 +49,16 @@ package struct SignInRecord: Sendable, Hashable {
     package let email: ExactString?
     /// `sid` at the provider.
     package let providerSession: ExactString?
+    /// What the device called itself, and the program on it: `DeviceDescription`. Nothing of it is proved.
+    package let device: ExactString?
+    package let program: ExactString?
     /// The session's.
     package let end: Date
 
     package init(
         session: ExactString, generation: Int, rotated: Date, sealed: [UInt8], masterKeyID: ExactString,
-        email: ExactString? = nil, providerSession: ExactString? = nil, end: Date
+        email: ExactString? = nil, providerSession: ExactString? = nil, device: ExactString? = nil,
+        program: ExactString? = nil, end: Date
     ) {
         self.session = session
         self.generation = generation
@@ -60,6 +67,8 @@ package struct SignInRecord: Sendable, Hashable {
         self.masterKeyID = masterKeyID
         self.email = email
         self.providerSession = providerSession
+        self.device = device
+        self.program = program
         self.end = end
     }
 
@@ -67,7 +76,14 @@ package struct SignInRecord: Sendable, Hashable {
     func next(at now: Date, sealed: [UInt8], under masterKeyID: ExactString) -> SignInRecord {
         SignInRecord(
             session: session, generation: generation + 1, rotated: now, sealed: sealed, masterKeyID: masterKeyID,
-            email: email, providerSession: providerSession, end: end)
+            email: email, providerSession: providerSession, device: device, program: program, end: end)
+    }
+
+    /// The same sealed anew.
+    package func resealed(as sealed: [UInt8], under masterKeyID: ExactString) -> SignInRecord {
+        SignInRecord(
+            session: session, generation: generation, rotated: rotated, sealed: sealed, masterKeyID: masterKeyID,
+            email: email, providerSession: providerSession, device: device, program: program, end: end)
     }
 }
 

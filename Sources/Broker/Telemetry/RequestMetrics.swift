@@ -4,7 +4,10 @@ import Synchronization
 /// waits.
 package final class RequestMetrics: MetricSource {
     package enum Route: Int, MetricLabel {
-        case token, verify, keys, metadata, health, revocation, other
+        case token, verify, keys, metadata, health, revocation
+        // Where people sign in.
+        case deviceAuthorization, devicePage, callback, sessionsPage, logout
+        case other
     }
 
     /// The limit that a request or a connection ran into.

@@ -71,7 +71,8 @@ package final class RecentRefusals: Sendable {
 /// A refusal that is in no audit record. It never holds a token.
 package struct RecentRefusal: Sendable {
     package enum Place: String, Sendable {
-        case verify, exchange
+        case verify, exchange, logout
+        case signIn = "sign_in"
     }
 
     package let trace: TraceID

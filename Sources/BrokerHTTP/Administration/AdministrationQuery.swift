@@ -69,6 +69,12 @@ struct AdministrationQuery {
                 name: ExactString(String(claim[..<sign])),
                 value: ExactString(String(claim[claim.utf8.index(after: sign)...])))
         }
+        switch (form["email"], form["signed_in"]) {
+        case (let email?, nil): filter.signIn = .email(email)
+        case (nil, "true"): filter.signIn = .any
+        case (nil, nil): break
+        default: throw .invalid("signed_in may be true, and stands without email")
+        }
         return filter
     }
 }

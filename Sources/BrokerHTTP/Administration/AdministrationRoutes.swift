@@ -73,7 +73,7 @@ struct AdministrationRoutes: HTTPResponder {
         /// The parameters that its query may have.
         var parameters: [ExactString] {
             switch self {
-            case .sessions: ["subject", "rule", "issuer", "claim", "cursor", "limit"]
+            case .sessions: ["subject", "rule", "issuer", "claim", "email", "signed_in", "cursor", "limit"]
             case .revocations: ["cursor", "limit"]
             case .credentials(let operation): operation.parameters
             case .rules(let operation): operation.parameters

@@ -32,6 +32,11 @@ extension RequestMetrics.Route {
             case "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration": .metadata
             case "/healthz": .health
             case RevocationRoutes.revocationPath, RevocationRoutes.introspectionPath, RevocationFeed.path: .revocation
+            case SignInRoutes.devicePath: .deviceAuthorization
+            case SignInPages.devicePath: .devicePage
+            case SignInPages.callbackPath: .callback
+            case SignInRoutes.sessionsPath: .sessionsPage
+            case LogoutRoute.path: .logout
             default: VerifyQuestion.isAsked(at: path) ? .verify : .other
             }
     }

@@ -78,10 +78,15 @@ struct PublicRoutes: HTTPResponder {
         switch (path, request.method) {
         case (TokenRoute.path, .post):
             return try await token.respond(to: request, signIn: signIn, withClient(request, context))
-        case (SignInRoutes.devicePath, _) where signIn == nil: return .json(.notFound, ["error": "not_found"])
+        case (SignInRoutes.devicePath, _) where signIn == nil, (LogoutRoute.path, _) where signIn == nil:
+            return .json(.notFound, ["error": "not_found"])
         case (SignInRoutes.devicePath, .post):
             guard let signIn else { return .json(.notFound, ["error": "not_found"]) }
             return try await signIn.authorizeDevice(request, withClient(request, context))
+        case (LogoutRoute.path, .post):
+            guard let signIn else { return .json(.notFound, ["error": "not_found"]) }
+            return await LogoutRoute(token: token, signIn: signIn.signIn)
+                .respond(to: request, withClient(request, context))
         case (FederationRoute.path, .post):
             return try await federation.respond(to: request, withClient(request, context))
         case (RevocationRoutes.revocationPath, .post):
@@ -94,7 +99,7 @@ struct PublicRoutes: HTTPResponder {
             ("/.well-known/openid-configuration", .get), ("/.well-known/openid-configuration", .head):
             return keys.metadata(request.headers).response
         case (TokenRoute.path, _), (FederationRoute.path, _), (RevocationRoutes.revocationPath, _),
-            (RevocationRoutes.introspectionPath, _), (SignInRoutes.devicePath, _):
+            (RevocationRoutes.introspectionPath, _), (SignInRoutes.devicePath, _), (LogoutRoute.path, _):
             return .methodNotAllowed("POST")
         case ("/oauth/jwks", _), ("/.well-known/oauth-authorization-server", _),
             ("/.well-known/openid-configuration", _), ("/healthz", _):

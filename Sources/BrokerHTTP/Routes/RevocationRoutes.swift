@@ -39,7 +39,7 @@ struct RevocationRoutes: Sendable {
     }
 
     /// 503 where it is in force and would be lost with this process.
-    private static func answer(_ outcome: RevocationOutcome?) -> Response {
+    static func answer(_ outcome: RevocationOutcome?) -> Response {
         var response: Response
         if outcome?.isDurable ?? true {
             response = Response(status: .ok)

@@ -12,7 +12,13 @@ struct Sessions: AsyncParsableCommand {
 struct SessionsList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List live sessions, the latest first.",
-        discussion: "Example: daypass sessions list --claim email=ada@example.com")
+        discussion: """
+            A session is listed until its end, revoked or not. With --signed-in or --email it is one that somebody signed in \
+            to with `daypass login` or Claude Code's /login, with the e-mail address that the identity provider gave, the \
+            device and program as they called themselves, and the last renewal.
+
+            Example: daypass sessions list --email ada@example.com
+            """)
 
     @Option(help: "Of this subject.")
     var subject: String?
@@ -26,20 +32,28 @@ struct SessionsList: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Whose subject token had this claim.", valueName: "claim=value"))
     var claim: ClaimCondition?
 
+    @Option(help: "Whoever signed in with this e-mail address, as the provider spells it.")
+    var email: String?
+
+    @Flag(help: "Those that somebody signed in to.")
+    var signedIn = false
+
     @OptionGroup var list: ListOptions
     @OptionGroup var broker: BrokerOptions
 
     func run() async throws {
         let wanted = [
             ("subject", subject), ("rule", rule), ("issuer", issuer),
-            ("claim", claim.map { "\($0.claim)=\($0.value)" }),
+            ("claim", claim.map { "\($0.claim)=\($0.value)" }), ("email", email),
+            ("signed_in", signedIn && email == nil ? "true" : nil),
         ]
         // An empty one would be none at all, and the list one of everything.
         guard wanted.allSatisfy({ $0.1 != "" }) else { throw CommandFailure(.usage, "a filter is empty") }
         try await broker.withClient { client in
             let query = wanted.compactMap { name, value in value.map { (name, $0) } }
             let sessions = try await client.list("sessions", "sessions", query, atMost: list.limit)
-            try broker.print(sessions, "sessions", Self.columns)
+            let ofPeople = signedIn || email != nil
+            try broker.print(sessions, "sessions", ofPeople ? Self.columnsOfPeople : Self.columns)
             guard let claim, sessions.elements.isEmpty else { return }
             Terminal.note(
                 "only sessions that keep the claim are found; whose do not: "
@@ -50,12 +64,23 @@ struct SessionsList: AsyncParsableCommand {
     static let columns: KeyValuePairs = [
         "SESSION": "sid", "SUBJECT": "subject", "RULE": "rule", "START": "start", "END": "end", "REVOKED": "revoked",
     ]
+
+    private static let columnsOfPeople: KeyValuePairs = [
+        "SESSION": "sid", "EMAIL": "sign_in.email", "SUBJECT": "subject", "DEVICE": "sign_in.device",
+        "PROGRAM": "sign_in.program", "RULE": "rule", "START": "start", "RENEWED": "sign_in.renewed", "END": "end",
+        "REVOKED": "revoked",
+    ]
 }
 
 struct SessionsShow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a session and the claims it was granted for.",
-        discussion: "Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw")
+        commandName: "show", abstract: "Show a session, what it may do and the claims it was granted for.",
+        discussion: """
+            Also one that has ended, for as long as it is on record. What it may do is what its rule grants now; `nothing` \
+            where the rule is gone or matches no more. Its tokens: daypass audit search --session ID
+
+            Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw
+            """)
 
     @Argument(help: "The session's id.", transform: Identifier.init(parsing:))
     var session: Identifier
@@ -70,6 +95,17 @@ struct SessionsShow: AsyncParsableCommand {
                 "sid", "subject", "issuer", "rule", "start", "end", "revoked", "lineage", "x5t#S256",
             ].filter { found[$0] != nil }
             var rows = members.map { [$0, found.cell($0)] }
+            for (name, path) in Self.ofSignIn where found["sign_in"] != nil {
+                rows.append([name, found.cell(at: path)])
+            }
+            switch found["granted"] {
+            case .object?:
+                for name in ["scope", "models", "audience", "ttl_seconds"] where found["granted"]?[name] != nil {
+                    rows.append([name, found.cell(at: "granted.\(name)")])
+                }
+            case .null?: rows.append(["may do", "nothing"])
+            default: break
+            }
             if let actor = found["act"] { rows.append(["act", String(decoding: try actor.encoded(), as: UTF8.self)]) }
             if case .object(let claims) = found["claims"] {
                 for (name, value) in claims.sorted(by: { $0.key < $1.key }) {
@@ -80,6 +116,11 @@ struct SessionsShow: AsyncParsableCommand {
             Terminal.print(Table([], rows))
         }
     }
+
+    private static let ofSignIn: KeyValuePairs = [
+        "email": "sign_in.email", "device": "sign_in.device", "program": "sign_in.program",
+        "renewed": "sign_in.renewed", "renewals": "sign_in.renewals",
+    ]
 }
 
 struct SessionsEnd: AsyncParsableCommand {

@@ -178,6 +178,10 @@ import Testing
                 filter
                     == .init(
                         subject: "ci:b", rule: "ci-main", issuer: "ci", claim: .init(name: "email", value: "a=b")))
+            _ = try await live.send(.GET, "sessions?email=ada%40example.com")
+            #expect(live.fake.calls.filters.last?.signIn == .email("ada@example.com"))
+            _ = try await live.send(.GET, "sessions?signed_in=true")
+            #expect(live.fake.calls.filters.last?.signIn == .any)
             let one = try await live.send(.GET, "sessions/s2")
             #expect(one.json["claims"]?.object?["email"] == "x@y", "\(one.body)")
             #expect(first.json["sessions"]?.array?.first?.object?["claims"] == nil)
@@ -194,7 +198,8 @@ import Testing
         ("PUT", "revocations", 405),
         ("HEAD", "keys", 405), ("POST", "sessions", 405),
         ("POST", "revocations?dry_run=true", 400), ("GET", "keys?x=1", 400), ("GET", "sessions?sub=x", 400),
-        ("GET", "sessions?subject=a&subject=b", 400), ("GET", "sessions?limit=0", 400),
+        ("GET", "sessions?subject=a&subject=b", 400), ("GET", "sessions?limit=0", 400), ("GET", "sessions?signed_in=false", 400),
+        ("GET", "sessions?signed_in=true&email=a", 400), ("GET", "sessions?email=", 400),
         ("GET", "sessions?limit=1001", 400), ("GET", "sessions?limit=01", 400), ("GET", "sessions?limit=-1", 400),
         ("GET", "sessions?cursor=a%2Fb", 400), ("GET", "sessions?cursor=\(String(repeating: "1", count: 257))", 400),
         ("GET", "sessions?cursor=9", 400), ("GET", "sessions?claim=email", 400), ("GET", "sessions?claim=%3Dx", 400),

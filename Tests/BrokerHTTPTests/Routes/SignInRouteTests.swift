@@ -127,6 +127,70 @@ import Testing
         }
     }
 
+    @Test func `of ten thousand devices of one address 64 wait, and somebody elsewhere signs in`() async throws {
+        try await LiveBroker.run(trustedProxies: ["127.0.0.1"], signsIn: true) { broker in
+            @Sendable func begin(_ address: String) async throws -> LiveBroker.Answer {
+                try await broker.posted("/oauth/device_authorization", [], [("X-Forwarded-For", address)])
+            }
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<16 { group.addTask { try await begin("192.0.2.7").status } }
+                var statuses: [Int: Int] = [:]
+                for begun in 16..<10_016 {
+                    guard let status = try await group.next() else { break }
+                    statuses[status, default: 0] += 1
+                    if begun < 10_000 { group.addTask { try await begin("192.0.2.7").status } }
+                }
+                return statuses
+            }
+            #expect(statuses == [200: 64, 429: 9936])
+            #expect(broker.signIn?.devices.count == 64)
+            let honest = try await begin("192.0.2.8")
+            try await broker.approve(try #require(honest.text("user_code")))
+            #expect(try await poll(broker, try #require(honest.text("device_code"))).status == 200)
+        }
+    }
+
+    @Test func `of two who poll with one device code one gets the token`() async throws {
+        let clock = ManualClock(now: Date())
+        try await LiveBroker.run(trustedProxies: ["127.0.0.1"], clock: clock, signsIn: true) { broker in
+            let code = try await approved(broker)
+            let form = [("grant_type", Self.deviceGrant), ("device_code", code)]
+            #expect(try await broker.token(form, [("X-Forwarded-For", "192.0.2.7")]).status == 200)
+            clock.advance(by: .seconds(10))
+            let second = try await broker.token(form, [("X-Forwarded-For", "192.0.2.8")])
+            #expect(second.status == 400 && second.text("error") == "expired_token")
+        }
+    }
+
+    @Test func `after ten minutes a code is old, whoever approves it then`() async throws {
+        let clock = ManualClock(now: Date())
+        try await LiveBroker.run(clock: clock, signsIn: true) { broker in
+            let begun = try await broker.posted("/oauth/device_authorization", [])
+            let (code, device) = (try #require(begun.text("user_code")), try #require(begun.text("device_code")))
+            clock.advance(by: .seconds(600))
+            #expect(broker.signIn?.devices.deny(try #require(UserCode(typed: code))) == false)
+            let answer = try await poll(broker, device)
+            #expect(answer.status == 400 && answer.text("error") == "expired_token")
+            #expect(broker.signIn?.devices.count == 1, "it is forgotten with the next that begins")
+            _ = try await broker.posted("/oauth/device_authorization", [])
+            #expect(broker.signIn?.devices.count == 1)
+        }
+    }
+
+    @Test func `fifty who refresh at once get the same next token`() async throws {
+        try await LiveBroker.run(signsIn: true) { broker in
+            let first = try await poll(broker, approved(broker))
+            let token = try #require(first.text("refresh_token"))
+            let answers = try await withThrowingTaskGroup(of: LiveBroker.Answer.self) { group in
+                for _ in 0..<50 { group.addTask { try await refresh(broker, token) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(answers.allSatisfy { $0.status == 200 })
+            #expect(Set(answers.map { $0.text("refresh_token") }).count == 1)
+            #expect(Set(answers.map { $0.text("access_token") }).count == 50, "a gateway token is nobody else's")
+        }
+    }
+
     @Test func `the metadata name the endpoint and the grants where people sign in, and nowhere else`() async throws {
         for signsIn in [false, true] {
             try await LiveBroker.run(signsIn: signsIn) { broker in
@@ -148,7 +212,7 @@ import Testing
 }
 
 extension LiveBroker {
-    fileprivate func posted(
+    func posted(
         _ path: String, _ parameters: [(String, String)], _ headers: [(String, String)] = []
     ) async throws -> Answer {
         let type = ("Content-Type", "application/x-www-form-urlencoded")
@@ -156,13 +220,14 @@ extension LiveBroker {
     }
 
     /// Approves the device that waits with that code, as somebody whom the rule `ci` matches.
-    func approve(_ userCode: String) async throws {
+    /// - Parameter session: `sid` at the provider.
+    func approve(_ userCode: String, providerSession session: ExactString? = nil) async throws {
         let signIn = try #require(signIn)
         let subject = try await authenticator.authenticate(SecretText(subjectToken()), at: Date())
         guard case .granted(let grant) = rules.match(subject, naming: nil) else {
             throw CocoaError(.coderValueNotFound)
         }
-        let approval = Approval(subject: subject, since: 0, grant: grant, email: "job@example.com")
+        let approval = Approval(subject: subject, since: 0, grant: grant, email: "job@example.com", providerSession: session)
         #expect(signIn.devices.approve(try #require(UserCode(typed: userCode)), with: approval))
     }
 }

@@ -63,6 +63,21 @@ import Testing
         #expect(memory.events.count == 3)
     }
 
+    @Test func `who is signed in stays so, and with the new key alone`() async throws {
+        let bench = try SignInBench()
+        let (first, token) = (bench.masterKey, try await bench.signedIn(providerToken: "p").refreshToken)
+        let rewrap = Rewrap(bench.base.store, from: first, to: new, clock: bench.base.clock)
+        let outcome = try await rewrap.run(by: .command(uid: 0, loginUID: nil))
+        #expect(outcome == Rewrap.Outcome(resealed: 1, alreadySealed: 0))
+        let record = try #require(bench.base.store.events.last)
+        #expect(record.kind == .secretResealed && record.details["table"] == "sign_ins")
+        let after = try SignInBench(masterKey: new, after: bench)
+        let answer = await after.refresh(token)
+        #expect(answer.refusal == nil)
+        let before = try SignInBench(masterKey: first, after: bench)
+        #expect(await before.refresh(answer.refreshToken).refusal == "ended")
+    }
+
     @Test(arguments: 1...3)
     func `what was interrupted after any row is taken up there`(row: Int) async throws {
         let failing = FailingRows(memory, at: row)

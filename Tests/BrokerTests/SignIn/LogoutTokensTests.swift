@@ -19,13 +19,13 @@ struct LogoutTokensTests {
 
     @Test func `a logout token ends the session that it names, once`() async throws {
         let (tokens, token) = (try Self.tokens(), SecretText(try Fixture.quick.token(try Self.claims())))
-        #expect(try await tokens.take(token, at: Fixture.now) == .session("s1", of: "corp:alice"))
+        #expect(try await tokens.take(token, at: Fixture.now).logout == .session("s1", of: "corp:alice"))
         await #expect(throws: LogoutFailure.replayed) { try await tokens.take(token, at: Fixture.now) }
     }
 
     @Test func `without a session it ends all of a person's`() async throws {
         let token = try Fixture.quick.token(try Self.claims().replacing("sid", with: nil))
-        #expect(try await Self.tokens().take(SecretText(token), at: Fixture.now) == .subject("corp:alice"))
+        #expect(try await Self.tokens().take(SecretText(token), at: Fixture.now).logout == .subject("corp:alice"))
     }
 
     @Test(
@@ -62,7 +62,47 @@ struct LogoutTokensTests {
         let access = SecretText(try Fixture.quick.token(claims, header: ["typ": "at+jwt"]))
         await #expect(throws: LogoutFailure.form) { try await Self.tokens().take(access, at: Fixture.now) }
         let typed = SecretText(try Fixture.quick.token(claims, header: ["typ": "logout+jwt"]))
-        #expect(try await Self.tokens().take(typed, at: Fixture.now) == .session("s1", of: "corp:alice"))
+        #expect(try await Self.tokens().take(typed, at: Fixture.now).logout == .session("s1", of: "corp:alice"))
+    }
+
+    @Test func `an ID token is none, though the provider signed it for us`() async throws {
+        let claims = try Self.claims().replacing("events", with: nil)
+        let token = SecretText(try Fixture.quick.token(claims.merging(["nonce": "n"])))
+        await #expect(throws: LogoutFailure.nonce) { try await Self.tokens().take(token, at: Fixture.now) }
+        let plain = SecretText(try Fixture.quick.token(claims))
+        await #expect(throws: LogoutFailure.event) { try await Self.tokens().take(plain, at: Fixture.now) }
+    }
+
+    @Test(arguments: ["none", "None", "NONE", "nOnE", "HS256", "ES512"])
+    func `an algorithm that the provider is not configured for proves nothing`(name: String) async throws {
+        var segments = TokenSegments(try Fixture.quick.token(try Self.claims()))
+        let header = try Fixture.quick.header.replacing("alg", with: .string(ExactString(name)))
+        segments.header = Base64URL.encode(header.encoded())
+        for signature in [segments.signature, ""] {
+            let token = SecretText("\(segments.header).\(segments.payload).\(signature)")
+            await #expect(throws: LogoutFailure.self) { try await Self.tokens().take(token, at: Fixture.now) }
+        }
+    }
+
+    @Test(arguments: ["", ".", "..", "a.b.c", "{}", String(repeating: ".", count: 100_000)])
+    func `what is no token ends nothing`(text: String) async throws {
+        await #expect(throws: LogoutFailure.form) { try await Self.tokens().take(SecretText(text), at: Fixture.now) }
+    }
+
+    @Test func `one that nothing came of is good again, and once`() async throws {
+        let (tokens, token) = (try Self.tokens(), SecretText(try Fixture.quick.token(try Self.claims())))
+        tokens.putBack(try await tokens.take(token, at: Fixture.now))
+        _ = try await tokens.take(token, at: Fixture.now)
+        await #expect(throws: LogoutFailure.replayed) { try await tokens.take(token, at: Fixture.now) }
+    }
+
+    @Test func `of fifty who show one at once one is heard`() async throws {
+        let (tokens, token) = (try Self.tokens(), SecretText(try Fixture.quick.token(try Self.claims())))
+        let taken = await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<50 { group.addTask { (try? await tokens.take(token, at: Fixture.now)) != nil } }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(taken == 1)
     }
 
     @Test func `where nobody signs in, nothing is taken`() async throws {

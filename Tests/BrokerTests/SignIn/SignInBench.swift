@@ -12,11 +12,15 @@ struct SignInBench {
     let provider: ScriptedProvider?
     let signIn: SignIn
     let rules: RuleSet
+    let masterKey: MasterKey
 
     /// - Parameters:
     ///   - rules: in place of one that grants tokens of 15 minutes in sessions of an hour to everybody.
     ///   - earlier: the bench that this one goes on from under other rules.
-    init(rules: [Rule]? = nil, provider: ScriptedProvider? = nil, after earlier: SignInBench? = nil) throws {
+    init(
+        rules: [Rule]? = nil, provider: ScriptedProvider? = nil, masterKey: MasterKey? = nil,
+        after earlier: SignInBench? = nil
+    ) throws {
         base = try earlier?.base ?? ExchangeBench()
         self.provider = provider ?? earlier?.provider
         let issuers = [
@@ -25,9 +29,12 @@ struct SignInBench {
         let written = try rules ?? [ExchangeBench.main()]
         self.rules = try RuleSet(written, issuers: issuers, broker: Fixture.broker)
         let (state, clock) = (base.state, base.clock)
-        let parts = try SignIn.Parts(
+        let trusted = try Fixture.trusted(base.issuer)
+        self.masterKey = try masterKey ?? earlier?.masterKey ?? MasterKey.generate().0
+        let parts = SignIn.Parts(
             devices: earlier?.signIn.devices ?? DeviceAuthorizations(clock: clock),
-            masterKey: earlier?.signIn.masterKey ?? MasterKey.generate().0, provider: self.provider)
+            masterKey: self.masterKey, provider: self.provider,
+            logouts: LogoutTokens { trusted })
         signIn = SignIn(
             parts, rules: self.rules,
             mint: TokenMint(issuer: Fixture.broker, state: { state.current }, random: SystemRandom()),

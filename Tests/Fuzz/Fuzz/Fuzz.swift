@@ -12,6 +12,7 @@ import CFuzzer
         "certificate": { run(CertificateTarget.self, $0, $1) },
         "claims": { run(ClaimsTarget.self, $0, $1) },
         "codex": { run(CodexTarget.self, $0, $1) },
+        "device": { run(DeviceTarget.self, $0, $1) },
         "forwarded": { run(ForwardedCertificateTarget.self, $0, $1) },
         "form": { run(FormTarget.self, $0, $1) },
         "glob": { run(GlobTarget.self, $0, $1) },

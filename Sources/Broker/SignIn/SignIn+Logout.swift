@@ -1,0 +1,81 @@
+import FoundationEssentials
+package import JOSE
+
+// Ending sessions because somebody's session at the company's identity provider has ended.
+extension SignIn {
+    /// Ends the sessions that a logout token names (OpenID Connect Back-Channel Logout 1.0 §2.5), on the record. What is
+    /// refused anybody can send: it is in the log, and for `explain`.
+    /// - Returns: nil where the token was good and there was nothing to end.
+    /// - Throws: `.unavailable` where the same token is to be sent again; another failure where it is good for nothing.
+    package func logOut(
+        by token: SecretText, from client: ExactString, under trace: TraceID
+    ) async throws(LogoutFailure) -> RevocationOutcome? {
+        let taken: TakenLogout
+        do throws(LogoutFailure) {
+            taken = try await logouts.take(token, at: clock.now)
+        } catch {
+            let words = "the logout token is not acceptable: \(error.words)"
+            log.note(.logout, error.reason, words, from: client, under: trace)
+            throw error
+        }
+        let (subject, session): (ExactString?, ExactString?) =
+            switch taken.logout {
+            case .session(let session, let identity): (identity, session)
+            case .subject(let identity): (identity, nil)
+            }
+        let failure: RevocationRefusal
+        do throws(RevocationRefusal) {
+            let outcome = try await endSessions(
+                of: taken.issuer, subject: subject, providerSession: session, under: trace)
+            // In force, and lost with this process: the provider is told to come again.
+            if outcome?.isDurable == false { logouts.putBack(taken) }
+            return outcome
+        } catch {
+            failure = error
+        }
+        logouts.putBack(taken)
+        log.note(.logout, .store, "sessions could not be ended: \(failure)", from: client, under: trace)
+        throw .unavailable
+    }
+
+    /// Ends the sessions that a logout at the provider is about: those of the subject, of one session of the provider's, or
+    /// of both. Without either, none.
+    /// - Parameter subject: as sessions have it, `name:sub`.
+    /// - Returns: nil where there was none to end.
+    package func endSessions(
+        of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, under trace: TraceID
+    ) async throws(RevocationRefusal) -> RevocationOutcome? {
+        guard subject != nil || providerSession != nil else { return nil }
+        let sessions: [SessionRecord]
+        do {
+            sessions = try await store.signIns(
+                of: issuer, subject: subject, providerSession: providerSession, at: clock.now)
+        } catch {
+            throw .store(error)
+        }
+        let live = sessions.filter { mint.revocations.kills($0) == nil }
+        guard !live.isEmpty else {
+            return revocations.areDurable(of: sessions) ? nil : RevocationOutcome(revocations: [], isDurable: false)
+        }
+        var requests: [RevocationRequest] = []
+        do {
+            for session in live {
+                requests.append(try RevocationRequest(.session(session.id), reason: "logout at the identity provider"))
+            }
+        } catch {
+            throw .unacceptable(error)
+        }
+        return try await revocations.revoke(requests, by: .daemon, trace: trace)
+    }
+}
+
+extension Revocations {
+    /// Whether those of the sessions themselves would survive a restart.
+    fileprivate func areDurable(of sessions: [SessionRecord]) -> Bool {
+        guard waiting.count > 0 else { return true }
+        return sessions.allSatisfy { session in
+            guard let revoked = revocation(of: .session(session.id)) else { return true }
+            return revocation(revoked.sequence)?.isDurable ?? true
+        }
+    }
+}

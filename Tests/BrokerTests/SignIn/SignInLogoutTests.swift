@@ -1,0 +1,110 @@
+import BrokerTesting
+import Foundation
+import JOSE
+import OpenSSL
+import Testing
+
+@testable import Broker
+
+@Suite struct `A logout at the identity provider` {
+    private func token(_ bench: SignInBench, _ changes: JSONObject = [:]) throws -> SecretText {
+        let claims = bench.base.issuer.claims(at: bench.base.clock.now).merging([
+            "jti": "1", "events": ["http://schemas.openid.net/event/backchannel-logout": [:]],
+        ])
+        return SecretText(try bench.base.issuer.token(claims.merging(changes)))
+    }
+
+    private func logOut(_ bench: SignInBench, _ token: SecretText) async -> Result<Int, LogoutFailure> {
+        do {
+            let outcome = try await bench.signIn.logOut(by: token, from: "192.0.2.9", under: TraceID())
+            return .success(outcome?.revocations.count ?? 0)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    @Test func `ends every session of the person, on the record, and the gateway tokens with them`() async throws {
+        let bench = try SignInBench(rules: [ExchangeBench.main(match: [("sub", ["*"])])])
+        let alice = [try await bench.signedIn(), try await bench.signedIn()]
+        let bob = try await bench.signedIn(["sub": "bob"])
+        #expect(await logOut(bench, try token(bench)) == .success(2))
+        for one in alice {
+            #expect(await bench.refresh(one.refreshToken).refusal == "ended")
+            let session = try #require(bench.base.store.sessions.first { $0.id == one.token.sessionID })
+            #expect(bench.base.state.current.revocations.kills(session) != nil)
+        }
+        #expect(await bench.refresh(bob.refreshToken).refusal == nil)
+        let revoked = bench.base.store.events.filter { $0.kind == .revoked }
+        #expect(revoked.count == 2 && revoked.allSatisfy { $0.details["caller"] == ["by": "daemon"] })
+        #expect(revoked.allSatisfy { $0.details["reason"] == "logout at the identity provider" })
+    }
+
+    @Test func `ends with a sid the sessions of that one alone`() async throws {
+        let bench = try SignInBench()
+        let alice = try await bench.signedIn()
+        #expect(await logOut(bench, try token(bench, ["sid": "p2"])) == .success(0))
+        #expect(await bench.refresh(alice.refreshToken).refusal == nil)
+        #expect(await logOut(bench, try token(bench, ["sid": "p1", "sub": "bob", "jti": "2"])) == .success(0))
+        let nobody = try token(bench, ["sid": "p1", "jti": "3"])
+        #expect(await logOut(bench, nobody) == .success(1))
+    }
+
+    @Test func `is taken again where the store failed, and not where it did not`() async throws {
+        let bench = try SignInBench()
+        let alice = try await bench.signedIn()
+        let token = try token(bench)
+        bench.base.store.fail(with: StoreFailure(.unavailable, "find", cause: "test"))
+        #expect(await logOut(bench, token) == .failure(.unavailable))
+        bench.base.store.fail(with: nil)
+        #expect(await logOut(bench, token) == .success(1))
+        #expect(await logOut(bench, token) == .failure(.replayed))
+        #expect(await bench.refresh(alice.refreshToken).refusal == "ended")
+    }
+
+    @Test func `is in force and not yet done where it could not be recorded, until it is`() async throws {
+        let bench = try SignInBench()
+        let alice = try await bench.signedIn()
+        let token = try token(bench)
+        // The sessions are found, and their revocation is not stored.
+        bench.base.store.fail(afterCalls: 1)
+        let first = try await bench.signIn.logOut(by: token, from: "192.0.2.9", under: TraceID())
+        #expect(first?.isDurable == false)
+        bench.base.store.fail(afterCalls: .max)
+        let second = try await bench.signIn.logOut(by: token, from: "192.0.2.9", under: TraceID())
+        #expect(second?.isDurable == false, "a restart would lose it yet")
+        await bench.base.revocations.retry()
+        #expect(try await bench.signIn.logOut(by: token, from: "192.0.2.9", under: TraceID()) == nil)
+        #expect(await bench.refresh(alice.refreshToken).refusal == "ended")
+    }
+
+    @Test func `leaves nothing in the store where it is refused, and a line in the log and for explain`() async throws {
+        let bench = try SignInBench()
+        _ = try await bench.signedIn()
+        let before = bench.base.store.events.map(\.trace)
+        let trace = TraceID()
+        await #expect(throws: LogoutFailure.nonce) {
+            try await bench.signIn.logOut(
+                by: token(bench, ["nonce": "secret-nonce"]), from: "192.0.2.9", under: trace)
+        }
+        #expect(bench.base.store.events.map(\.trace) == before)
+        let refusal = try #require(bench.base.recent.refusals(of: trace).first)
+        #expect(refusal.place == .logout && refusal.reason == "claim" && !refusal.words.contains("secret-nonce"))
+        let line = try #require(bench.base.log.lines.last)
+        #expect(line.hasPrefix("info logout refused") && line.contains("trace=\(trace)"))
+        #expect(!bench.base.log.text.contains("secret-nonce"))
+        for _ in 0..<1000 { _ = await logOut(bench, SecretText("x")) }
+        #expect(bench.base.store.events.map(\.trace) == before)
+        #expect(bench.base.log.messages.count { $0 == "logout refused" } <= 10)
+    }
+
+    @Test func `who came back from the provider and proved nothing is in the log, for explain and counted`() throws {
+        let bench = try SignInBench()
+        let trace = TraceID()
+        bench.signIn.noteRefusal(.audience, "the ID token is for another client", from: "192.0.2.9", under: trace)
+        #expect(bench.base.store.events.isEmpty)
+        let refusal = try #require(bench.base.recent.refusals(of: trace).first)
+        #expect(refusal.place == .signIn && refusal.reason == "audience" && refusal.client == "192.0.2.9")
+        let line = try #require(bench.base.log.lines.last)
+        #expect(line.hasPrefix("info sign-in refused") && line.contains("trace=\(trace)"))
+    }
+}
