@@ -64,7 +64,8 @@ struct `A developer of a company whose machine fails` {
         #expect(printed.status == 0, "\(printed)")
         #expect(try await stage.isGood(printed.output))
         #expect(
-            printed.error.contains("the sign-in is not kept") && printed.error.contains("`daypass login`"), "\(printed)")
+            printed.error.contains("the sign-in is not kept") && printed.error.contains("`daypass login`"), "\(printed)"
+        )
         // With room again, and soon: what was lost is given once more.
         let token = try await stage.anew()
         #expect(token.status == 0, "\(token)")
@@ -75,7 +76,7 @@ struct `A developer of a company whose machine fails` {
         let stage = try await CompanyStage()
         try await stage.login()
         let thief = try await SignInStage()
-        let home = ["HOME": stage.workspace.path("home"), "DAYPASS_URL": thief.origin]
+        let home: [String: String?] = ["DAYPASS_URL": thief.origin]
         for more in [[String: String?](), ["DAYPASS_IDENTITY": "login"]] {
             let token = try await stage.daypass(["token"], home.merging(more) { $1 })
             #expect(token.status == 77 && token.output == "", "\(token)")

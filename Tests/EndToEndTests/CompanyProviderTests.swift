@@ -1,4 +1,6 @@
+import BrokerTesting
 import Foundation
+import NIOHTTP1
 import Testing
 
 /// With glewlwyd, a provider that nobody here wrote: code and PKCE, and refresh tokens that are good once.
@@ -19,8 +21,6 @@ struct `A developer of a company with glewlwyd` {
         let refused = try await stage.anew()
         #expect(refused.status == 77 && refused.output == "" && refused.error.contains("has ended"), "\(refused)")
         #expect(try await !stage.isGood(last.output))
-        let page = try await stage.broker.send(.GET, "\(stage.origin)/device")
-        #expect(page.status == 200)
     }
 
     @Test func `is signed in yet while the provider is down, and goes on when it is back`() async throws {
@@ -36,17 +36,11 @@ struct `A developer of a company with glewlwyd` {
         let none = try await stage.daypass(["token"])
         #expect(none.status == 69 && none.output == "" && none.error.contains("answers 503"), "\(none)")
         #expect(try await stage.isGood(token.output))
-        let begun = try await stage.begin()
-        let page = try await stage.approve(begun.code)
-        #expect(page.hasPrefix("503\n"), "\(page)")
 
         let back = try await stage.providerAgain()
         let token2 = try await stage.daypass(["token"])
         #expect(token2.status == 0, "\(token2)")
         #expect(try await stage.isGood(token2.output))
-        // The same code is good yet.
-        #expect(try await stage.approve(begun.code).hasPrefix("200\n"))
-        #expect(try await begun.0.outcome().status == 0)
         back.signal(SIGTERM)
     }
 
@@ -55,11 +49,19 @@ struct `A developer of a company with glewlwyd` {
     {
         let stage = try await CompanyStage(.glewlwyd)
         let (login, code) = try await stage.begin()
-        // Accepts connections, and says nothing. The page of whom it is has been read before.
+        // It accepts connections, and says nothing: not what it is, and then not whose code it is.
+        defer { stage.provider.signal(SIGCONT) }
+        stage.provider.signal(SIGSTOP)
+        let asked = try await stage.approve(code)
+        #expect(asked.hasPrefix("503\n") && asked.contains("Reference: "), "\(asked)")
+        stage.provider.signal(SIGCONT)
+        let returned = try await stage.approve(code, "--stop=\(stage.provider.id)")
+        #expect(returned.hasPrefix("503\n") && returned.contains("Reference: "), "\(returned)")
+        stage.provider.signal(SIGCONT)
+        // The device's code is good all the while.
         #expect(try await stage.approve(code).hasPrefix("200\n"))
         #expect(try await login.outcome().status == 0)
         stage.provider.signal(SIGSTOP)
-        defer { stage.provider.signal(SIGCONT) }
         let refresh = try await stage.daypass(["token"])
         #expect(refresh.status == 69 && refresh.output == "" && refresh.error.contains("answers 503"), "\(refresh)")
         // What needs no provider goes on.

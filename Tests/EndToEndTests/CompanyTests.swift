@@ -1,3 +1,4 @@
+import BrokerTesting
 import Foundation
 import JOSE
 import NIOHTTP1
@@ -29,7 +30,7 @@ struct `A developer of a company` {
         let whoami = try await stage.daypass(["whoami"])
         #expect(whoami.output.contains("subject      corp-sso:alice\n"), "\(whoami)")
 
-        let ended = try await stage.administer("revoke", "session", try await stage.session(), "--yes")
+        let ended = try await stage.administer("sessions", "end", try await stage.session(), "--yes")
         #expect(ended.status == 0, "\(ended)")
         #expect(try await !stage.isGood(token.output))
         let refused = try await stage.refused()
@@ -58,6 +59,31 @@ struct `A developer of a company` {
         #expect(refused.status == 77 && refused.output == "" && refused.error.contains("has ended"), "\(refused)")
         #expect(try await !stage.isGood(token.output))
         #expect(try await stage.daypass(["token"]).status == 77)
+    }
+
+    @Test func `is signed out at once by the provider's back-channel logout, and by no other's`() async throws {
+        let stage = try await CompanyStage()
+        try await stage.login()
+        let token = try await stage.daypass(["token"])
+        func logout(_ changed: [(String, String)]) async throws -> HTTPAnswer {
+            let type = ("Content-Type", "application/x-www-form-urlencoded")
+            let made = try await stage.broker.send(
+                .POST, "\(stage.issuer)/logout-token", [type], body: RunningBroker.form(changed))
+            try #require(made.status == 200, "\(made.body)")
+            return try await stage.broker.send(
+                .POST, "\(stage.origin)/oauth/backchannel-logout", [type],
+                body: RunningBroker.form([("logout_token", made.body)]))
+        }
+        for changed in [("aud", "another"), ("iss", "https://other.example.com"), ("nonce", "n"), ("events", "none")] {
+            let answer = try await logout([changed])
+            #expect(answer.status == 400, "\(changed): \(answer.status) \(answer.body)")
+        }
+        #expect(try await logout([("sub", "bob")]).status == 200)
+        #expect(try await stage.isGood(token.output))
+        #expect(try await logout([]).status == 200)
+        #expect(try await !stage.isGood(token.output))
+        let refused = try await stage.anew()
+        #expect(refused.status == 77 && refused.error.contains("has ended"), "\(refused)")
     }
 
     @Test func `is signed out at the end of max_session, however often tokens were renewed`() async throws {

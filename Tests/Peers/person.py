@@ -2,7 +2,8 @@
 
 Usage: person.py PAGE CODE mock USER                   at oidc-provider-mock, whose page asks for no more than a name
        person.py PAGE CODE glewlwyd USER PASSWORD      at glewlwyd, by the calls that its page's script makes
-With --refuse at the end the person says no on the broker's page, with --deny at the provider's.
+With --refuse the person says no on the broker's page, with --deny at the provider's; with --stop=PID the process with that id,
+the provider's, is stopped just before the browser comes back to the broker.
 Prints the headings and the text of the last page. Follows forms, redirects and refreshes as a browser does: with cookies, with
 Origin and Sec-Fetch-Site, and no further than it is led.
 """
@@ -10,7 +11,8 @@ Origin and Sec-Fetch-Site, and no further than it is led.
 import html.parser
 import http.cookiejar
 import json
-import re
+import os
+import signal
 import sys
 import urllib.error
 import urllib.parse
@@ -57,11 +59,18 @@ class Page(html.parser.HTMLParser):
         raise SystemExit(f"{self.url} ({self.status}) has no form with {field}: {' / '.join(self.texts)}")
 
 
+class Return(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request, file, code, message, headers, url):
+        if stops and "/oauth/callback?" in url:
+            os.kill(stops, signal.SIGSTOP)
+        return super().redirect_request(request, file, code, message, headers, url)
+
+
 class Browser:
     def __init__(self):
         self.cookies = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies))
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies), Return())
 
     def send(self, url, data=None, method=None, headers={}):
         request = urllib.request.Request(url, data, {"User-Agent": "Mozilla/5.0", **headers}, method=method)
@@ -112,6 +121,7 @@ def at_glewlwyd(browser, page, user, password):
 
 arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
 refuses, denies = "--refuse" in sys.argv, "--deny" in sys.argv
+stops = next((int(argument[7:]) for argument in sys.argv if argument.startswith("--stop=")), None)
 address, code, provider, *who = arguments
 browser = Browser()
 page = browser.page(address)
