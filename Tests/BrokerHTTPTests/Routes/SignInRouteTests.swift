@@ -227,7 +227,8 @@ extension LiveBroker {
         guard case .granted(let grant) = rules.match(subject, naming: nil) else {
             throw CocoaError(.coderValueNotFound)
         }
-        let approval = Approval(subject: subject, since: 0, grant: grant, email: "job@example.com", providerSession: session)
+        let approval = Approval(
+            subject: subject, since: 0, grant: grant, email: "job@example.com", providerSession: session)
         #expect(signIn.devices.approve(try #require(UserCode(typed: userCode)), with: approval))
     }
 }
