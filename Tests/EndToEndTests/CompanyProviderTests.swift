@@ -23,6 +23,20 @@ struct `A developer of a company with glewlwyd` {
         #expect(try await !stage.isGood(last.output))
     }
 
+    @Test func `is signed out at once when they sign out at the provider, which tells the broker`() async throws {
+        let stage = try await CompanyStage(.glewlwyd)
+        try await stage.login()
+        let token = try await stage.daypass(["token"])
+        #expect(try await stage.isGood(token.output))
+        try await stage.endProviderSession()
+        try await waitUntil("the broker is told") { try await !stage.isGood(token.output) }
+        let refused = try await stage.anew()
+        #expect(refused.status == 77 && refused.error.contains("has ended"), "\(refused)")
+        // And is let in again.
+        try await stage.login()
+        #expect(try await stage.daypass(["token"]).status == 0)
+    }
+
     @Test func `is signed in yet while the provider is down, and goes on when it is back`() async throws {
         let stage = try await CompanyStage(.glewlwyd)
         try await stage.login()

@@ -118,6 +118,12 @@ struct CompanyStage: Sendable {
         }
     }
 
+    /// Alice ends her session at glewlwyd, as a browser does.
+    func endProviderSession() async throws {
+        let done = try await Self.administer(["logout", workspace.path("glewlwyd"), providerPort, "alice"])
+        try #require(done.status == 0, "\(done.error)")
+    }
+
     // MARK: The developer and the person
 
     func start(_ arguments: [String], _ more: [String: String?] = [:]) throws -> RunningProcess {

@@ -4,6 +4,7 @@ Usage: glewlwyd.py prepare FOLDER PORT REDIRECT-URI     writes FOLDER/glewlwyd.c
                                                         glewlwyd -c FOLDER/glewlwyd.conf
        glewlwyd.py remove PORT USER                     while it serves: USER leaves. One who is only disabled goes on to
                                                         refresh there
+       glewlwyd.py logout FOLDER PORT USER              while it serves: USER ends every session there, which it tells its clients
 The user is alice with the password of the same name, the client daypass with the secret "secret".
 """
 
@@ -49,14 +50,14 @@ database = {{ type = "sqlite3"; path = "{folder}/glewlwyd.db"; }};
 """
 
 
-class Administrator:
-    """Whoever is signed in as admin, whose password is that of a new database."""
+class Browser:
+    """Whoever is signed in there; the password of admin is that of a new database."""
 
-    def __init__(self, origin):
+    def __init__(self, origin, user="admin", password="password"):
         self.origin = origin
         jar = http.cookiejar.CookieJar()
         self.client = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-        self.send("POST", "/api/auth/", {"username": "admin", "password": "password"})
+        self.send("POST", "/api/auth/", {"username": user, "password": password})
 
     def send(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -74,7 +75,7 @@ def administrator(origin):
     """Waits until it serves."""
     for _ in range(200):
         try:
-            return Administrator(origin)
+            return Browser(origin)
         except urllib.error.URLError:
             time.sleep(0.05)
     raise SystemExit("glewlwyd does not serve")
@@ -123,10 +124,21 @@ def prepare(folder, port, redirect):
         server.wait(10)
 
 
+def logout(folder, port, user):
+    with sqlite3.connect(f"{folder}/glewlwyd.db") as database:
+        found = database.execute(
+            "SELECT DISTINCT gpoi_sid FROM gpo_id_token WHERE gpoi_username = ? AND gpoi_sid IS NOT NULL", [user]).fetchall()
+    browser = Browser(f"http://127.0.0.1:{port}", user, user)
+    for (session,) in found:
+        browser.send("DELETE", f"/api/oidc/session/{session}/")
+
+
 match sys.argv[1:]:
     case ["prepare", folder, port, redirect]:
         prepare(folder, int(port), redirect)
     case ["remove", port, user]:
         administrator(f"http://127.0.0.1:{port}").send("DELETE", f"/api/user/{user}")
+    case ["logout", folder, port, user]:
+        logout(folder, int(port), user)
     case _:
         raise SystemExit(__doc__)
