@@ -45,6 +45,9 @@ enum Programs {
     /// Comes with Swift.
     static let clang = onPath("clang")
     static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
+    /// An OpenID provider; `certificatePython` prepares it.
+    static let glewlwyd = certificatePython.flatMap { _ in onPath("glewlwyd") }
+    static let tmux = onPath("tmux")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 
