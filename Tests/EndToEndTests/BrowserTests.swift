@@ -23,7 +23,7 @@ import Testing
 
         let results = found.results
         #expect(results.polled == 200 && results.verified == 200 && results.email == "alice@example.com")
-        #expect(results.denied == "access_denied")
+        #expect(results.denied == "access_denied", "\(broker.process.error)")
         #expect(results.sections == 3)
         #expect(results.ended == [401, 401] && results.others == [200, 200] && results.all_ended == [401, 401])
         #expect(results.policy.contains("default-src 'none'") && !results.policy.contains("unsafe"))
