@@ -83,10 +83,12 @@ package struct BrokerServer: Sendable {
                 access: access, signIn: signIn),
             feed: RevocationFeed(revocations: revocations, access: access),
             signIn: signIn.map { SignInRoutes(token: token, publicURL: server.publicURL, signIn: $0) },
-            pages: signInPlace.map { place in
-                SignInPages(
-                    place: place, rules: { exchange().rules }, state: state, limits: token.limits,
-                    publicURL: server.publicURL, clock: clock, logger: logger)
+            pages: signIn.flatMap { signIn in
+                signInPlace.map { place in
+                    SignInPages(
+                        place: place, signIn: signIn, limits: token.limits, publicURL: server.publicURL, clock: clock,
+                        logger: logger)
+                }
             })
         let telemetryRoutes = TelemetryRoutes(
             readiness: Readiness(

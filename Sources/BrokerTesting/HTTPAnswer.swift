@@ -1,4 +1,4 @@
-import AsyncHTTPClient
+package import AsyncHTTPClient
 package import JOSE
 import NIOCore
 package import NIOHTTP1
@@ -31,9 +31,12 @@ package protocol HTTPOrigin: Sendable {
 extension HTTPOrigin {
     package typealias Answer = HTTPAnswer
 
-    /// - Parameter path: below the origin, or a whole URL.
+    /// - Parameters:
+    ///   - path: below the origin, or a whole URL.
+    ///   - client: follows redirects, unless it is another one.
     package func send(
-        _ method: HTTPMethod = .GET, _ path: String, _ headers: [(String, String)] = [], body: String? = nil
+        _ method: HTTPMethod = .GET, _ path: String, _ headers: [(String, String)] = [], body: String? = nil,
+        by client: HTTPClient = .shared
     ) async throws -> HTTPAnswer {
         var request = HTTPClientRequest(url: path.hasPrefix("http") ? path : origin + path)
         request.method = method
@@ -42,7 +45,7 @@ extension HTTPOrigin {
         // next request may be to one that has ended.
         request.headers.replaceOrAdd(name: "Connection", value: "close")
         if let body { request.body = .bytes(ByteBuffer(string: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+        let response = try await client.execute(request, timeout: .seconds(20))
         let collected = try await response.body.collect(upTo: 1 << 20)
         return HTTPAnswer(status: Int(response.status.code), headers: response.headers, body: String(buffer: collected))
     }

@@ -6,7 +6,9 @@ import JOSE
 extension StoreConformance {
     static func signInComesBack(_ store: any Store) async throws {
         let plain = Sample.signIn("s1")
-        let full = Sample.signIn("s2", email: "a\u{e9}@example.com", providerSession: "p\u{0}", device: "ada's laptop", program: "claude_code")
+        let full = Sample.signIn(
+            "s2", email: "a\u{e9}@example.com", providerSession: "p\u{0}", device: "ada's laptop",
+            program: "claude_code")
         for signIn in [plain, full] { try await open(signIn, store) }
         for signIn in [plain, full] {
             let found = try await store.signIn(ofToken: digest(signIn, 0))

@@ -46,6 +46,7 @@ extension JSON {
         switch self["by"]?.text {
         case "socket": return "uid \(cell("uid"))\(login), process \(cell("pid"))"
         case "token": return "session \(cell("sid")), rule \(cell("rule")), subject \(cell("sub"))"
+        case "person": return "the person, subject \(cell("sub"))"
         case "holder": return "the holder, session \(cell("sid")), rule \(cell("rule")), subject \(cell("sub"))"
         case "command": return "the command line, uid \(cell("uid"))\(login)"
         case "signal": return "a signal"

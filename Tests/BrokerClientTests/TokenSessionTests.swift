@@ -43,6 +43,7 @@ private let start: Int64 = 1_800_000_000_000
             var check = TokenCheck.good
             var proofFails: TokenFailure?
             var scope = "anthropic:messages other"
+            var slowest = Duration.zero
             var calls: [String] = []
             /// The longest that was given, by call.
             var given: [String: Duration] = [:]
@@ -86,6 +87,8 @@ private let start: Int64 = 1_800_000_000_000
             guard let token = TokenText("token-\(number)") else { throw .unusable("") }
             return IssuedToken(token: token, scope: scope, session: "s", lifetime: lifetime)
         }
+
+        var slowestAnswer: Duration { state.withLock(\.slowest) }
 
         func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck {
             state.withLock { state in
@@ -378,6 +381,19 @@ private let start: Int64 = 1_800_000_000_000
         stage.clock.pass(.seconds(3))
         _ = try await stage.token()
         #expect(stage.broker.state.withLock { $0.given["check"] } == .milliseconds(500))
+    }
+
+    @Test func `begins nothing whose answer it could not wait for, and waits for what it has begun`() async throws {
+        let stage = try Stage()
+        stage.set { $0.slowest = .milliseconds(5500) }
+        _ = try await stage.token()
+        stage.clock.pass(.seconds(600))
+        stage.set { $0.answers = [.failure(.overloaded("busy", after: .seconds(1)))] }
+        _ = stage.broker.calls
+        _ = try await stage.token()
+        // 8 s, then 7 s, then 6 s are left, and then too little.
+        #expect(stage.broker.calls.count { $0 == "exchange" } == 3)
+        #expect(stage.broker.state.withLock { $0.given["exchange"] } == .seconds(6))
     }
 
     @Test func `without a cache exchanges each time`() async throws {

@@ -35,6 +35,14 @@ import Testing
         #expect(try ConfigurationReader().read(path: Self.folder.path + "/daypass.yaml").notes.isEmpty)
     }
 
+    @Test func `that of a broker where people sign in loads as it is, with nothing to say about it`() throws {
+        let (configuration, notes) = try ConfigurationReader().read(path: Self.folder.path + "/sign-in/daypass.yaml")
+        #expect(notes.isEmpty, "\(notes)")
+        let signIn = try #require(configuration.signIn)
+        #expect(signIn.issuer.description == "corp-sso" && signIn.clientID == "daypass")
+        #expect(configuration.rules.rules.map(\.name) == ["developers"])
+    }
+
     @Test func `three marked lines make it a company's own`() throws {
         let marked = ShippedConfiguration.files.flatMap { file in
             String(decoding: file.contents, as: UTF8.self).split(separator: "\n").filter { $0.contains("# CHANGE ") }

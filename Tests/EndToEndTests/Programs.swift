@@ -30,6 +30,12 @@ enum Programs {
     }
     /// The same interpreter, for the packages `cryptography` and `joserfc`.
     static let certificatePython = peer("python").flatMap { hasPackage("joserfc", $0) ? $0 : nil }
+    /// The same interpreter, where it can drive Debian's Chromium.
+    static let browserPython = peer("python").flatMap { python in
+        let programs = ["/usr/bin/chromium", "/usr/bin/chromedriver"]
+        return hasPackage("selenium", python)
+            && programs.allSatisfy(FileManager.default.isExecutableFile(atPath:)) ? python : nil
+    }
     static let curl = onPath("curl")
     static let openssl = onPath("openssl")
     /// Where Debian has it, which is on the path of few.
@@ -39,6 +45,9 @@ enum Programs {
     /// Comes with Swift.
     static let clang = onPath("clang")
     static let nginx = onPath("nginx") ?? onPath("nginx", "/usr/sbin")
+    /// An OpenID provider; `certificatePython` prepares it.
+    static let glewlwyd = certificatePython.flatMap { _ in onPath("glewlwyd") }
+    static let tmux = onPath("tmux")
     /// From the package prometheus.
     static let promtool = onPath("promtool")
 

@@ -21,12 +21,14 @@ final class RunningBroker: HTTPOrigin {
     ///   - admin: the section `server.admin`.
     ///   - announcesItself: whether its log can be read.
     ///   - waits: whether it is waited for: not where it is to fail.
+    ///   - port: where it listens; a free one where it is nil.
     init(
         _ workspace: Workspace, issuersAndRules: String, admin: String? = nil, trustedProxies: [String] = [],
-        through wrapper: [String] = [], seconds: Int = 600, announcesItself: Bool = true, waits: Bool = true
+        through wrapper: [String] = [], seconds: Int = 600, announcesItself: Bool = true, waits: Bool = true,
+        port: Int? = nil
     ) async throws {
         let proxies = trustedProxies.isEmpty ? "" : ", trusted_proxies: \(trustedProxies)"
-        let (port, telemetryPort) = (try Workspace.freePort(), try Workspace.freePort())
+        let (port, telemetryPort) = (try port ?? Workspace.freePort(), try Workspace.freePort())
         self.workspace = workspace
         origin = "http://127.0.0.1:\(port)"
         telemetry = "http://127.0.0.1:\(telemetryPort)"

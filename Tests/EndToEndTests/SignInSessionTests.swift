@@ -28,7 +28,7 @@ import Testing
         #expect(try await stage.daypass("sessions", "list", "--email", "").status == 2)
 
         let shown = try await stage.daypass("sessions", "show", ada.session)
-        for text in ["email", "ada@example.com", "anthropic:messages anthropic:count_tokens", "renewals"] {
+        for text in ["email", "ada@example.com", "anthropic:messages anthropic:count_tokens", "renewals", "token "] {
             #expect(shown.output.contains(text), "\(text): \(shown.output)")
         }
         #expect(!list.output.contains(ada.refresh) && !shown.output.contains(ada.refresh))
@@ -71,9 +71,17 @@ import Testing
     }
 
     /// Killed at random moments while a client refreshes: it keeps the token that it had until an answer has come.
-    @Test func `a kill between rotation and answer signs nobody out, and the lost answer is given again`() async throws {
+    @Test func `a kill between rotation and answer signs nobody out, and the lost answer is given again`() async throws
+    {
         var stage = try await StoredSignIn()
         var token = stage.tokens[0].refresh
+        let lostAnswer = try await stage.refresh(token)
+        stage = try await stage.killed()
+        let givenAgain = try await stage.refresh(token)
+        #expect(givenAgain.status == 200, "\(givenAgain.body)")
+        #expect(givenAgain.text("refresh_token") == lostAnswer.text("refresh_token"))
+
+        token = try #require(givenAgain.text("refresh_token"))
         var (lost, kills) = (0, 0)
         while kills < 6 {
             let (running, shown) = (stage, token)
@@ -120,7 +128,13 @@ import Testing
             "jti": "1", "events": ["http://schemas.openid.net/event/backchannel-logout": [:]],
         ])
         let form = StoredSignIn.form([("logout_token", try stage.issuer.token(claims))])
+        let wrong = StoredSignIn.form([("logout_token", try stage.issuer.token(claims.merging(["nonce": "n"])))])
         let type = [("Content-Type", "application/x-www-form-urlencoded")]
+        let refused = try await stage.send(.POST, "/oauth/backchannel-logout", type, body: wrong)
+        let trace = try #require(refused.headers.first(name: "Daypass-Trace-Id"))
+        let explained = try await stage.daypass("explain", trace)
+        #expect(refused.status == 400 && explained.output.contains("it has a nonce"), "\(explained)")
+        #expect(try await stage.isGood(ada.access))
         let answer = try await stage.send(.POST, "/oauth/backchannel-logout", type, body: form)
         #expect(answer.status == 200 && answer.body.isEmpty, "\(answer.body)")
         #expect(try await !stage.isGood(ada.access))

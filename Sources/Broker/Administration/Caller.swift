@@ -10,6 +10,8 @@ package enum Caller: Sendable, Hashable {
     /// Whoever gave back a token of its own, which proves nothing but that: who it was for, of which session and rule, and
     /// from which session that one descends, or itself.
     case holder(subject: ExactString, session: ExactString, root: ExactString, rule: ExactString)
+    /// Whoever signed in at the company's provider and ends sessions of his own on the broker's page.
+    case person(subject: ExactString)
     /// Whoever may run the broker's own program beside it, on the store: the user id, and the one that its session logged
     /// in with.
     case command(uid: UInt32, loginUID: UInt32?)
@@ -29,6 +31,7 @@ package enum Caller: Sendable, Hashable {
             ExactString("session \(session), rule \(rule), subject \(subject)")
         case .holder(let subject, let session, _, let rule):
             ExactString("the holder, session \(session), rule \(rule), subject \(subject)")
+        case .person(let subject): ExactString("the person, subject \(subject)")
         case .command(let uid, let login): ExactString("the command line, uid \(uid)\(Self.text(login))")
         case .signal: "a signal"
         case .schedule: "the schedule"
@@ -53,6 +56,7 @@ package enum Caller: Sendable, Hashable {
             ]
             if root != session { _ = json.append("root", .string(root)) }
             return json
+        case .person(let subject): return ["by": "person", "sub": .string(subject)]
         case .command(let uid, let loginUID):
             var json: JSONObject = ["by": "command", "uid": .number(Double(uid))]
             if let loginUID { _ = json.append("login_uid", .number(Double(loginUID))) }
@@ -79,6 +83,9 @@ package enum Caller: Sendable, Hashable {
                 json["by"]?.string == "token"
                 ? .token(subject: subject, session: session, rule: rule)
                 : .holder(subject: subject, session: session, root: json["root"]?.string ?? session, rule: rule)
+        case "person":
+            guard let subject = json["sub"]?.string else { return nil }
+            self = .person(subject: subject)
         case "command":
             guard let uid: UInt32 = integer("uid") else { return nil }
             self = .command(uid: uid, loginUID: integer("login_uid"))

@@ -1,4 +1,4 @@
-import FoundationEssentials
+package import FoundationEssentials
 package import JOSE
 import SPIFFE
 
@@ -52,6 +52,16 @@ extension AdministrationAPI {
         package let signIn: SignInRecord?
         /// What its rule grants it by now; nil where that was not asked.
         package let standing: Standing?
+        /// Of its last tokens those that have not expired, the latest first.
+        package let tokens: [Token]
+
+        /// A gateway token as the audit record has it.
+        package struct Token: Sendable {
+            /// `jti`
+            package let id: ExactString
+            package let issued: Date
+            package let expires: Date
+        }
 
         /// What a session may do: its rule decides at each renewal.
         package enum Standing: Sendable {
@@ -61,8 +71,10 @@ extension AdministrationAPI {
         }
 
         package init(
-            _ record: SessionRecord, isRevoked: Bool, signIn: SignInRecord? = nil, standing: Standing? = nil
+            _ record: SessionRecord, isRevoked: Bool, signIn: SignInRecord? = nil, standing: Standing? = nil,
+            tokens: [Token] = []
         ) {
+            self.tokens = tokens
             self.record = record
             self.isRevoked = isRevoked
             self.signIn = signIn
@@ -83,7 +95,7 @@ extension AdministrationAPI {
             return json
         }
 
-        /// With what it may do, and the claims that are kept.
+        /// With what it may do, its tokens, and the claims that are kept.
         package var fullJSON: JSONObject {
             var json = json
             switch standing {
@@ -91,9 +103,24 @@ extension AdministrationAPI {
             case .nothing: _ = json.append("granted", .null)
             case nil: break
             }
+            if !tokens.isEmpty { _ = json.append("tokens", .array(tokens.map { .object($0.json) })) }
             _ = json.append("claims", .object(record.claims))
             return json
         }
+    }
+}
+
+extension AdministrationAPI.Session.Token {
+    /// - Returns: nil for a record that is of no token.
+    init?(_ event: AuditEvent) {
+        guard let id = event.tokenID, let expires = event.details["expires"]?.number else { return nil }
+        self.init(id: id, issued: event.time, expires: Date(timeIntervalSince1970: expires))
+    }
+
+    fileprivate var json: JSONObject {
+        [
+            "jti": .string(id), "issued": AdministrationAPI.json(issued), "expires": AdministrationAPI.json(expires),
+        ]
     }
 }
 

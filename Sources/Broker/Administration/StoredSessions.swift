@@ -2,7 +2,10 @@ package import JOSE
 
 /// The sessions of a store, for administrators.
 package struct StoredSessions: SessionReader {
-    package typealias Store = ExchangeStore & SessionSearch & SignInStore
+    package typealias Store = ExchangeStore & SessionSearch & SignInStore & AuditSearch
+
+    /// So many of a session's last audit records are looked at for its tokens.
+    private static let recordsOfTokens = 50
 
     private let store: any Store
     private let rules: @Sendable () -> RuleSet
@@ -46,15 +49,22 @@ package struct StoredSessions: SessionReader {
     package func session(_ id: ExactString) async throws(AdministrationFailure) -> AdministrationAPI.Session? {
         let found: SessionRecord?
         let signIn: SignInRecord?
+        let records: [AuditRecord]
         do {
             found = try await store.session(id)
             signIn = try await store.signIns(ofSessions: [id])[id]
+            records = try await store.auditRecords(
+                AuditCondition(session: id), before: nil, limit: Self.recordsOfTokens
+            ).records
         } catch {
             throw .unavailable("\(error)")
         }
         guard let found else { return nil }
         let standing = rules().matchAgain(found).map(AdministrationAPI.Session.Standing.granted) ?? .nothing
+        let now = clock.now
+        let tokens = records.compactMap { AdministrationAPI.Session.Token($0.event) }.filter { $0.expires > now }
         return AdministrationAPI.Session(
-            found, isRevoked: state().revocations.kills(found) != nil, signIn: signIn, standing: standing)
+            found, isRevoked: state().revocations.kills(found) != nil, signIn: signIn, standing: standing,
+            tokens: tokens)
     }
 }

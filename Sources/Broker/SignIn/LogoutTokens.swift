@@ -156,7 +156,7 @@ package enum LogoutFailure: Error, Sendable, Equatable {
         case .time: .expired
         case .nonce, .event: .claim
         case .replayed: .replayed
-        case .unavailable: .store
+        case .unavailable: .keysUnavailable
         }
     }
 }

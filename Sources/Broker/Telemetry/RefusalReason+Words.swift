@@ -31,6 +31,7 @@ extension RefusalReason {
         case .issuedBeforeRestore: "it may be older than the restoring of the store, which forgot how often it was used"
         case .revoked: "it, or something that it stands on, was revoked"
         case .blocked: "a revocation keeps it out (see blocked)"
+        case .provider: "the company's identity provider refused, failed, or proved nothing (see the words)"
         case .store: "it could not be recorded: nothing is wrong with the request"
         case .mint: "a token could not be made: nothing is wrong with the request"
         }

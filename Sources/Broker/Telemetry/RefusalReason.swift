@@ -12,6 +12,8 @@ package enum RefusalReason: Int, MetricLabel {
     case forBroker, tokenTooLong, issuedBeforeRestore
     // What administrators have taken back.
     case revoked, blocked
+    // What the company's identity provider answered, or that it did not.
+    case provider
     // Nothing is wrong with the request.
     case store, mint
 }

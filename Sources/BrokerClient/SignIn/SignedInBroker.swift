@@ -2,6 +2,7 @@
 /// the next one before it returns.
 package struct SignedInBroker: ProofSource, TokenEndpoint {
     private let broker: TokenExchangeClient
+    private let origin: String
     private let store: SignInStore
     private let id: String
     private let clock: any TokenClock
@@ -20,6 +21,7 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
         }
         (self.store, id, self.clock, self.note) = (store, saved.id, clock, note)
         distinction = Distinction(key: Self.line(of: saved.id), ContinuousIntegrationJob(in: environment))
+        origin = wish.origin
         broker = TokenExchangeClient(
             wish.origin, scope: wish.scope.isEmpty ? nil : wish.scope.joined(separator: " "), rule: nil,
             authorities: wish.authorities, certificate: nil)
@@ -27,6 +29,10 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
 
     /// How the keys of its tokens begin.
     static func line(of id: String) -> String { "login:\(id)" }
+
+    /// The broker asks the provider first, for five seconds at most, and then uses up the token: an answer that nobody waits for
+    /// is given again for half a minute only, and the next use of the old token ends the session.
+    package var slowestAnswer: Duration { .milliseconds(5500) }
 
     package func proof(within time: Duration) async throws(TokenFailure) -> Proof { .signIn }
 
@@ -41,7 +47,12 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
         let token = try store.token(of: saved)
         // What comes too late to be kept would be lost.
         let room = saved.keeping == .secretService ? SecretService.longest : .zero
-        let granted = try await broker.refresh(token, within: end - clock.uptime - room)
+        let left = end - clock.uptime - room
+        guard left >= slowestAnswer else {
+            throw .unreachable(
+                "another process has used the sign-in until now, and there is no time left to ask \(origin)")
+        }
+        let granted = try await broker.refresh(token, within: left)
         if let next = granted.refresh, next != token {
             do throws(TokenFailure) {
                 try store.replace(saved, with: next, lock)

@@ -43,4 +43,11 @@ package protocol TokenEndpoint: Sendable {
     func exchange(_ proof: Proof, within time: Duration) async throws(TokenFailure) -> IssuedToken
     /// - Parameter scope: one that the token has.
     func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck
+    /// For how long an exchange has to be waited for, once it has begun: with less time left none is begun.
+    var slowestAnswer: Duration { get }
+}
+
+extension TokenEndpoint {
+    /// What is lost here is lost to nobody else.
+    package var slowestAnswer: Duration { .zero }
 }

@@ -4,7 +4,7 @@
 package struct TokenSession: Sendable {
     /// In all. Helpers are given up after ten seconds, and a check of half a second may follow.
     package static let longest: Duration = .seconds(9)
-    /// Where there is a token yet that can be served.
+    /// Where there is a token yet that can be served; more where an answer has to be waited for.
     package static let longestRenewal: Duration = .seconds(4)
     package static let longestCheck: Duration = .milliseconds(500)
     /// A token that was checked so lately is printed unasked.
@@ -44,8 +44,9 @@ package struct TokenSession: Sendable {
             rejected = entry.held.token
         }
         // What ends before the renewal is given up could not be served then.
-        let servable = entry.map { isServable($0.held, rejected, after: Self.longestRenewal) } ?? false
-        let end = start.uptime + (servable ? Self.longestRenewal : Self.longest)
+        let renewal = min(max(Self.longestRenewal, broker.slowestAnswer + .milliseconds(2500)), Self.longest)
+        let servable = entry.map { isServable($0.held, rejected, after: renewal) } ?? false
+        let end = start.uptime + (servable ? renewal : Self.longest)
         let lock: TokenCache.Lock?
         switch await turn(since: start.wall, until: end, rejected) {
         case .renewed(let held): return held
@@ -158,7 +159,9 @@ package struct TokenSession: Sendable {
             } catch {
                 failure = error
             }
-            guard case .overloaded(_, let pause) = failure, clock.uptime + pause < end else { throw failure }
+            guard case .overloaded(_, let pause) = failure, clock.uptime + pause + broker.slowestAnswer < end else {
+                throw failure
+            }
             await clock.wait(pause)
         }
     }

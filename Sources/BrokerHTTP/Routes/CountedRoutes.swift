@@ -35,7 +35,7 @@ extension RequestMetrics.Route {
             case SignInRoutes.devicePath: .deviceAuthorization
             case SignInPages.devicePath: .devicePage
             case SignInPages.callbackPath: .callback
-            case SignInRoutes.sessionsPath: .sessionsPage
+            case SignInPages.sessionsPath: .sessionsPage
             case LogoutRoute.path: .logout
             default: VerifyQuestion.isAsked(at: path) ? .verify : .other
             }

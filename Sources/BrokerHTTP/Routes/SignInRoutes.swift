@@ -9,8 +9,6 @@ struct SignInRoutes: Sendable {
     static let devicePath = "/oauth/device_authorization"
     /// Where the person types the code.
     static let verificationPath = "/device"
-    /// Where people see their own sessions.
-    static let sessionsPath = "/sessions"
 
     let token: TokenRoute
     /// The origin that clients use, without a trailing slash.

@@ -7,8 +7,8 @@ struct Explain: AsyncParsableCommand {
         abstract: "Show what was decided about a request, and what would have to be otherwise.",
         discussion: """
             The trace id is in every answer of the broker: in the header Daypass-Trace-Id, and in error_description. \
-            Grants, and refusals of whoever proved who he is, come out of the audit record; the last refusals of /verify, and \
-            of proofs that proved nothing, out of the memory of the broker. Ends with 1 where nothing is known.
+            Grants, and refusals of whoever proved who he is, come out of the audit record; the last refusals of /verify, of \
+            logout tokens, and of proofs that proved nothing, out of the memory of the broker. Ends with 1 where nothing is known.
 
             Example: daypass explain 0199e1c4a5b60c1f9a4be2d7f3055a1c
             """)

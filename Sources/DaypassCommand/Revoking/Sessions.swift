@@ -77,7 +77,8 @@ struct SessionsShow: AsyncParsableCommand {
         commandName: "show", abstract: "Show a session, what it may do and the claims it was granted for.",
         discussion: """
             Also one that has ended, for as long as it is on record. What it may do is what its rule grants now; `nothing` \
-            where the rule is gone or matches no more. Its tokens: daypass audit search --session ID
+            where the rule is gone or matches no more. Of its tokens the last that have not expired, by their jti; all that \
+            there were has daypass audit search --session ID.
 
             Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw
             """)
@@ -105,6 +106,9 @@ struct SessionsShow: AsyncParsableCommand {
                 }
             case .null?: rows.append(["may do", "nothing"])
             default: break
+            }
+            for token in found.list("tokens") {
+                rows.append(["token \(token.cell("jti"))", "\(token.cell("issued")) to \(token.cell("expires"))"])
             }
             if let actor = found["act"] { rows.append(["act", String(decoding: try actor.encoded(), as: UTF8.self)]) }
             if case .object(let claims) = found["claims"] {

@@ -89,6 +89,11 @@ final class LoopbackServer: Sendable {
 
     private func stop() async {
         try? await channel.close()
+        await hangUp()
+    }
+
+    /// Closes every connection so far.
+    func hangUp() async {
         for child in state.children.withLock({ $0 }) { try? await child.close() }
     }
 

@@ -304,14 +304,16 @@ import Testing
     }
 
     @Test(arguments: [
-        ("400 Bad Request", "invalid_grant", true), ("400 Bad Request", "invalid_request", false),
-        ("401 Unauthorized", "invalid_client", false), ("503 Busy", "invalid_grant", false),
+        ("400 Bad Request", #"{"error":"invalid_grant"}"#, true), ("400 Bad Request", "", true),
+        ("400 Bad Request", #"{"error":"invalid_request"}"#, false), ("400 Bad Request", "<html>", false),
+        ("401 Unauthorized", #"{"error":"invalid_client"}"#, false), ("401 Unauthorized", "", false),
+        ("503 Busy", #"{"error":"invalid_grant"}"#, false), ("503 Busy", "", false),
     ])
-    func `a renewal is refused only where the provider says so`(status: String, error: String, isRefused: Bool)
-        async throws
-    {
+    func `a renewal is refused only where the provider says so, or says nothing but that`(
+        status: String, body: String, isRefused: Bool
+    ) async throws {
         try await run { live in
-            live.script.token.withLock { $0 = .document(#"{"error":"\#(error)"}"#, status: status) }
+            live.script.token.withLock { $0 = .document(body, status: status) }
             let failure = await #expect(throws: ProviderFailure.self) {
                 _ = try await live.provider.renew(SecretBytes(copying: Array("first".utf8).span))
             }

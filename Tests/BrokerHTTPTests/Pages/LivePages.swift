@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import Broker
 import BrokerTesting
 import Foundation
@@ -24,28 +25,42 @@ struct LivePages: HTTPOrigin {
     let log: LogRecorder
     let issuer: TestIssuer
     let provider: LoopbackServer
-    /// What the token endpoint answers.
-    let tokenAnswer: Answers
-    let state: StateHolder
+    /// What the provider answers.
+    let answers: Answers
+    let store: MemoryStore
+    let signIn: SignIn
 
     final class Answers: Sendable {
+        /// Of the token endpoint.
         let next = Mutex(LoopbackServer.Answer.document("{}"))
+        /// In the place of the discovery document.
+        let discovery = Mutex<LoopbackServer.Answer?>(nil)
     }
 
-    static func run(_ body: @escaping @Sendable (LivePages) async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - timeLimit: of each step at the provider.
+    ///   - underWay: so many may wait for the provider at once.
+    ///   - hasKeys: whether the provider's keys are known.
+    static func run(
+        timeLimit: Duration = .seconds(60), underWay: Int = 1024, hasKeys: Bool = true,
+        _ body: @escaping @Sendable (LivePages) async throws -> Void
+    ) async throws {
         let answers = Answers()
         let answer: @Sendable (String, Int) -> LoopbackServer.Answer = { target, port in
             let origin = "http://127.0.0.1:\(port)"
-            return target.hasSuffix("/openid-configuration")
-                ? .document(
+            guard target.hasSuffix("/openid-configuration") else { return answers.next.withLock { $0 } }
+            return answers.discovery.withLock { $0 }
+                ?? .document(
                     #"{"issuer":"\#(origin)","authorization_endpoint":"\#(origin)/a","token_endpoint":"\#(origin)/t"}"#)
-                : answers.next.withLock { $0 }
         }
-        try await LoopbackServer.run(answer: answer) { server in try await run(server, answers, body) }
+        try await LoopbackServer.run(answer: answer) { server in
+            try await run(server, answers, timeLimit, underWay, hasKeys, body)
+        }
     }
 
     private static func run(
-        _ server: LoopbackServer, _ answers: Answers, _ body: @escaping @Sendable (LivePages) async throws -> Void
+        _ server: LoopbackServer, _ answers: Answers, _ timeLimit: Duration, _ underWay: Int, _ hasKeys: Bool,
+        _ body: @escaping @Sendable (LivePages) async throws -> Void
     ) async throws {
         let (clock, log) = (ManualClock(), LogRecorder())
         let issuer = try TestIssuer(server.origin, algorithm: .ES256)
@@ -53,7 +68,10 @@ struct LivePages: HTTPOrigin {
         let configuration = IssuerConfiguration(
             name: name, issuer: ExactString(server.origin), audience: "daypass", algorithms: [.ES256],
             allowsPrivateAddresses: true)
-        let keys = IssuerKeys(name: name, keys: try issuer.keySet, clock: clock)
+        let keys =
+            hasKeys
+            ? IssuerKeys(name: name, keys: try issuer.keySet, clock: clock)
+            : IssuerKeys(name: name, fetcher: StubKeySetFetcher(), clock: clock)
         let authenticator = JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)])
         let provider = try OpenIDProvider(
             issuer: configuration,
@@ -61,18 +79,17 @@ struct LivePages: HTTPOrigin {
                 id: "daypass", secret: SecretText("secret"), scopes: ["openid"],
                 redirectURI: publicURL + "/oauth/callback"),
             authenticator: { authenticator },
-            fetcher: GuardedFetcher(resolver: StubResolver(), timeLimit: .seconds(60)), clock: clock)
+            fetcher: GuardedFetcher(resolver: StubResolver(), timeLimit: timeLimit), clock: clock)
         let devices = DeviceAuthorizations(clock: clock)
-        let state = StateHolder(BrokerState(keyRing: try LiveBroker.keyRing()))
-        let rules = try rules(configuration)
         let place = try SignInPlace(devices: devices, provider: provider)
+        let (store, signIn) = try signIn(devices, try rules(configuration), clock, log)
         let pages = SignInPages(
-            place: place, rules: { rules }, state: { state.current },
+            place: place, signIn: { signIn },
             limits: ExchangeLimits(
                 ServerConfiguration(
                     publicListener: ListenAddress(host: "127.0.0.1", port: 0), publicURL: publicURL,
                     telemetryListener: ListenAddress(host: "127.0.0.1", port: 0),
-                    limits: .init(exchangesPerSecondPerAddress: 1_000_000)),
+                    limits: .init(exchangesPerSecondPerAddress: 1_000_000, exchangesUnderWay: underWay)),
                 clock: clock,
                 refusals: LimitRefusals(
                     metrics: RequestMetrics(maximumConnections: 100), clock: clock, logger: log.logger,
@@ -94,13 +111,28 @@ struct LivePages: HTTPOrigin {
                 let port = await listening.first { _ in true } ?? 0
                 let live = LivePages(
                     origin: "http://127.0.0.1:\(port)", devices: devices, clock: clock, log: log, issuer: issuer,
-                    provider: server, tokenAnswer: answers, state: state)
+                    provider: server, answers: answers, store: store, signIn: signIn)
                 let outcome = await Result { try await body(live) }
                 await group.triggerGracefulShutdown()
                 try outcome.get()
             }
             for try await _ in tasks {}
         }
+    }
+
+    private static func signIn(
+        _ devices: DeviceAuthorizations, _ rules: RuleSet, _ clock: ManualClock, _ log: LogRecorder
+    ) throws -> (MemoryStore, SignIn) {
+        let (store, state) = (MemoryStore(), StateHolder(BrokerState(keyRing: try LiveBroker.keyRing())))
+        let revocations = Revocations(store, publishedIn: state, clock: clock, logger: log.logger)
+        store.ask { state.current.revocations }
+        let (masterKey, _) = try MasterKey.generate()
+        let signIn = SignIn(
+            SignIn.Parts(devices: devices, masterKey: masterKey), rules: rules,
+            mint: TokenMint(
+                issuer: ExactString(publicURL), state: { state.current }, random: SystemRandom()),
+            store: store, revocations: revocations, keptClaims: .matched, clock: clock, logger: log.logger)
+        return (store, signIn)
     }
 
     /// Everybody in the group gets a session of an hour.
@@ -142,17 +174,32 @@ struct LivePages: HTTPOrigin {
         return devices.poll(device.deviceCode)
     }
 
+    /// Somebody's device, signed in.
+    @discardableResult func signedInDevice(_ subject: ExactString = "alice") async throws -> SignInResponse {
+        let device = try device(.init(surface: "claude_code", name: "laptop"))
+        var browser = TestBrowser(self)
+        let query = try await browser.leave(for: device)
+        try give(nonce: query.nonce, ["sub": .string(subject)])
+        let done = try await browser.open("/oauth/callback?code=abc&state=\(query.state)")
+        try #require(done.status == 200)
+        return try await signIn.redeem(device.deviceCode, from: "203.0.113.7", under: TraceID())
+    }
+
     /// The provider answers with an ID token for this nonce.
     func give(nonce: String, _ changes: JSONObject = [:]) throws {
         let claims = issuer.claims(audience: "daypass", at: clock.now)
             .merging(["nonce": .string(ExactString(nonce)), "group": "developers", "email": "alice@example.com"])
         let token = try issuer.token(claims.merging(changes))
-        tokenAnswer.next.withLock { $0 = .document(#"{"id_token":"\#(token)"}"#) }
+        answers.next.withLock { $0 = .document(#"{"id_token":"\#(token)"}"#) }
     }
 }
 
 /// A browser, as far as cookies and forms go.
 struct TestBrowser {
+    /// A redirect is what a test wants to see.
+    private static let client = HTTPClient(
+        eventLoopGroupProvider: .singleton, configuration: .init(redirectConfiguration: .disallow))
+
     let live: LivePages
     var cookies: [String: String] = [:]
     /// Of the last page.
@@ -161,33 +208,50 @@ struct TestBrowser {
     init(_ live: LivePages) { self.live = live }
 
     mutating func open(_ path: String, _ headers: [(String, String)] = []) async throws -> HTTPAnswer {
-        read(try await live.send(.GET, path, headers + cookieHeader))
+        read(try await live.send(.GET, path, headers + cookieHeader, by: Self.client))
     }
 
     /// Sends the last page's form.
-    mutating func submit(_ changes: [String: String], _ headers: [(String, String)] = []) async throws -> HTTPAnswer {
+    mutating func submit(
+        _ changes: [String: String], _ headers: [(String, String)] = [], to path: String = "/device"
+    ) async throws -> HTTPAnswer {
         let form = fields.merging(changes) { $1 }.map { ($0.key, $0.value) }
         let type = ("Content-Type", "application/x-www-form-urlencoded")
         return read(
-            try await live.send(.POST, "/device", [type] + headers + cookieHeader, body: LivePages.form(form)))
+            try await live.send(
+                .POST, path, [type] + headers + cookieHeader, body: LivePages.form(form), by: Self.client))
     }
 
     /// From the code to the provider.
     mutating func leave(for device: DeviceAuthorizations.Begun) async throws -> Departure {
         _ = try await open("/device")
         _ = try await submit(["user_code": device.userCode.text])
-        let answer = try await submit(["step": "continue"])
-        let match = try #require(answer.body.firstMatch(of: /content="0;url=([^"]*)"/), "\(answer.body)")
-        let url = String(match.output.1).replacing("&amp;", with: "&")
-        let query = try #require(url.split(separator: "?").last)
-        let form = try FormBody(parsing: Array(query.utf8))
-        return Departure(state: try #require(form["state"]?.string), nonce: try #require(form["nonce"]?.string))
+        return try Departure(try await submit(["step": "continue"]))
+    }
+
+    /// To the page of sessions, by way of the provider.
+    mutating func visit(as subject: ExactString = "alice") async throws -> HTTPAnswer {
+        _ = try await open("/sessions")
+        let query = try Departure(try await submit(["step": "sign-in"], to: "/sessions"))
+        try live.give(
+            nonce: query.nonce, ["sub": .string(subject), "email": .string(ExactString("\(subject)@example.com"))])
+        let back = try await open("/oauth/callback?code=abc&state=\(query.state)")
+        try #require(back.status == 303 && back.headers["Location"] == [LivePages.publicURL + "/sessions"])
+        return try await open("/sessions")
     }
 
     /// With what a browser was sent away.
     struct Departure {
         let state: String
         let nonce: String
+
+        init(_ answer: HTTPAnswer) throws {
+            let match = try #require(answer.body.firstMatch(of: /content="0;url=([^"]*)"/), "\(answer.body)")
+            let url = String(match.output.1).replacing("&amp;", with: "&")
+            let query = try #require(url.split(separator: "?").last)
+            let form = try FormBody(parsing: Array(query.utf8))
+            (state, nonce) = (try #require(form["state"]?.string), try #require(form["nonce"]?.string))
+        }
     }
 
     private var cookieHeader: [(String, String)] {
@@ -197,7 +261,7 @@ struct TestBrowser {
     private mutating func read(_ answer: HTTPAnswer) -> HTTPAnswer {
         for cookie in answer.headers["Set-Cookie"] {
             let pair = cookie.prefix { $0 != ";" }.split(separator: "=", maxSplits: 1).map(String.init)
-            cookies[pair[0]] = pair.count == 2 ? pair[1] : nil
+            cookies[pair[0]] = pair.count == 2 && !cookie.contains("Max-Age=0") ? pair[1] : nil
         }
         fields = [:]
         for match in answer.body.matches(of: /<input type="hidden" name="([^"]*)" value="([^"]*)">/) {

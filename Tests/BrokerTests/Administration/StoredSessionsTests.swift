@@ -78,6 +78,25 @@ import Testing
         #expect(try #require(try await reader(after).session(id)).fullJSON["granted"] == .null)
     }
 
+    @Test func `its tokens are those that have not expired, the latest first`() async throws {
+        let bench = try SignInBench()
+        let first = try await bench.signedIn()
+        bench.base.clock.advance(by: .seconds(600))
+        let second = try await bench.refresh(first.refreshToken).get()
+        func tokens() async throws -> [ExactString] {
+            let session = try #require(try await reader(bench).session(first.token.sessionID))
+            return session.fullJSON["tokens"]?.array?.compactMap { $0.object?["jti"]?.string } ?? []
+        }
+        func id(_ response: SignInResponse) throws -> ExactString {
+            try bench.base.verifier.claims(
+                of: response.token.accessToken, presentedBy: nil, at: bench.base.clock.now
+            ).tokenID
+        }
+        #expect(try await tokens() == [id(second), id(first)])
+        bench.base.clock.advance(by: .seconds(300))
+        #expect(try await tokens() == [id(second)])
+    }
+
     @Test func `one that was revoked is listed as such until its end, and shown after it`() async throws {
         let bench = try SignInBench()
         let id = try await bench.signedIn().token.sessionID

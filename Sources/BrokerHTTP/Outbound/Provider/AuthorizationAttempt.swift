@@ -95,6 +95,24 @@ package enum AuthorizationFailure: Error, Sendable, Equatable {
         }
     }
 
+    /// As it is counted.
+    package var reason: RefusalReason {
+        switch self {
+        case .state, .noCode: .malformed
+        case .issuer: .issuer
+        case .code: .replayed
+        case .denied, .answered, .idToken, .unavailable: .provider
+        }
+    }
+
+    /// Whether somebody has to look at the provider, or at who we are there.
+    package var isFault: Bool {
+        switch self {
+        case .issuer, .answered, .idToken, .unavailable: true
+        case .state, .denied, .noCode, .code: false
+        }
+    }
+
     /// For the operator; empty where the word says it all.
     package var details: String {
         switch self {
