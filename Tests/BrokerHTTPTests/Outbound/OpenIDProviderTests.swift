@@ -183,11 +183,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ["nonce": "other"], ["aud": "other"], ["aud": ["daypass", "other"]], ["azp": "other"],
-        ["aud": ["daypass", "other"], "azp": "other"], ["iss": "https://evil.example"], ["exp": 1],
-        ["events": ["http://schemas.openid.net/event/backchannel-logout": [:]]],
-    ] as [JSONObject])
+    @Test(
+        arguments: [
+            ["nonce": "other"], ["aud": "other"], ["aud": ["daypass", "other"]], ["azp": "other"],
+            ["aud": ["daypass", "other"], "azp": "other"], ["iss": "https://evil.example"], ["exp": 1],
+            ["events": ["http://schemas.openid.net/event/backchannel-logout": [:]]],
+        ] as [JSONObject])
     func `an ID token for somebody else proves nothing`(changes: JSONObject) async throws {
         try await run { live in
             let (_, attempt) = try await live.provider.begin()
