@@ -23,6 +23,8 @@ extension SignIn {
             case .session(let session, let identity): (identity, session)
             case .subject(let identity): (identity, nil)
             }
+        // Before the sessions are looked for: one that begins meanwhile is found there, or ends itself.
+        devices.withdraw(of: taken.issuer, subject, providerSession: session)
         let failure: RevocationRefusal
         do throws(RevocationRefusal) {
             let outcome = try await endSessions(
@@ -60,12 +62,24 @@ extension SignIn {
         var requests: [RevocationRequest] = []
         do {
             for session in live {
-                requests.append(try RevocationRequest(.session(session.id), reason: "logout at the identity provider"))
+                requests.append(try RevocationRequest(.session(session.id), reason: Self.logoutReason))
             }
         } catch {
             throw .unacceptable(error)
         }
         return try await revocations.revoke(requests, by: .daemon, trace: trace)
+    }
+
+    private static let logoutReason = "logout at the identity provider"
+
+    /// Ends a session that began while whoever approved it was signed out.
+    func endWithdrawn(_ session: ExactString, _ request: ExchangeRequest) async throws(SignInRefusal) {
+        do {
+            let wish = try RevocationRequest(.session(session), reason: Self.logoutReason)
+            _ = try await revocations.revoke(wish, by: .daemon, trace: request.trace)
+        } catch {
+            throw .unavailable(ExchangeOutage(.store, cause: "\(error)"))
+        }
     }
 }
 

@@ -85,7 +85,11 @@ package struct SignIn: Sendable {
         }
         let request = ExchangeRequest(trace: trace, client: client, subject: .proof(deviceCode))
         do throws(SignInRefusal) {
-            return try await open(approval, request, at: clock.now)
+            let response = try await open(approval, request, at: clock.now)
+            // Signed out between the poll and the record of the session, which was not yet there to be ended.
+            guard devices.isWithdrawn(deviceCode) else { return response }
+            try await endWithdrawn(response.token.sessionID, request)
+            throw .denied
         } catch {
             if case .unavailable(let outage) = error {
                 log.note(outage, request)

@@ -77,6 +77,50 @@ import Testing
         #expect(await bench.refresh(alice.refreshToken).refusal == "ended")
     }
 
+    @Test(arguments: [["sid": "p1"], ["sub": "alice"], ["sid": "p1", "sub": "alice"]] as [JSONObject])
+    func `takes back what was approved and not yet fetched`(names: JSONObject) async throws {
+        let bench = try SignInBench()
+        let code = try bench.approved(try await bench.approval())
+        let claims = bench.base.issuer.claims(at: bench.base.clock.now).replacing("sub", with: nil)
+        let event: JSONObject = ["jti": "1", "events": ["http://schemas.openid.net/event/backchannel-logout": [:]]]
+        let token = try bench.base.issuer.token(claims.merging(event).merging(names))
+        #expect(await logOut(bench, SecretText(token)) == .success(0))
+        #expect(await bench.redeem(code).refusal == "denied")
+        #expect(bench.base.store.sessions.isEmpty)
+    }
+
+    @Test func `leaves alone what others have approved, or the same person in another session`() async throws {
+        let bench = try SignInBench()
+        let code = try bench.approved(try await bench.approval())
+        _ = await logOut(bench, try token(bench, ["sid": "p2"]))
+        _ = await logOut(bench, try token(bench, ["sub": "bob", "jti": "2"]))
+        #expect(await bench.redeem(code).refusal == nil)
+    }
+
+    @Test(arguments: 0..<50) func `ends what a device is getting at the same moment`(round: Int) async throws {
+        let bench = try SignInBench()
+        let code = try bench.approved(try await bench.approval())
+        let token = try token(bench)
+        async let redeemed = bench.redeem(code)
+        for _ in 0..<round { await Task.yield() }
+        #expect((try? await logOut(bench, token).get()) != nil)
+        let answer = await redeemed
+        guard let refreshToken = answer.refreshToken else { return }
+        #expect(await bench.refresh(refreshToken).refusal == "ended", "round \(round)")
+    }
+
+    @Test func `is heard where the device has its answer half`() async throws {
+        let bench = try SignInBench()
+        let (approval, devices) = (try await bench.approval(), bench.signIn.devices)
+        let code = try bench.approved(approval)
+        guard case .approved = devices.poll(code) else { throw SignInBench.NotGranted() }
+        #expect(!devices.isWithdrawn(code))
+        devices.withdraw(of: approval.subject.issuer, approval.subject.identity, providerSession: nil)
+        #expect(devices.isWithdrawn(code))
+        devices.putBack(approval, of: code)
+        #expect(devices.isWithdrawn(code), "it is not to be had again")
+    }
+
     @Test func `leaves nothing in the store where it is refused, and a line in the log and for explain`() async throws {
         let bench = try SignInBench()
         _ = try await bench.signedIn()
