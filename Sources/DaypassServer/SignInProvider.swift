@@ -20,7 +20,7 @@ enum SignInProvider {
         }
         let client = OpenIDProvider.Client(
             id: signIn.clientID, secret: try signIn.clientSecretFile.map(secret), scopes: signIn.scopes,
-            redirectURI: configuration.server.publicURL + "/oauth/callback")
+            parameters: signIn.parameters, redirectURI: configuration.server.publicURL + "/oauth/callback")
         do {
             return try OpenIDProvider(
                 issuer: issuer, client: client, authenticator: { JWTAuthenticator(issuers()) }, fetcher: fetcher,

@@ -29,6 +29,20 @@ import Testing
         #expect(signIn?.clientSecretFile == nil)
     }
 
+    @Test func `hands on parameters that the provider wants beside ours`() throws {
+        let written = "{issuer: corp, client_id: daypass, parameters: {access_type: offline, max_age: '3600'}}"
+        let signIn = try SampleConfiguration.read(Self.lines(written)).configuration.signIn
+        #expect(signIn?.parameters.map(\.name) == ["access_type", "max_age"])
+        #expect(signIn?.parameters.map(\.value) == ["offline", "3600"])
+    }
+
+    @Test(arguments: SignInConfiguration.ownParameters.map(\.string).sorted())
+    func `lets nobody configure a parameter that the broker itself sets`(name: String) {
+        let errors = SampleConfiguration.errors(
+            Self.lines("{issuer: corp, client_id: daypass, parameters: {\(name): x}}"))
+        #expect(errors.contains { $0.contains("5:58: \(name) is not to be configured") }, "\(errors)")
+    }
+
     @Test(arguments: [
         ("{}", #"5:10: expected the key "issuer" in sign_in"#),
         ("{issuer: corp}", #"5:10: expected the key "client_id" in sign_in"#),
@@ -38,6 +52,8 @@ import Testing
             #"5:36: expected the audience of the issuer corp, which is "daypass""#
         ),
         ("{issuer: corp, client_id: daypass, secret: x}", #"5:45: unknown key "secret""#),
+        ("{issuer: corp, client_id: daypass, parameters: {}}", "5:57: expected a mapping of 1 to 16 parameters"),
+        ("{issuer: corp, client_id: daypass, parameters: {max_age: 1}}", "5:67: expected text"),
         ("{issuer: corp, client_id: daypass, scopes: [email]}", "5:53: expected scopes without spaces"),
         ("{issuer: corp, client_id: daypass, scopes: [openid, 'a b']}", "5:53: expected scopes without spaces"),
     ])

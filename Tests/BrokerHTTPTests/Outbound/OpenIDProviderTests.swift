@@ -56,6 +56,7 @@ import Testing
                 issuer: configuration,
                 client: .init(
                     id: "daypass", secret: secret.map { SecretText($0) }, scopes: ["openid", "email"],
+                    parameters: [.init(name: "access_type", value: "off&line=1")],
                     redirectURI: "https://daypass.example.com/oauth/callback"),
                 authenticator: { authenticator },
                 fetcher: GuardedFetcher(resolver: StubResolver(), timeLimit: timeLimit), clock: SystemClock())
@@ -80,6 +81,7 @@ import Testing
             #expect(query["client_id"] == "daypass")
             #expect(query["scope"] == "openid email")
             #expect(query["redirect_uri"] == "https://daypass.example.com/oauth/callback")
+            #expect(query["access_type"] == "off&line=1")
             #expect(query["state"]?.string == attempt.state.reveal())
             #expect(query["nonce"]?.string == attempt.nonce.reveal())
             #expect(query["code_challenge_method"] == "S256")

@@ -14,11 +14,17 @@ package struct OpenIDProvider: Sendable {
         /// Nil for a public client.
         let secret: SecretText?
         let scopes: [ExactString]
+        /// What else browsers are sent there with.
+        let parameters: [SignInConfiguration.Parameter]
         /// Where browsers come back to, as it is registered there.
         let redirectURI: String
 
-        package init(id: ExactString, secret: SecretText?, scopes: [ExactString], redirectURI: String) {
+        package init(
+            id: ExactString, secret: SecretText?, scopes: [ExactString],
+            parameters: [SignInConfiguration.Parameter] = [], redirectURI: String
+        ) {
             (self.id, self.secret, self.scopes, self.redirectURI) = (id, secret, scopes, redirectURI)
+            self.parameters = parameters
         }
     }
 
@@ -60,12 +66,13 @@ package struct OpenIDProvider: Sendable {
         } catch {
             throw .unavailable("there is no randomness")
         }
-        let query = FormEncoding.encode([
+        let own = [
             ("response_type", "code"), ("client_id", client.id.string), ("redirect_uri", client.redirectURI),
             ("scope", client.scopes.map(\.string).joined(separator: " ")), ("state", attempt.state.reveal()),
             ("nonce", attempt.nonce.reveal()), ("code_challenge", attempt.challenge),
             ("code_challenge_method", "S256"),
-        ])
+        ]
+        let query = FormEncoding.encode(own + client.parameters.map { ($0.name.string, $0.value.string) })
         // RFC 6749 §3.1: the endpoint may have a query of its own.
         let separator = metadata.authorization.target.utf8.contains(UInt8(ascii: "?")) ? "&" : "?"
         return ("\(metadata.authorization)\(separator)\(query)", attempt)
