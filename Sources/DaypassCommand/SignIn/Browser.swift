@@ -1,3 +1,4 @@
+import CProcess
 import Glibc
 
 /// The browser of whoever sits at this machine.
