@@ -1,6 +1,7 @@
 import ArgumentParser
 import Broker
 import BrokerConfigurationYAML
+import Glibc
 
 /// `daypassd check`: whether a configuration could be served.
 struct Check: AsyncParsableCommand {
@@ -9,7 +10,8 @@ struct Check: AsyncParsableCommand {
         discussion: """
             Errors go to standard error, each with file, line, column and what was expected; then it exits with 1. \
             Warnings are for what is valid and most likely not meant: rules that test too little, can never match or \
-            are never reached, names where an id exists. Nothing is contacted and nothing is written.
+            are never reached, names where an id exists. The file of sign_in's client secret is looked at where it is \
+            there. Nothing is contacted and nothing is written.
 
             Example: daypassd check --strict --config config/daypass.yaml
             """)
@@ -24,6 +26,13 @@ struct Check: AsyncParsableCommand {
         guard !strict || notes.isEmpty else {
             let lines = notes.map(\.description).joined(separator: "\n")
             throw CommandFailure("the configuration has warnings, and --strict takes them for errors\n\(lines)")
+        }
+        if let path = configuration.signIn?.clientSecretFile {
+            if access(path, F_OK) == 0 {
+                _ = try SignInProvider.secret(path)
+            } else {
+                StandardError.write("note: \(path): not here; `daypassd serve` needs it\n")
+            }
         }
         for note in notes { StandardError.write("warning: \(note)\n") }
         let counts = [

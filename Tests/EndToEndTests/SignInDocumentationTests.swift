@@ -52,5 +52,16 @@ struct `Signing in as documented` {
         let mode = try FileManager.default.attributesOfItem(atPath: workspace.path("data/sign-in.secret"))[
             .posixPermissions]
         #expect(mode as? Int == 0o600)
+
+        let check = "daypassd check --strict --config daypass.yaml"
+        try workspace.write("data/sign-in.secret", Data("two\nlines\n".utf8))
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o600], ofItemAtPath: workspace.path("data/sign-in.secret"))
+        let bad = try await Self.start(check, in: workspace.folder, [:]).outcome()
+        #expect(bad.status == 1 && bad.error.contains("not a client secret"), "\(bad)")
+        // As where a configuration is checked before it is brought to its host.
+        try FileManager.default.removeItem(atPath: workspace.path("data/sign-in.secret"))
+        let without = try await Self.start(check, in: workspace.folder, [:]).outcome()
+        #expect(without.status == 0 && without.error.contains("`daypassd serve` needs it"), "\(without)")
     }
 }
