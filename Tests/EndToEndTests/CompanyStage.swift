@@ -173,17 +173,6 @@ struct CompanyStage: Sendable {
         try await daypass(SignInStage.anew, more)
     }
 
-    /// Asks until what was kept is not given out any more: what was checked less than two seconds ago is.
-    func refused() async throws -> RunningProcess.Outcome {
-        var last = try await daypass(["token"])
-        try await waitUntil("no token is given out") {
-            if last.status != 0 { return true }
-            last = try await daypass(["token"])
-            return last.status != 0
-        }
-        return last
-    }
-
     func isGood(_ printed: String) async throws -> Bool {
         try #require(printed.hasSuffix("\n") && printed.split(separator: "\n").count == 1, "\(printed)")
         return try await broker.verify(String(printed.dropLast())).status == 200

@@ -33,7 +33,8 @@ struct `A developer of a company` {
         let ended = try await stage.administer("sessions", "end", try await stage.session(), "--yes")
         #expect(ended.status == 0, "\(ended)")
         #expect(try await !stage.isGood(token.output))
-        let refused = try await stage.refused()
+        // The very next one.
+        let refused = try await stage.daypass(["token"])
         #expect(refused.status == 77 && refused.output == "", "\(refused)")
         #expect(refused.error.contains("the session at \(stage.origin) has ended"), "\(refused)")
         #expect(refused.error.contains("`daypass login`") && refused.error.contains(/trace [0-9a-f]{32}/))

@@ -11,7 +11,7 @@ struct `A developer who signs in` {
         #expect(login.output == "signed in at \(stage.origin) as ada@example.com\n")
         #expect(login.error.contains("    \(stage.origin)/device\n") && login.error.contains("    BCDF-GHJK\n"))
         // Who follows a link that has the code in it has not compared it.
-        #expect(!login.error.contains("?code=") && !login.error.contains("opens in your browser"))
+        #expect(!login.error.contains("?code=") && !login.error.contains("page in your browser"))
         let first = try await stage.daypass(["token"])
         #expect(first.status == 0 && first.error == "", "\(first)")
         #expect(first.output == "session-1.token-2\n")
@@ -34,7 +34,8 @@ struct `A developer who signs in` {
     }
 
     @Test(arguments: [
-        (#"{"polls": ["pending", "denied"]}"#, 77, "denied (http"), (#"{"polls": ["expired"]}"#, 77, "daypass login"),
+        (#"{"polls": ["pending", "denied"]}"#, 77, "denied; the page in the browser says why (http"),
+        (#"{"polls": ["expired"]}"#, 77, "daypass login"),
         (#"{"polls": ["pending"], "asked": {"expires_in": 3}}"#, 77, "nobody has approved in time"),
         (#"{"polls": ["pending", "unknown"]}"#, 77, "does not know the code any more"),
         (#"{"polls": ["foreign"]}"#, 1, "it is no broker"), (#"{"granted": {"refresh_token": null}}"#, 1, "refresh"),
@@ -64,6 +65,23 @@ struct `A developer who signs in` {
         #expect(try stage.requests.last?["path"] == "/oauth/revoke")
         // Nothing that the first session has got is given out in the second.
         #expect(try await stage.daypass(["token"]).output.hasPrefix("session-3."))
+    }
+
+    @Test func `is told where an earlier session may last on that others may have read`() async throws {
+        let stage = try await SignInStage()
+        try await stage.login()
+        let file = try #require(stage.kept)
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file)
+        let again = try await stage.daypass(["login"])
+        #expect(
+            again.status == 0 && again.error.contains("could not be ended: end it at \(stage.origin)/sessions"),
+            "\(again)")
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file)
+        let logout = try await stage.daypass(["logout"])
+        #expect(logout.status == 1 && logout.error.contains("on this machine alone"), "\(logout)")
+        #expect(stage.kept == nil)
+        let homeless = try await stage.daypass(["token", "--identity", "login"], ["HOME": String?.none])
+        #expect(homeless.status == 2 && homeless.error.contains("neither XDG_STATE_HOME nor HOME"), "\(homeless)")
     }
 
     @Test func `is told that the session has ended, with 77, each time until the next sign-in`() async throws {

@@ -134,7 +134,7 @@ struct `A developer who is signed in` {
         var all = try stage.program("xdg-open", #"printf '%s' "$*" > "$HOME/opened""#)
         for (name, value) in variables { all[name] = value }
         let login = try await stage.daypass(["login"], all)
-        #expect(login.status == 0 && login.error.contains("opens in your browser") == isOpened, "\(login)")
+        #expect(login.status == 0 && login.error.contains("page in your browser") == isOpened, "\(login)")
         let file = stage.workspace.path("home/opened")
         if isOpened {
             try await waitUntil("the page is opened") {
@@ -142,7 +142,7 @@ struct `A developer who is signed in` {
             }
             try FileManager.default.removeItem(atPath: file)
             let without = try await stage.daypass(["login", "--no-browser"], all)
-            #expect(without.status == 0 && !without.error.contains("opens in your browser"), "\(without)")
+            #expect(without.status == 0 && !without.error.contains("page in your browser"), "\(without)")
         }
         #expect(!FileManager.default.fileExists(atPath: file))
     }

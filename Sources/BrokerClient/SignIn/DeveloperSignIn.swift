@@ -19,7 +19,7 @@ package struct DeveloperSignIn: Sendable {
         clock: any TokenClock = SystemTokenClock()
     ) throws(TokenFailure) {
         guard let store = SignInStore(origin, in: environment) else {
-            throw .unusable("there is no place for a sign-in: neither XDG_STATE_HOME nor HOME is set")
+            throw SignInStore.noPlace
         }
         (self.origin, self.environment, self.clock, self.store) = (origin, environment, clock, store)
         broker = TokenExchangeClient(origin, scope: nil, rule: nil, authorities: authorities, certificate: nil)
@@ -33,14 +33,25 @@ package struct DeveloperSignIn: Sendable {
     }
 
     /// Waits for the approval and keeps what it gives, in the place of an earlier sign-in, whose session it ends.
-    package func finish(_ asked: DeviceAuthorization) async throws(TokenFailure) -> SavedSignIn {
+    /// - Parameter note: is told where that session may last on.
+    package func finish(
+        _ asked: DeviceAuthorization, note: (String) -> Void
+    ) async throws(TokenFailure) -> SavedSignIn {
         let granted = try await DeviceSignIn(broker, clock: clock).granted(asked)
         guard let refresh = granted.refresh else {
             throw .unreadable("\(origin) signs nobody in for longer than one token: it gives no refresh token")
         }
+        let hadOne = store.isThere
         let (saved, earlier) = try await keep(refresh, granted.email)
-        if let earlier { try? await broker.revoke(earlier, within: .seconds(3)) }
+        if hadOne, await !isEnded(earlier) {
+            note("an earlier session on this machine could not be ended: end it at \(origin)/sessions")
+        }
         return saved
+    }
+
+    private func isEnded(_ earlier: TokenText?) async -> Bool {
+        guard let earlier else { return false }
+        return (try? await broker.revoke(earlier, within: .seconds(3))) != nil
     }
 
     private func keep(

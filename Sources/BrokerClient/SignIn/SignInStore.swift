@@ -23,6 +23,10 @@ package struct SignInStore: Sendable {
         service = SecretService(environment)
     }
 
+    /// For whom the initialiser returns nil.
+    static let noPlace = TokenFailure.unusable(
+        "there is no place for a sign-in: neither XDG_STATE_HOME nor HOME is set")
+
     private var file: String { "\(name).login" }
 
     /// For a person.
@@ -43,7 +47,7 @@ package struct SignInStore: Sendable {
                 throw folder.unusable(file, error.words)
             }
         } catch {
-            throw .signedOut("\(error.words); `daypass login` makes it anew")
+            throw .signedOut("\(error.words); `daypass login` signs in anew")
         }
     }
 
@@ -54,7 +58,7 @@ package struct SignInStore: Sendable {
             // Of an empty home: .local, state and daypass.
             return try PrivateFolder(folder, making: 3)
         } catch {
-            throw .unusable("a sign-in cannot be kept: \(error.words)")
+            throw .unusable("the folder of sign-ins cannot be used: \(error.words)")
         }
     }
 

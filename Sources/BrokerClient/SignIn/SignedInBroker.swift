@@ -16,7 +16,8 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
         _ wish: TokenWish, in environment: [String: String], clock: any TokenClock = SystemTokenClock(),
         note: @escaping @Sendable (String) -> Void
     ) throws(TokenFailure) {
-        guard let store = SignInStore(wish.origin, in: environment), let saved = try store.saved() else {
+        guard let store = SignInStore(wish.origin, in: environment) else { throw SignInStore.noPlace }
+        guard let saved = try store.saved() else {
             throw .signedOut("nobody is signed in at \(wish.origin): sign in with `daypass login`")
         }
         (self.store, id, self.clock, self.note) = (store, saved.id, clock, note)
@@ -33,6 +34,9 @@ package struct SignedInBroker: ProofSource, TokenEndpoint {
     /// The broker asks the provider first, for five seconds at most, and then uses up the token: an answer that nobody waits for
     /// is given again for half a minute only, and the next use of the old token ends the session.
     package var slowestAnswer: Duration { .milliseconds(5500) }
+
+    /// Whoever is signed out is told so by the very next call.
+    package var trust: Duration { .zero }
 
     package func proof(within time: Duration) async throws(TokenFailure) -> Proof { .signIn }
 

@@ -7,7 +7,9 @@ extension TokenExchangeClient: DeviceEndpoint {
         let form = [("client_id", "daypass"), ("surface", "daypass"), ("device_name", device)]
         let answer = try await post(form, to: "/oauth/device_authorization", within: time)
         guard answer.status == 200 else {
-            if answer.status == 404 { throw .refused("\(origin) has no sign-in: is `sign_in` in its configuration?") }
+            if answer.status == 404 {
+                throw .refused("\(origin) has no sign-in: is it the broker's address, and `sign_in` configured?")
+            }
             throw failure(answer, [])
         }
         let json = try json(answer)
@@ -34,11 +36,13 @@ extension TokenExchangeClient: DeviceEndpoint {
         case "authorization_pending" where answer.status == 400: return .pending
         case "slow_down" where answer.status == 400 || answer.status == 429: return .slowDown
         case "access_denied":
-            // By a person, or since no rule grants anything: the broker says which.
+            // By a person, or since no rule grants anything.
             let words = failure(answer, [code]).words
-            throw .signedOut("the sign-in was denied (\(words))")
+            throw .signedOut("the sign-in was denied; the page in the browser says why (\(words))")
         case "expired_token":
-            throw .signedOut("the code has ended before anybody approved: `daypass login` makes another")
+            throw .signedOut(
+                "the code is good no more: nobody approved in time, or the broker was started anew; `daypass login` makes "
+                    + "another")
         // As after a restart.
         case "invalid_grant":
             throw .signedOut("\(origin) does not know the code any more: `daypass login` makes another")

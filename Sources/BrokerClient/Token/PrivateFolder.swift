@@ -27,8 +27,12 @@ package final class PrivateFolder: Sendable {
     }
 
     private static func make(_ path: String, _ depth: Int) throws(CacheFailure) {
-        // Why it cannot be made, opening it will say.
-        guard mkdir(path, 0o700) != 0, errno == ENOENT else { return }
+        guard mkdir(path, 0o700) != 0 else { return }
+        // What stands there already is looked at by whoever opens it.
+        guard errno == ENOENT else {
+            guard errno == EEXIST else { throw CacheFailure(path) }
+            return
+        }
         func parent(_ path: String) -> String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "" }
         var missing = [path]
         var base = parent(path)
@@ -39,7 +43,9 @@ package final class PrivateFolder: Sendable {
             base = parent(base)
         }
         guard status.st_uid == geteuid() else { throw CacheFailure(words: "\(base): it belongs to somebody else") }
-        for folder in missing.reversed() { mkdir(folder, 0o700) }
+        for folder in missing.reversed() {
+            guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw CacheFailure(folder) }
+        }
     }
 
     /// A file as it was found.

@@ -45,9 +45,12 @@ package protocol TokenEndpoint: Sendable {
     func check(_ token: TokenText, scope: String, within time: Duration) async -> TokenCheck
     /// For how long an exchange has to be waited for, once it has begun: with less time left none is begun.
     var slowestAnswer: Duration { get }
+    /// For how long a kept token that was found good is given out without asking again.
+    var trust: Duration { get }
 }
 
 extension TokenEndpoint {
     /// What is lost here is lost to nobody else.
     package var slowestAnswer: Duration { .zero }
+    package var trust: Duration { .seconds(2) }
 }

@@ -7,8 +7,6 @@ package struct TokenSession: Sendable {
     /// Where there is a token yet that can be served; more where an answer has to be waited for.
     package static let longestRenewal: Duration = .seconds(4)
     package static let longestCheck: Duration = .milliseconds(500)
-    /// A token that was checked so lately is printed unasked.
-    private static let recent: Int64 = 2000
 
     private let source: any ProofSource
     private let broker: any TokenEndpoint
@@ -88,7 +86,8 @@ package struct TokenSession: Sendable {
 
     private func check(_ entry: TokenCache.Entry) async -> TokenCheck {
         let age = clock.wall - entry.checked
-        guard age < 0 || age > Self.recent else { return .good }
+        let isTrusted = broker.trust > .zero && age >= 0 && .milliseconds(age) <= broker.trust
+        guard !isTrusted else { return .good }
         let answer = await broker.check(entry.held.token, scope: entry.held.scope, within: Self.longestCheck)
         if answer == .good { entry.markChecked(at: clock.wall) }
         return answer

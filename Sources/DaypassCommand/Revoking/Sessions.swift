@@ -77,7 +77,7 @@ struct SessionsShow: AsyncParsableCommand {
         commandName: "show", abstract: "Show a session, what it may do and the claims it was granted for.",
         discussion: """
             Also one that has ended, for as long as it is on record. What it may do is what its rule grants now; `nothing` \
-            where the rule is gone or matches no more. Of its tokens the last that have not expired, by their jti; all that \
+            where it is revoked, or the rule is gone or matches no more. Of its tokens the last that have not expired, by their jti; all that \
             there were has daypass audit search --session ID.
 
             Example: daypass sessions show AZqtVnEw1dCdqGm4vXo7Gw
@@ -100,6 +100,7 @@ struct SessionsShow: AsyncParsableCommand {
                 rows.append([name, found.cell(at: path)])
             }
             switch found["granted"] {
+            case _ where found["revoked"] == .bool(true): rows.append(["may do", "nothing: it is revoked"])
             case .object?:
                 for name in ["scope", "models", "audience", "ttl_seconds"] where found["granted"]?[name] != nil {
                     rows.append([name, found.cell(at: "granted.\(name)")])
@@ -107,7 +108,7 @@ struct SessionsShow: AsyncParsableCommand {
             case .null?: rows.append(["may do", "nothing"])
             default: break
             }
-            for token in found.list("tokens") {
+            for token in found.list("tokens") where found["revoked"] != .bool(true) {
                 rows.append(["token \(token.cell("jti"))", "\(token.cell("issued")) to \(token.cell("expires"))"])
             }
             if let actor = found["act"] { rows.append(["act", String(decoding: try actor.encoded(), as: UTF8.self)]) }

@@ -14,7 +14,8 @@ struct Login: AsyncParsableCommand {
             sign out with daypass logout.
 
             What keeps you signed in is in the desktop's Secret Service where secret-tool reaches one, else in a file of \
-            mode 0600 in ~/.local/state/daypass (XDG_STATE_HOME). An earlier sign-in at the same broker is ended.
+            mode 0600 in ~/.local/state/daypass (XDG_STATE_HOME). An earlier sign-in at the same broker is ended; where that \
+            fails, it says so.
 
             Ends with 1 where the broker refuses, 2 for wrong usage, 69 where the broker does not answer, 77 where nobody \
             approves, or somebody denies.
@@ -35,9 +36,9 @@ struct Login: AsyncParsableCommand {
             let asked = try await signIn.begin(device: Self.device)
             show(asked)
             if !isWithoutBrowser, Browser.isHere(environment), Browser.open(asked.page, environment) {
-                Terminal.note("The page opens in your browser.")
+                Terminal.note("Opening the page in your browser.")
             }
-            let saved = try await signIn.finish(asked)
+            let saved = try await signIn.finish(asked) { Terminal.warn($0) }
             let who = saved.email.map { " as \($0)" } ?? ""
             Terminal.print(ReadableText.escaped("signed in at \(origin)\(who)"))
         } catch {
@@ -58,7 +59,8 @@ struct Login: AsyncParsableCommand {
 
                 \(asked.userCode)
 
-            It lasts for \(minutes) min. Waiting until you have approved.
+            It lasts for \(minutes) min. Waiting until you have approved. Where the page shows an error instead, stop with
+            Ctrl-C: its words and its reference are for whoever runs the broker.
             """)
     }
 

@@ -10,7 +10,7 @@ struct Logout: AsyncParsableCommand {
         discussion: """
             Tokens of the session are refused from then on. Whatever the broker answers, nothing is left on this machine; \
             where it has not heard of it, this ends with 69 or 1, and the session lasts until its own end, or until an \
-            administrator ends it.
+            administrator ends it. 2 is for a folder that cannot be used.
 
             Example: daypass logout --url https://daypass.example.com
             """)
@@ -35,9 +35,9 @@ struct Logout: AsyncParsableCommand {
         case .goneFromHere(_, let failure):
             let why = CommandFailure(failure)
             throw CommandFailure(
-                why.code,
-                "signed out on this machine alone: the session may last on at the broker, until an administrator ends "
-                    + "it: \(why.message)")
+                why.code == .unreachable ? .unreachable : .refused,
+                "signed out on this machine alone: the session may last on at the broker, until you end it at "
+                    + "\(origin)/sessions, or an administrator does: \(why.message)")
         }
     }
 }
