@@ -76,6 +76,10 @@ package struct OAuthError: Error, Sendable {
             // One text for every case, so that nobody can probe which check failed or which rule came close.
             let code: Code = grantType == .jwtBearer ? .invalidGrant : .invalidRequest
             self.init(code, "the subject token is not acceptable, or no rule grants its subject anything")
+        case .signedIn:
+            self.init(
+                grantType == .jwtBearer ? .invalidGrant : .invalidRequest,
+                "somebody signed in to this session: its refresh token renews it, or a new sign-in (daypass login)")
         case .unmatched(let claims):
             let unexplained = OAuthError(.subjectToken, speaking: grantType)
             self.init(unexplained.code, unexplained.description, unmatched: claims)

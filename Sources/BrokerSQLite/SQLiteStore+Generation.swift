@@ -24,8 +24,9 @@ extension SQLiteStore: RestorableStore {
                 ])
             for key in try SigningKeyRecord.fetchAll(db) { try key.outOfUse(at: event.time).update(db) }
             for key in keys { try key.insert(db) }
-            // Nobody knows which of their sessions were ended after the backup.
-            try db.execute(sql: "DELETE FROM refresh_tokens; DELETE FROM sign_ins")
+            // Nobody knows which of their sessions were ended after the backup. That they were signed in to is known yet,
+            // so that nothing else renews them.
+            try db.execute(sql: "DELETE FROM refresh_tokens")
             try audit.append(row)
         }
     }

@@ -38,6 +38,31 @@ extension SQLiteStore: SignInStore {
         }
     }
 
+    package func keep(_ signIn: SignInRecord) async throws(StoreFailure) {
+        try await writeUnrecorded("keep what a sign-in has sealed") { db in
+            let statement = try db.cachedStatement(
+                sql: "UPDATE sign_ins SET sealed = ?, master_key_id = ? WHERE session = ? AND generation = ?")
+            try statement.run { binder in
+                binder.blob(signIn.sealed)
+                binder.text(signIn.masterKeyID)
+                binder.text(signIn.session)
+                binder.integer(Int64(signIn.generation))
+            }
+            guard db.changesCount == 1 else {
+                throw StoreFailure(
+                    .conflict, "keep what a sign-in has sealed", cause: "the refresh token was turned by somebody else")
+            }
+        }
+    }
+
+    package func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool {
+        try await perform("look for a sign-in") { db in
+            try !Row.fetchCursor(
+                db.cachedStatement(sql: "SELECT session FROM sign_ins WHERE session = ?"), arguments: [id.string]
+            ).mapToArray { try $0.requiredText(0) }.isEmpty
+        }
+    }
+
     package func signIns(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, at now: Date
     ) async throws(StoreFailure) -> [SessionRecord] {

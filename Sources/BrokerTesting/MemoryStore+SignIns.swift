@@ -45,6 +45,19 @@ extension MemoryStore {
         }
     }
 
+    package func keep(_ signIn: SignInRecord) async throws(StoreFailure) {
+        try whileReachable { state throws(StoreFailure) in
+            guard let stored = state.signIns[signIn.session], stored.generation == signIn.generation else {
+                throw StoreFailure(.conflict, "keep", cause: "the refresh token was turned by somebody else")
+            }
+            state.signIns[signIn.session] = stored.resealed(as: signIn.sealed, under: signIn.masterKeyID)
+        }
+    }
+
+    package func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool {
+        try whileReachable { $0.signIns[id] != nil }
+    }
+
     package func signIns(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, at now: Date
     ) async throws(StoreFailure) -> [SessionRecord] {

@@ -330,7 +330,7 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
             }
             state.keys = state.keys.map { $0.outOfUse(at: event.time) } + keys
             state.generation = generation
-            (state.signIns, state.refreshTokens) = ([:], [:])
+            state.refreshTokens = [:]
             state.append(event)
         }
     }

@@ -47,6 +47,25 @@ extension StoreConformance {
         }
     }
 
+    static func signInIsKept(_ store: any Store) async throws {
+        let (first, other) = (Sample.signIn("s1", email: "a@example.com"), Sample.signIn("s2"))
+        for signIn in [first, other] { try await open(signIn, store) }
+        try await store.keep(first.resealed(as: [8, 9], under: "m2"))
+        let kept = try await store.signIns(ofSessions: ["s1", "s2"])
+        try expect(kept == ["s1": first.resealed(as: [8, 9], under: "m2"), "s2": other], "\(kept)")
+        try expect(try await store.signIn(ofToken: digest(first, 0))?.generation == 0, "its token is another")
+        for late in [Sample.signIn("s1", generation: 1), Sample.signIn("s0")] {
+            try await expect(.conflict, "generation \(late.generation)") { () async throws(StoreFailure) in
+                try await store.keep(late)
+            }
+        }
+        for (id, isThere) in [("s1", true), ("s0", false), ("", false)] as [(ExactString, Bool)] {
+            try expect(try await store.isSignIn(id) == isThere, "\(id)")
+        }
+        _ = try await store.record(Sample.session("s3"), Sample.grant(session: "s3"))
+        try expect(try await !store.isSignIn("s3"), "nobody signed in to it")
+    }
+
     static func signInAllOrNone(_ store: any Store) async throws {
         try await open(Sample.signIn("s1"), store)
         let event = Sample.grant(session: "s2")
@@ -122,6 +141,7 @@ extension StoreConformance {
         try await store.begin(StoreGeneration(number: 2), with: [Sample.key("k1", .active)], Sample.refusal())
         try expect(try await store.signIn(ofToken: digest(signIn, 0)) == nil, "a refresh token of the last one is good")
         try expect(try await store.session("s1") != nil, "the session is gone")
+        try expect(try await store.isSignIn("s1"), "nobody knows any more that it was signed in to")
     }
 
     private static func open(_ signIn: SignInRecord, _ store: any Store) async throws {

@@ -13,6 +13,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case concurrentDuplicates = "of many concurrent records of one session exactly one is kept"
     case sessionComesBack = "a session comes back by its id, value for value, and no other does"
     case signInComesBack = "a sign-in comes back by each of its refresh tokens, value for value, and by no other"
+    case signInIsKept = "what a sign-in has sealed is kept by itself, and a session is known for a sign-in"
     case signInRotates = "a refresh token takes the place of the one before with its audit record, once"
     case signInAllOrNone = "of a sign-in that cannot be stored nothing is, nor of one that was revoked"
     case signInsOfProvider = "the sessions that a logout at the provider is about are found, those that live alone"
@@ -93,6 +94,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .concurrentDuplicates: try await Self.concurrentDuplicates(store)
         case .sessionComesBack: try await Self.sessionComesBack(store)
         case .signInComesBack: try await Self.signInComesBack(store)
+        case .signInIsKept: try await Self.signInIsKept(store)
         case .signInRotates: try await Self.signInRotates(store)
         case .signInAllOrNone: try await Self.signInAllOrNone(store)
         case .signInsOfProvider: try await Self.signInsOfProvider(store)

@@ -18,6 +18,12 @@ struct `A developer of a company with glewlwyd` {
         #expect(try await stage.renewals() == 4)
         let last = try await stage.daypass(["token"])
         try await stage.leaveProvider()
+        // A 400 without a word, which a proxy may answer as well.
+        let doubted = try await stage.anew()
+        #expect(doubted.status == 0 && doubted.error.contains("is not renewed"), "\(doubted)")
+        try await waitUntil("the provider has said it again, 15 s later", within: 60) {
+            try await stage.anew().status != 0
+        }
         let refused = try await stage.anew()
         #expect(refused.status == 77 && refused.output == "" && refused.error.contains("has ended"), "\(refused)")
         #expect(try await !stage.isGood(last.output))

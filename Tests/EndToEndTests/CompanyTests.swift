@@ -56,6 +56,12 @@ struct `A developer of a company` {
         try await stage.leaveProvider()
         let token = try await stage.daypass(["token"])
         #expect(token.status == 0, "the one that there is lasts until then")
+        let renewed = try await stage.broker.token([
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", String(token.output.dropLast())),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ])
+        #expect(renewed.status == 400, "nor does it renew itself: \(renewed.body)")
         let refused = try await stage.anew()
         #expect(refused.status == 77 && refused.output == "" && refused.error.contains("has ended"), "\(refused)")
         #expect(try await !stage.isGood(token.output))

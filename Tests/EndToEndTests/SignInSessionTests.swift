@@ -70,6 +70,23 @@ import Testing
         #expect(try await !stage.isGood(try #require(last.text("access_token"))))
     }
 
+    @Test func `is renewed by its refresh token alone, and the gateway token says so`() async throws {
+        let stage = try await StoredSignIn()
+        let token = stage.tokens[0].access
+        let type = "urn:ietf:params:oauth:token-type:access_token"
+        let renewed = try await stage.token([
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("subject_token", token),
+            ("subject_token_type", type),
+        ])
+        #expect(renewed.status == 400 && renewed.text("error") == "invalid_request", "\(renewed.body)")
+        let words = try #require(renewed.text("error_description"))
+        #expect(words.contains("its refresh token renews it") && words.contains("daypass login"))
+        let audit = try await stage.daypass("audit", "search", "--kind", "exchange.refused", "--json")
+        #expect(audit.output.contains(#""reason" : "signed_in""#), "\(audit)")
+        #expect(try await stage.isGood(token))
+        #expect(try await stage.refresh(stage.tokens[0].refresh).status == 200)
+    }
+
     /// Killed at random moments while a client refreshes: it keeps the token that it had until an answer has come.
     @Test func `a kill between rotation and answer signs nobody out, and the lost answer is given again`() async throws
     {

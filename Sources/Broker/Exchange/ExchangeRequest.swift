@@ -104,6 +104,8 @@ package enum ExchangeRefusal: Error, Sendable {
     /// The same, and a rule that explains itself to callers was tried: these claims and ids, by their names, are what the
     /// caller's own token or request did not match it with.
     case unmatched([ExactString])
+    /// Somebody signed in to the session of the presented gateway token: it is renewed by its refresh token alone.
+    case signedIn
     /// The connection's certificate, by which the caller authenticated, is not acceptable any more.
     case client
     /// What is granted is bound to a certificate, and the request came with none.

@@ -29,8 +29,9 @@ struct SessionRenewal: Sendable {
         timer.ended(.authenticate)
         let grant = try await match(session, claims, request, at: now)
         try await refuseBlocked(session, actor, request, at: now)
-        timer.ended(.match)
         let isRenewal = actor == nil && grant.isWhole
+        if isRenewal { try await refuseSignedIn(session, request, at: now) }
+        timer.ended(.match)
         let next = try await isRenewal ? session : open(below: session, grant, actor, claims, request, at: now)
         let minted = try await minted(next, grant, from: claims, below: session, request, at: now)
         timer.ended(.mint)
@@ -141,6 +142,23 @@ struct SessionRenewal: Sendable {
         guard let target else { return }
         try await refuse(session, request, .blocked, ["blocked": .object(target.json)], at: now)
         throw .subjectToken
+    }
+
+    /// A session that somebody signed in to is renewed by its refresh token alone: then the provider is asked whether he is
+    /// there yet. A session below it may be opened, since that ends with the presented token.
+    private func refuseSignedIn(
+        _ session: SessionRecord, _ request: ExchangeRequest, at now: Date
+    ) async throws(ExchangeRefusal) {
+        let isSignIn: Bool
+        do {
+            isSignIn = try await store.isSignIn(session.id)
+        } catch {
+            throw .unavailable(
+                ExchangeOutage(.store, cause: error.description, issuer: session.issuer, rule: session.rule))
+        }
+        guard isSignIn else { return }
+        try await refuse(session, request, .signedIn, at: now)
+        throw .signedIn
     }
 
     private func open(

@@ -13,6 +13,8 @@ package struct ProviderRenewal: Sendable {
         /// There is none.
         case none
         case proves(VerifiedSubject)
+        /// It is for another client, by the provider's signature. In words for the operator.
+        case foreign(String)
         /// It could not be checked, or proves nothing here. In words for the operator.
         case unchecked(String)
     }
@@ -33,4 +35,6 @@ package enum ProviderFailure: Error, Sendable {
     case unavailable(String)
     /// It does not know the token any more, or lets its holder in no longer.
     case refused(String)
+    /// It answers 400 and says nothing, which is a refusal of some providers, and no answer of others.
+    case wordless
 }

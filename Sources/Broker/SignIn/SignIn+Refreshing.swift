@@ -6,8 +6,6 @@ package import JOSE
 extension SignIn {
     /// For how long a lost answer is given again, until what it gave is used.
     static let repeatPeriod: TimeInterval = 30
-    /// A clock that was set back by more counts as one that went on.
-    private static let clockSlack: TimeInterval = 5
     /// So many refresh tokens a sign-in may have: its digests are kept until its session ends.
     package static let maximumGenerations = 4096
 
@@ -18,48 +16,73 @@ extension SignIn {
         _ text: SecretText, scope: [Scope]?, from client: ExactString, under trace: TraceID
     ) async throws(SignInRefusal) -> SignInResponse {
         let request = ExchangeRequest(trace: trace, client: client, subject: .proof(text), scope: scope)
-        guard let token = OpaqueToken(parsing: text), let known = try await presented(token, request) else {
-            // Anybody can send this, so it must not fill the store.
-            log.metrics.refused(reason: .malformed)
-            throw .ended
-        }
-        await turns.take(known.session.id)
-        defer { turns.giveBack(known.session.id) }
-        // Somebody may have had his turn with it meanwhile.
-        guard let presented = try await presented(token, request) else { throw .ended }
         do throws(SignInRefusal) {
-            return try await refresh(token, presented, request, at: clock.now)
+            return try await refreshInTurn(text, request)
         } catch {
             if case .unavailable(let outage) = error { log.note(outage, request) }
             throw error
         }
     }
 
-    private func presented(
-        _ token: OpaqueToken, _ request: ExchangeRequest
-    ) async throws(SignInRefusal) -> PresentedRefreshToken? {
+    private func refreshInTurn(
+        _ text: SecretText, _ request: ExchangeRequest
+    ) async throws(SignInRefusal) -> SignInResponse {
+        guard let token = OpaqueToken(parsing: text), let known = try await presented(token) else {
+            // Anybody can send this, so it must not fill the store.
+            log.metrics.refused(reason: .malformed)
+            throw .ended
+        }
+        switch await turns.take(known.session.id) {
+        case .taken: break
+        case .failed(let outage): throw .unavailable(outage)
+        case .tooMany: throw .busy
+        }
+        let result: Result<SignInResponse, SignInRefusal>
+        do throws(SignInRefusal) {
+            let response = try await refresh(token, request)
+            result = .success(response)
+        } catch {
+            result = .failure(error)
+        }
+        if case .failure(.unavailable(let outage)) = result {
+            turns.giveBack(known.session.id, failing: outage)
+        } else {
+            turns.giveBack(known.session.id)
+        }
+        return try result.get()
+    }
+
+    private func presented(_ token: OpaqueToken) async throws(SignInRefusal) -> PresentedRefreshToken? {
         do {
             return try await store.signIn(ofToken: token.digest)
         } catch {
-            let outage = ExchangeOutage(.store, cause: error.description)
-            log.note(outage, request)
-            throw .unavailable(outage)
+            throw .unavailable(ExchangeOutage(.store, cause: error.description))
         }
     }
 
     private func refresh(
-        _ token: OpaqueToken, _ presented: PresentedRefreshToken, _ request: ExchangeRequest, at now: Date
+        _ token: OpaqueToken, _ request: ExchangeRequest
     ) async throws(SignInRefusal) -> SignInResponse {
+        // Somebody may have had his turn with it meanwhile.
+        guard let presented = try await presented(token) else { throw .ended }
         let (session, signIn) = (presented.session, presented.signIn)
-        try await refuseEnded(presented, request, at: now)
-        guard let secrets = SignInSecrets(opening: signIn, with: masterKey) else {
-            try await refuse(session, request, .sessionUnknown, at: now)
+        let began = clock.now
+        try await refuseEnded(presented, request, at: began)
+        guard let opened = SignInSecrets(opening: signIn, with: masterKey) else {
+            try await refuse(session, request, .sessionUnknown, at: began)
             throw .ended
         }
-        let isRepeat = try await isRepeat(presented, request, at: now)
-        // A lost answer is the same answer: the provider was asked for it.
-        let renewal = isRepeat ? nil : try await renewed(session, secrets, request, at: now)
-        let grant = try await match(session, renewal, request, at: now)
+        let isRepeat = try await isRepeat(presented, request, at: began)
+        let (subject, secrets): (VerifiedSubject?, SignInSecrets)
+        if isRepeat {
+            // A lost answer is the same answer: the provider was asked for it.
+            (subject, secrets) = (nil, opened)
+        } else {
+            (subject, secrets) = try await askProvider(of: presented, opened, request)
+        }
+        // The provider may have taken seconds, and an answer is lost from now on, not from when it was asked for.
+        let now = clock.now
+        let grant = try await match(session, subject, request, at: now)
         let gatewayToken = try await minted(session, grant, request, at: now)
         let successor = token.successor(under: secrets.key)
         let event = AuditEvent(
@@ -75,14 +98,8 @@ extension SignIn {
                 try await store.record(event, renewing: session)
             }
         } else {
-            let next: SignInRecord
-            do {
-                let token = inHand.token(of: session.id) ?? renewal?.token
-                let sealed = try secrets.replacing(token).sealed(with: masterKey, for: session.id)
-                next = signIn.next(at: now, sealed: sealed, under: masterKey.id)
-            } catch {
-                throw .unavailable(.minting(error, session.issuer, session.rule))
-            }
+            let sealed = try sealed(secrets, of: session)
+            let next = signIn.next(at: now, sealed: sealed, under: masterKey.id)
             outcome = try await stored(event) { () async throws(StoreFailure) in
                 try await store.record(event, rotating: next, of: session, token: successor.digest)
             }
@@ -124,7 +141,8 @@ extension SignIn {
         let age = now.timeIntervalSince(presented.signIn.rotated)
         switch presented.signIn.generation - presented.generation {
         case 0: return false
-        case 1 where (-Self.clockSlack...Self.repeatPeriod).contains(age): return true
+        // A clock that was set back shows less than nothing.
+        case 1 where age <= Self.repeatPeriod: return true
         default:
             try await end(presented.session, because: "a refresh token was used again", request)
             try await refuse(presented.session, request, .replayed, at: now)
@@ -132,37 +150,10 @@ extension SignIn {
         }
     }
 
-    /// What the provider says of whoever signed in; nil where it cannot be asked for want of a token of its own.
-    private func renewed(
-        _ session: SessionRecord, _ secrets: SignInSecrets, _ request: ExchangeRequest, at now: Date
-    ) async throws(SignInRefusal) -> ProviderRenewal? {
-        guard let provider, let token = inHand.token(of: session.id) ?? secrets.providerToken else { return nil }
-        let failure: ProviderFailure
-        do {
-            let renewal = try await provider.renew(token)
-            // Before anything else can go wrong.
-            if let next = renewal.token { inHand.keep(next, of: session.id, until: session.end, at: now) }
-            guard case .unchecked(let cause) = renewal.vouching else { return renewal }
-            failure = .unavailable(cause)
-        } catch {
-            failure = error
-        }
-        switch failure {
-        case .unavailable(let cause):
-            throw .unavailable(
-                ExchangeOutage(.keysUnavailable, cause: cause, issuer: session.issuer, rule: session.rule))
-        case .refused(let cause):
-            try await end(session, because: "the identity provider refused to renew it", request)
-            try await refuse(session, request, .sessionOver, ["message": .string(ExactString(cause))], at: now)
-            throw .ended
-        }
-    }
-
+    /// - Parameter subject: who it is by the provider's word of just now; nil where it gave none.
     private func match(
-        _ session: SessionRecord, _ renewal: ProviderRenewal?, _ request: ExchangeRequest, at now: Date
+        _ session: SessionRecord, _ subject: VerifiedSubject?, _ request: ExchangeRequest, at now: Date
     ) async throws(SignInRefusal) -> Grant {
-        var subject: VerifiedSubject?
-        if case .proves(let proved) = renewal?.vouching { subject = proved }
         if let subject {
             guard subject.issuer == session.issuer, subject.identity == session.subject else {
                 try await end(session, because: "the identity provider vouches for somebody else", request)
@@ -170,6 +161,10 @@ extension SignIn {
                 throw .ended
             }
             if case .refused(let explanation) = rules.match(subject, naming: session.rule) {
+                // Where it is not the rules that changed, whoever signed in is not who he was.
+                if rules.matchAgain(session) != nil {
+                    try await end(session, because: "no rule matches what the identity provider says now", request)
+                }
                 try await refuse(session, request, .noRule, ["explanation": .object(explanation.json)], at: now)
                 throw .ended
             }
@@ -196,20 +191,6 @@ extension SignIn {
 
     private func granted(_ outcome: RuleSet.Outcome) -> Grant? {
         if case .granted(let grant) = outcome { grant } else { nil }
-    }
-
-    /// Ends the session with all its tokens.
-    private func end(
-        _ session: SessionRecord, because reason: String, _ request: ExchangeRequest
-    ) async throws(SignInRefusal) {
-        inHand.forget(session.id)
-        do {
-            let wish = try RevocationRequest(.session(session.id), reason: reason)
-            _ = try await revocations.revoke(wish, by: .daemon, trace: request.trace)
-        } catch {
-            throw .unavailable(
-                ExchangeOutage(.store, cause: "\(error)", issuer: session.issuer, rule: session.rule))
-        }
     }
 
     /// Ends the session of a refresh token for whoever shows it (RFC 7009 §2.1), however old it is.

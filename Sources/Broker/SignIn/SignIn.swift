@@ -20,6 +20,7 @@ package struct SignIn: Sendable {
     let logouts: LogoutTokens
     let turns: SignInTurns
     let inHand: ProviderTokensInHand
+    let wordless: WordlessRefusals
     let keptClaims: AuditConfiguration.Claims
     let clock: any BrokerClock
     let random: any RandomSource
@@ -34,6 +35,7 @@ package struct SignIn: Sendable {
         let logouts: LogoutTokens
         let turns = SignInTurns()
         let inHand = ProviderTokensInHand()
+        let wordless = WordlessRefusals()
 
         /// - Parameters:
         ///   - provider: nil where nobody is asked again before a sign-in is renewed.
@@ -60,6 +62,7 @@ package struct SignIn: Sendable {
         logouts = parts.logouts
         turns = parts.turns
         inHand = parts.inHand
+        wordless = parts.wordless
         self.rules = rules
         self.mint = mint
         self.store = store

@@ -18,6 +18,8 @@ package enum SignInRefusal: Error, Sendable {
     case ended
     /// More scope than is granted.
     case scope
+    /// Too many wait for their turn with the same session.
+    case busy
     /// Nothing is wrong with the request; it may work later.
     case unavailable(ExchangeOutage)
 }

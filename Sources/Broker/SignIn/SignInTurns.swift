@@ -2,35 +2,53 @@ import JOSE
 import Synchronization
 
 /// One after the other for each session: of those who show its refresh token at once the first turns it, and the provider
-/// is asked once. As many wait as requests may be under way. Callable from any thread.
+/// is asked once, also where that fails. Callable from any thread.
 final class SignInTurns: Sendable {
-    /// Who waits, of each session that has somebody's turn.
-    private let waiting = Mutex<[ExactString: [CheckedContinuation<Void, Never>]]>([:])
+    /// So many wait for their turn with one session; further ones are sent away.
+    static let maximumWaiting = 64
 
-    /// Returns when it is the caller's turn; `giveBack` ends it.
-    func take(_ session: ExactString) async {
-        await withCheckedContinuation { continuation in
-            let isFree = waiting.withLock { waiting in
-                guard waiting[session] != nil else {
+    enum Turn: Sendable {
+        /// `giveBack` ends it.
+        case taken
+        /// It could not be decided for who had the turn, and would not be for whoever waited meanwhile.
+        case failed(ExchangeOutage)
+        case tooMany
+    }
+
+    private typealias Waiter = CheckedContinuation<Turn, Never>
+
+    /// Who waits, of each session that has somebody's turn.
+    private let waiting = Mutex<[ExactString: [Waiter]]>([:])
+
+    /// Returns when it is the caller's turn, or will not be.
+    func take(_ session: ExactString) async -> Turn {
+        await withCheckedContinuation { (continuation: Waiter) in
+            let turn = waiting.withLock { waiting -> Turn? in
+                guard let others = waiting[session] else {
                     waiting[session] = []
-                    return true
+                    return .taken
                 }
+                guard others.count < Self.maximumWaiting else { return .tooMany }
                 waiting[session]?.append(continuation)
-                return false
+                return nil
             }
-            if isFree { continuation.resume() }
+            if let turn { continuation.resume(returning: turn) }
         }
     }
 
-    func giveBack(_ session: ExactString) {
-        let next = waiting.withLock { waiting -> CheckedContinuation<Void, Never>? in
-            guard let first = waiting[session]?.first else {
-                waiting[session] = nil
-                return nil
-            }
-            waiting[session]?.removeFirst()
-            return first
+    /// - Parameter outage: what befell who had the turn: then nobody who waits has one.
+    func giveBack(_ session: ExactString, failing outage: ExchangeOutage? = nil) {
+        let next = waiting.withLock { waiting -> [Waiter] in
+            let others = waiting[session] ?? []
+            let next = outage == nil ? Array(others.prefix(1)) : others
+            waiting[session] = next.isEmpty || outage != nil ? nil : Array(others.dropFirst())
+            return next
         }
-        next?.resume()
+        for waiter in next { waiter.resume(returning: outage.map { Turn.failed($0) } ?? .taken) }
+    }
+
+    /// How many wait behind who has the turn.
+    func waitingCount(for session: ExactString) -> Int {
+        waiting.withLock { $0[session]?.count ?? 0 }
     }
 }

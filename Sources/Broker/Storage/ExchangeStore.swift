@@ -28,6 +28,9 @@ package protocol ExchangeStore: Sendable {
 
     /// The session of that id, or nil where there is none.
     func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord?
+
+    /// Whether somebody signed in to that session, which has not been forgotten.
+    func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool
 }
 
 /// Where audit records are read.

@@ -25,6 +25,10 @@ package protocol SignInStore: Sendable {
         _ event: AuditEvent, rotating next: SignInRecord, of session: SessionRecord, token digest: [UInt8]
     ) async throws(StoreFailure) -> UseOutcome
 
+    /// Puts what the sign-in has sealed in the place of what is stored, and nothing else.
+    /// - Throws: `.conflict` where another generation is stored.
+    func keep(_ signIn: SignInRecord) async throws(StoreFailure)
+
     /// The sessions that a logout at the provider is about (OpenID Connect Back-Channel Logout §2.4), of those that have
     /// not ended: of that subject and of that session of the provider's, as far as they are named.
     func signIns(

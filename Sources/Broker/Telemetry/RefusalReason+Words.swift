@@ -27,6 +27,7 @@ extension RefusalReason {
         case .grantChanged: "the session's rule grants by now nothing of what the token has"
         case .lineage: "the token stands below as many sessions as there may be"
         case .forBroker: "tokens with the broker's own scopes are neither renewed nor narrowed"
+        case .signedIn: "somebody signed in to its session, which its refresh token renews, or daypass login"
         case .tokenTooLong: "the gateway token would be longer than gateways take"
         case .issuedBeforeRestore: "it may be older than the restoring of the store, which forgot how often it was used"
         case .revoked: "it, or something that it stands on, was revoked"

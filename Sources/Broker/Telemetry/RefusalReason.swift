@@ -9,7 +9,7 @@ package enum RefusalReason: Int, MetricLabel {
     case lifetime, keysUnavailable, certificate
     // What its subject asked for.
     case actor, noRule, scope, target, replayed, sessionOver, sessionUnknown, grantChanged, lineage
-    case forBroker, tokenTooLong, issuedBeforeRestore
+    case forBroker, signedIn, tokenTooLong, issuedBeforeRestore
     // What administrators have taken back.
     case revoked, blocked
     // What the company's identity provider answered, or that it did not.

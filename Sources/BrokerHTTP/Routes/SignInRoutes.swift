@@ -137,6 +137,7 @@ extension OAuthError {
         case .expired: self.init(.expiredToken, "the device code is too old, or was used before")
         case .ended: self.init(.invalidGrant, "the session has ended: sign in again")
         case .scope: self.init(.invalidScope, "the scope exceeds what is granted")
+        case .busy: self.init(.temporarilyUnavailable, "too many ask with this session at once; try again")
         case .unavailable: self.init(.temporarilyUnavailable, "the broker cannot decide at the moment; try again")
         }
     }

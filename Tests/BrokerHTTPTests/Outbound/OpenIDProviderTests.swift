@@ -35,7 +35,7 @@ import Testing
 
     private func run(
         secret: String? = "s:ec ret", discovery: String? = nil, timeLimit: Duration = .seconds(60),
-        _ body: (Live) async throws -> Void
+        fetcher: StubKeySetFetcher? = nil, _ body: (Live) async throws -> Void
     ) async throws {
         let script = Script()
         if let discovery { script.discovery.withLock { $0 = discovery } }
@@ -50,7 +50,8 @@ import Testing
             let configuration = IssuerConfiguration(
                 name: try #require(IssuerName(parsing: "corp")), issuer: ExactString(server.origin),
                 audience: "daypass", algorithms: [.ES256], allowsPrivateAddresses: true)
-            let keys = IssuerKeys(name: configuration.name, keys: try issuer.keySet, clock: SystemClock())
+            let keys = try fetcher.map { IssuerKeys(name: configuration.name, fetcher: $0, clock: SystemClock()) }
+                ?? IssuerKeys(name: configuration.name, keys: issuer.keySet, clock: SystemClock())
             let authenticator = JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)])
             let provider = try OpenIDProvider(
                 issuer: configuration,
@@ -292,35 +293,64 @@ import Testing
         }
     }
 
-    @Test func `a renewal whose ID token proves nothing still hands on the provider's next refresh token`() async throws
-    {
+    @Test(
+        arguments: [
+            (["aud": "another"], true), (["aud": ["daypass", "another"], "azp": "another"], true),
+            (["azp": "another"], true), (["exp": 1], false), (["iss": "https://evil.example"], false),
+        ] as [(JSONObject, Bool)])
+    func `a renewal whose ID token proves nothing still hands on the provider's next refresh token`(
+        changes: JSONObject, isForeign: Bool
+    ) async throws {
         try await run { live in
-            try live.give(["aud": "another"], nonce: nil, more: ["refresh_token": "second"])
+            try live.give(changes, nonce: nil, more: ["refresh_token": "second"])
             let renewal = try await live.provider.renew(SecretBytes(copying: Array("first".utf8).span))
-            guard case .unchecked = renewal.vouching else {
-                Issue.record("\(renewal.vouching)")
-                return
+            switch renewal.vouching {
+            case .foreign: #expect(isForeign)
+            case .unchecked: #expect(!isForeign)
+            default: Issue.record("\(renewal.vouching)")
             }
             #expect(renewal.token == SecretBytes(copying: Array("second".utf8).span))
         }
     }
 
+    @Test func `keys that do not come are waited for no longer than the provider itself`() async throws {
+        let fetcher = StubKeySetFetcher()
+        fetcher.hold()
+        defer { fetcher.release() }
+        try await run(timeLimit: .milliseconds(500), fetcher: fetcher) { live in
+            try live.give([:], nonce: nil, more: ["refresh_token": "second"])
+            let renewal = try await live.provider.renew(SecretBytes(copying: Array("first".utf8).span))
+            guard case .unchecked(let words) = renewal.vouching else {
+                Issue.record("\(renewal.vouching)")
+                return
+            }
+            #expect(words.hasSuffix("keys did not come in time"))
+            #expect(renewal.token == SecretBytes(copying: Array("second".utf8).span))
+            let (_, attempt) = try await live.provider.begin()
+            try live.give([:], nonce: attempt.nonce.reveal())
+            let failure = await #expect(throws: AuthorizationFailure.self) {
+                try await live.provider.finish(callback(attempt), of: attempt)
+            }
+            #expect(failure?.word == "unavailable")
+        }
+    }
+
     @Test(arguments: [
-        ("400 Bad Request", #"{"error":"invalid_grant"}"#, true), ("400 Bad Request", "", true),
-        ("400 Bad Request", #"{"error":"invalid_request"}"#, false), ("400 Bad Request", "<html>", false),
-        ("401 Unauthorized", #"{"error":"invalid_client"}"#, false), ("401 Unauthorized", "", false),
-        ("503 Busy", #"{"error":"invalid_grant"}"#, false), ("503 Busy", "", false),
+        ("400 Bad Request", #"{"error":"invalid_grant"}"#, "refused"), ("400 Bad Request", "", "wordless"),
+        ("400 Bad Request", #"{"error":"invalid_request"}"#, "unavailable"), ("400 Bad Request", "<html>", "unavailable"),
+        ("401 Unauthorized", #"{"error":"invalid_client"}"#, "unavailable"), ("401 Unauthorized", "", "unavailable"),
+        ("503 Busy", #"{"error":"invalid_grant"}"#, "unavailable"), ("503 Busy", "", "unavailable"),
     ])
-    func `a renewal is refused only where the provider says so, or says nothing but that`(
-        status: String, body: String, isRefused: Bool
+    func `a renewal is refused only where the provider says so`(
+        status: String, body: String, word: String
     ) async throws {
         try await run { live in
             live.script.token.withLock { $0 = .document(body, status: status) }
             let failure = await #expect(throws: ProviderFailure.self) {
                 _ = try await live.provider.renew(SecretBytes(copying: Array("first".utf8).span))
             }
-            let refused = if case .refused = failure { true } else { false }
-            #expect(refused == isRefused)
+            let named = try #require(failure)
+            #expect("\(named)".hasPrefix(word))
         }
     }
 }

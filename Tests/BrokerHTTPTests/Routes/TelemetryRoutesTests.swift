@@ -209,6 +209,7 @@ final class StuckStore: ExchangeStore {
     }
 
     func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? { nil }
+    func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool { false }
 
     private func stick() async throws(StoreFailure) {
         let reached = state.withLock { state in

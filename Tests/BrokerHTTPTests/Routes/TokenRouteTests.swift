@@ -229,5 +229,6 @@ struct BrokenStore: ExchangeStore {
     ) async throws(StoreFailure) -> UseOutcome { throw failure }
     func record(_ event: AuditEvent) async throws(StoreFailure) { throw failure }
     func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? { throw failure }
+    func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool { throw failure }
     private var failure: StoreFailure { StoreFailure(.unavailable, "recording", cause: "the disk is full") }
 }

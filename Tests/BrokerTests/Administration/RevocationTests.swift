@@ -238,4 +238,5 @@ private struct RevokingStore: ExchangeStore {
     func record(_ event: AuditEvent) async throws(StoreFailure) { try await store.record(event) }
 
     func session(_ id: ExactString) async throws(StoreFailure) -> SessionRecord? { try await store.session(id) }
+    func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool { try await store.isSignIn(id) }
 }

@@ -176,6 +176,7 @@ extension ExchangeRefusal {
         switch self {
         case .subjectToken: "subjectToken"
         case .unmatched: "unmatched"
+        case .signedIn: "signedIn"
         case .client: "client"
         case .certificate: "certificate"
         case .scope: "scope"

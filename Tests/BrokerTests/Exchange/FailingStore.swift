@@ -40,6 +40,8 @@ final class FailingStore: ExchangeStore {
         try await store.session(id)
     }
 
+    func isSignIn(_ id: ExactString) async throws(StoreFailure) -> Bool { try await store.isSignIn(id) }
+
     private func count() throws(StoreFailure) {
         let left = recordsLeft.withLock { left in
             left -= 1

@@ -113,6 +113,7 @@ final class ScriptedProvider: IdentityProvider {
     typealias Answer = Result<ProviderRenewal, ProviderFailure>
 
     private let state: Mutex<(answer: Answer, asked: [String])>
+    private let waits = Mutex<(@Sendable () async -> Void)?>(nil)
 
     init(_ answer: Answer = .success(ProviderRenewal(.none, token: nil))) {
         state = Mutex((answer, []))
@@ -123,11 +124,13 @@ final class ScriptedProvider: IdentityProvider {
 
     func says(_ answer: Answer) { state.withLock { $0.answer = answer } }
 
+    /// What happens before each answer.
+    func takes(_ wait: @escaping @Sendable () async -> Void) { waits.withLock { $0 = wait } }
+
     func renew(_ token: SecretBytes) async throws(ProviderFailure) -> ProviderRenewal {
         let text = token.withSpan { span in String(decoding: (0..<span.count).map { span[$0] }, as: UTF8.self) }
-        return try state.withLock { state in
-            state.asked.append(text)
-            return state.answer
-        }.get()
+        state.withLock { $0.asked.append(text) }
+        if let wait = waits.withLock({ $0 }) { await wait() }
+        return try state.withLock { $0.answer }.get()
     }
 }

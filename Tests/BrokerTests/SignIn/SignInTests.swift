@@ -211,30 +211,6 @@ import Testing
         #expect(provider.asked == ["p0", "p1"])
     }
 
-    @Test func `loses no token that the provider gave, whatever became of its answer`() async throws {
-        let provider = ScriptedProvider()
-        let bench = try SignInBench(provider: provider)
-        let first = try await bench.signedIn(providerToken: "p0")
-        func says(_ vouching: ProviderRenewal.Vouching, _ token: String) {
-            var bytes = Array(token.utf8)
-            provider.says(.success(ProviderRenewal(vouching, token: .init(moving: &bytes))))
-        }
-        says(.unchecked("its keys do not answer"), "p1")
-        #expect(await bench.refresh(first.refreshToken).refusal == "unavailable keysUnavailable")
-        says(.none, "p2")
-        #expect(
-            await bench.refresh(first.refreshToken, scope: [try #require(Scope(parsing: "more:than"))]).refusal
-                == "scope")
-        says(.none, "p3")
-        bench.base.store.fail(afterCalls: 2)
-        #expect(await bench.refresh(first.refreshToken).refusal == "unavailable store")
-        bench.base.store.fail(afterCalls: .max)
-        says(.none, "p4")
-        let second = try await bench.refresh(first.refreshToken).get()
-        #expect(await bench.refresh(second.refreshToken).refusal == nil)
-        #expect(provider.asked == ["p0", "p1", "p2", "p3", "p4"])
-    }
-
     @Test func `is not ended by a provider that cannot be reached, and is by one that refuses`() async throws {
         let provider = ScriptedProvider(.failure(.unavailable("down")))
         let bench = try SignInBench(provider: provider)
@@ -244,18 +220,6 @@ import Testing
         #expect(await bench.refresh(first.refreshToken).refusal == "ended")
         provider.says(.success(ProviderRenewal(.none, token: nil)))
         #expect(await bench.refresh(first.refreshToken).refusal == "ended", "for good")
-    }
-
-    @Test func `ends where the provider vouches for somebody else, or says what no rule matches`() async throws {
-        for (claims, reason) in [(["sub": "bob"] as JSONObject, "claim"), (["ref": "other"], "no_rule")] {
-            let provider = ScriptedProvider()
-            let rule = try ExchangeBench.main(match: [("sub", ["*"]), ("ref", ["refs/heads/main"])])
-            let bench = try SignInBench(rules: [rule], provider: provider)
-            let first = try await bench.signedIn(providerToken: "p")
-            provider.says(.success(ProviderRenewal(.proves(try await bench.subject(claims)), token: nil)))
-            #expect(await bench.refresh(first.refreshToken).refusal == "ended")
-            #expect(bench.base.store.events.last?.reason == reason)
-        }
     }
 
     @Test func `turns nothing where the store fails, at whichever call`() async throws {

@@ -110,7 +110,12 @@ package struct OpenIDProvider: Sendable {
             throw AuthorizationFailure(error)
         }
         guard let idToken = answer.idToken else { throw .idToken("the answer has no id_token") }
-        let subject = try await verified(idToken)
+        let subject: VerifiedSubject
+        do {
+            subject = try await verified(idToken, before: deadline)
+        } catch {
+            throw AuthorizationFailure(error)
+        }
         guard let nonce = subject.claims["nonce"]?.string, Self.equal(SecretText(nonce.string), attempt.nonce) else {
             throw .idToken("its nonce is not ours")
         }
@@ -118,27 +123,59 @@ package struct OpenIDProvider: Sendable {
     }
 
     /// OpenID Connect Core §3.1.3.7 as far as the authenticator does not know that it is an ID token.
-    private func verified(_ idToken: SecretText) async throws(AuthorizationFailure) -> VerifiedSubject {
+    private func verified(
+        _ idToken: SecretText, before deadline: ContinuousClock.Instant
+    ) async throws(IDTokenFailure) -> VerifiedSubject {
+        guard let result = await authenticated(idToken, before: deadline) else {
+            throw .keys("the issuer's keys did not come in time")
+        }
         let subject: VerifiedSubject
-        do {
-            subject = try await authenticator().authenticate(idToken, at: clock.now)
-        } catch {
-            if case .keysUnavailable(let words) = error.reason { throw .unavailable(words) }
-            throw .idToken("\(error.reason)")
+        switch result {
+        case .success(let proved): subject = proved
+        case .failure(let failure):
+            switch failure.reason {
+            case .keysUnavailable(let words): throw .keys(words)
+            case .audience: throw .foreign("it is for another client")
+            default: throw .useless("\(failure.reason)")
+            }
         }
         guard subject.issuer == issuer.name, subject.claims["iss"]?.string == issuer.issuer else {
-            throw .idToken("it is of another issuer")
+            throw .useless("it is of another issuer")
         }
         let audiences = subject.claims["aud"]?.array?.compactMap(\.string)
         guard audiences?.contains(client.id) ?? (subject.claims["aud"]?.string == client.id) else {
-            throw .idToken("it is for another client")
+            throw .foreign("it is for another client")
         }
         // §3.1.3.7 4. and 5.
         let party = subject.claims["azp"]
         guard party == nil || party?.string == client.id, party != nil || (audiences?.count ?? 1) == 1 else {
-            throw .idToken("its azp is not our client")
+            throw .foreign("its azp is not our client")
         }
         return subject
+    }
+
+    /// What the authenticator says; nil at the deadline. A fetch of keys that it waits for goes on then, for others.
+    private func authenticated(
+        _ idToken: SecretText, before deadline: ContinuousClock.Instant
+    ) async -> Result<VerifiedSubject, AuthenticationFailure>? {
+        let (answers, continuation) = AsyncStream<Result<VerifiedSubject, AuthenticationFailure>>.makeStream()
+        let (authenticator, now) = (authenticator(), clock.now)
+        Task {
+            do throws(AuthenticationFailure) {
+                let subject = try await authenticator.authenticate(idToken, at: now)
+                continuation.yield(.success(subject))
+            } catch {
+                continuation.yield(.failure(error))
+            }
+            continuation.finish()
+        }
+        let end = Task {
+            try? await Task.sleep(until: deadline, clock: .continuous)
+            continuation.finish()
+        }
+        defer { end.cancel() }
+        for await answer in answers { return answer }
+        return nil
     }
 
     private func ask(
@@ -193,10 +230,13 @@ extension OpenIDProvider: IdentityProvider {
         let answer = try await ask(parameters, at: metadata, before: deadline)
         guard let idToken = answer.idToken else { return ProviderRenewal(.none, token: answer.refreshToken) }
         let vouching: ProviderRenewal.Vouching
-        do throws(AuthorizationFailure) {
-            vouching = .proves(try await verified(idToken))
+        do throws(IDTokenFailure) {
+            vouching = .proves(try await verified(idToken, before: deadline))
         } catch {
-            vouching = .unchecked("the ID token of a renewal: \(error.details)")
+            switch error {
+            case .foreign(let words): vouching = .foreign("the ID token of a renewal: \(words)")
+            case .keys(let words), .useless(let words): vouching = .unchecked("the ID token of a renewal: \(words)")
+            }
         }
         return ProviderRenewal(vouching, token: answer.refreshToken)
     }
@@ -223,11 +263,27 @@ package struct ProviderSignIn: Sendable {
     }
 }
 
+/// Why an ID token proves nothing. In words for the operator.
+private enum IDTokenFailure: Error {
+    /// It could not be checked.
+    case keys(String)
+    /// The provider signed it for another client.
+    case foreign(String)
+    case useless(String)
+}
+
 extension AuthorizationFailure {
     fileprivate init(_ failure: ProviderFailure) {
         switch failure {
         case .unavailable(let words): self = .unavailable(words)
-        case .refused: self = .code
+        case .refused, .wordless: self = .code
+        }
+    }
+
+    fileprivate init(_ failure: IDTokenFailure) {
+        switch failure {
+        case .keys(let words): self = .unavailable(words)
+        case .foreign(let words), .useless(let words): self = .idToken(words)
         }
     }
 }

@@ -8,13 +8,11 @@ struct TokenAnswer: Sendable {
     let idToken: SecretText?
     let refreshToken: SecretBytes?
 
-    /// - Throws: `.refused` where the provider does not take what it was shown (`invalid_grant`), else `.unavailable`:
-    ///   a client secret that is wrong is no reason to sign anybody out.
+    /// - Throws: `.refused` where the provider does not take what it was shown (`invalid_grant`), `.wordless` where it says
+    ///   nothing but 400, as glewlwyd does then, else `.unavailable`: a client secret that is wrong is no reason to sign
+    ///   anybody out.
     init(_ document: FetchedDocument) throws(ProviderFailure) {
-        // glewlwyd refuses a token so; of another cause nothing at all would be said either, and asking again would not help.
-        guard document.status != 400 || !document.body.isEmpty else {
-            throw .refused("the provider answers 400 and nothing else")
-        }
+        guard document.status != 400 || !document.body.isEmpty else { throw .wordless }
         let members: JSONObject
         do {
             members = try JSONReader.readObject(document.body)
