@@ -38,6 +38,7 @@ struct `A developer of a company` {
         #expect(refused.status == 77 && refused.output == "", "\(refused)")
         #expect(refused.error.contains("the session at \(stage.origin) has ended"), "\(refused)")
         #expect(refused.error.contains("`daypass login`") && refused.error.contains(/trace [0-9a-f]{32}/))
+        #expect(refused.error.contains("the session was revoked: by an administrator"), "\(refused)")
         // What the person passes on tells the administrator who ended it.
         let trace = try #require(refused.error.firstMatch(of: /trace ([0-9a-f]{32})/))
         let explained = try await stage.administer("explain", String(trace.1))

@@ -16,7 +16,7 @@ extension SignIn {
             renewal = try await provider.renew(token)
         } catch {
             try await refuse(session, error, request)
-            throw .ended
+            throw .ended(.provider)
         }
         wordless.forget(session.id)
         if let next = renewal.token {
@@ -30,7 +30,7 @@ extension SignIn {
         case .foreign(let cause):
             try await end(session, because: "the identity provider vouches to another client", request)
             try await refuse(session, request, .claim, ["message": .string(ExactString(cause))], at: clock.now)
-            throw .ended
+            throw .ended(.person)
         }
     }
 

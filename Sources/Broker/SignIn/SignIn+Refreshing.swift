@@ -30,7 +30,7 @@ extension SignIn {
         guard let token = OpaqueToken(parsing: text), let known = try await presented(token) else {
             // Anybody can send this, so it must not fill the store.
             log.metrics.refused(reason: .malformed)
-            throw .ended
+            throw .ended(.unknown)
         }
         switch await turns.take(known.session.id) {
         case .taken: break
@@ -64,13 +64,13 @@ extension SignIn {
         _ token: OpaqueToken, _ request: ExchangeRequest
     ) async throws(SignInRefusal) -> SignInResponse {
         // Somebody may have had his turn with it meanwhile.
-        guard let presented = try await presented(token) else { throw .ended }
+        guard let presented = try await presented(token) else { throw .ended(.unknown) }
         let (session, signIn) = (presented.session, presented.signIn)
         let began = clock.now
         try await refuseEnded(presented, request, at: began)
         guard let opened = SignInSecrets(opening: signIn, with: masterKey) else {
             try await refuse(session, request, .sessionUnknown, at: began)
-            throw .ended
+            throw .ended(.unknown)
         }
         let isRepeat = try await isRepeat(presented, request, at: began)
         let (subject, secrets): (VerifiedSubject?, SignInSecrets)
@@ -107,7 +107,7 @@ extension SignIn {
         }
         guard outcome == .recorded else {
             try await refuse(session, request, .revoked, at: now)
-            throw .ended
+            throw .ended(.revoked)
         }
         log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: .renewed)
         return SignInResponse(
@@ -119,18 +119,19 @@ extension SignIn {
     ) async throws(SignInRefusal) {
         let session = presented.session
         var reason: RefusalReason?
-        if mint.revocations.kills(session) != nil {
+        let killer = mint.revocations.kills(session)
+        if killer != nil {
             reason = .revoked
-        } else if now >= session.end {
+        } else if now >= session.end || presented.signIn.generation >= Self.maximumGenerations {
             reason = .sessionOver
-        } else if presented.signIn.generation >= Self.maximumGenerations {
-            reason = .replayed
         }
         let target = mint.revocations.blocks(subject: session.subject, actor: nil, rule: session.rule, at: now)
         guard reason != nil || target != nil else { return }
-        let details: JSONObject = target.map { ["blocked": .object($0.json)] } ?? [:]
+        var details: JSONObject = target.map { ["blocked": .object($0.json)] } ?? [:]
+        // By which `daypass revocations` has who did it, and why.
+        if let killer { _ = details.append("revocation", .object(killer.json)) }
         try await refuse(session, request, reason ?? .blocked, details, at: now)
-        throw .ended
+        throw .ended(reason.map(SignInEnd.init) ?? .unsaid)
     }
 
     /// Whether it is the token before the one that is good, and the answer that gave that one may be given again. Any older
@@ -146,7 +147,7 @@ extension SignIn {
         default:
             try await end(presented.session, because: "a refresh token was used again", request)
             try await refuse(presented.session, request, .replayed, at: now)
-            throw .ended
+            throw .ended(.reuse)
         }
     }
 
@@ -158,7 +159,7 @@ extension SignIn {
             guard subject.issuer == session.issuer, subject.identity == session.subject else {
                 try await end(session, because: "the identity provider vouches for somebody else", request)
                 try await refuse(session, request, .claim, at: now)
-                throw .ended
+                throw .ended(.person)
             }
             if case .refused(let explanation) = rules.match(subject, naming: session.rule) {
                 // Where it is not the rules that changed, whoever signed in is not who he was.
@@ -166,7 +167,7 @@ extension SignIn {
                     try await end(session, because: "no rule matches what the identity provider says now", request)
                 }
                 try await refuse(session, request, .noRule, ["explanation": .object(explanation.json)], at: now)
-                throw .ended
+                throw .ended(.rules)
             }
         }
         // By what the provider says now; where it says nothing, by the claims that were kept.
@@ -174,11 +175,11 @@ extension SignIn {
         guard let current else {
             let explanation = rules.explainAgain(session).json
             try await refuse(session, request, .noRule, ["explanation": .object(explanation)], at: now)
-            throw .ended
+            throw .ended(.rules)
         }
         guard !current.isForBroker, !current.bindsCertificate else {
             try await refuse(session, request, .grantChanged, at: now)
-            throw .ended
+            throw .ended(.rules)
         }
         do {
             return try current.narrowed(toScope: request.scope, targets: [])

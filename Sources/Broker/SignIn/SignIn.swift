@@ -201,7 +201,7 @@ package struct SignIn: Sendable {
             throw .unavailable(.minting(failure, session.issuer, grant.rule))
         }
         try await refuse(session, request, reason, at: now)
-        throw .ended
+        throw .ended(.time)
     }
 
     func stored(

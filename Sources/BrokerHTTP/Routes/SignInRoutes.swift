@@ -134,11 +134,30 @@ extension OAuthError {
         case .pending: self.init(.authorizationPending, "nobody has approved the device yet")
         case .slowDown: self.init(.slowDown, "asked too soon: leave 5 seconds more from now on")
         case .denied: self.init(.accessDenied, "it was refused: by whoever was asked, or since no rule grants anything")
-        case .expired: self.init(.expiredToken, "the device code is too old, or was used before")
-        case .ended: self.init(.invalidGrant, "the session has ended: sign in again")
+        case .expired:
+            self.init(.expiredToken, "the device code is too old, was used before, or is from before a restart")
+        case .ended(let end): self.init(.invalidGrant, end.words)
         case .scope: self.init(.invalidScope, "the scope exceeds what is granted")
         case .busy: self.init(.temporarilyUnavailable, "too many ask with this session at once; try again")
+        case .unavailable(let outage) where outage.reason == .keysUnavailable:
+            self.init(.temporarilyUnavailable, "the identity provider cannot be reached at the moment; try again")
         case .unavailable: self.init(.temporarilyUnavailable, "the broker cannot decide at the moment; try again")
+        }
+    }
+}
+
+extension SignInEnd {
+    /// For a person.
+    fileprivate var words: String {
+        switch self {
+        case .unknown: "this refresh token is not known here, or not any more"
+        case .revoked: "the session was revoked: by an administrator, by its user, or by a logout at the provider"
+        case .time: "the session has lasted for as long as it may"
+        case .reuse: "a refresh token of the session was used twice: somebody else may have a copy"
+        case .provider: "the identity provider renews the session no longer"
+        case .person: "the identity provider vouches for somebody else"
+        case .rules: "the rules grant nothing any more"
+        case .unsaid: "the session has ended"
         }
     }
 }

@@ -101,6 +101,7 @@ extension Result where Success == SignInResponse, Failure == SignInRefusal {
         switch self {
         case .success: nil
         case .failure(.unavailable(let outage)): "unavailable \(outage.reason)"
+        case .failure(.ended): "ended"
         case .failure(let refusal): "\(refusal)"
         }
     }
