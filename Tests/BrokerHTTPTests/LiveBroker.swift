@@ -37,6 +37,7 @@ struct LiveBroker: HTTPOrigin {
         storeOutage: @escaping @Sendable () async -> Outage? = { nil },
         eventLoops: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, fastPath: FastPathLayers = .all,
         keyRing: KeyRing? = nil, clock: any BrokerClock = SystemClock(), signsIn: Bool = false,
+        provider: (any IdentityProvider)? = nil,
         _ body: @escaping @Sendable (LiveBroker) async throws -> Void
     ) async throws {
         let issuer = try TestIssuer(algorithm: .ES256)
@@ -70,7 +71,7 @@ struct LiveBroker: HTTPOrigin {
         if signsIn {
             let (masterKey, _) = try MasterKey.generate()
             let parts = SignIn.Parts(
-                devices: DeviceAuthorizations(clock: clock), masterKey: masterKey,
+                devices: DeviceAuthorizations(clock: clock), masterKey: masterKey, provider: provider,
                 logouts: LogoutTokens { trusted.first })
             let made = SignIn(
                 parts, rules: configuration.rules, mint: mint, store: memory, revocations: revocations,

@@ -15,6 +15,11 @@ package struct Approval: Sendable {
     package let providerToken: SecretBytes?
     /// `sid` of the ID token (OpenID Connect Back-Channel Logout §2.1).
     package let providerSession: ExactString?
+    /// The address of the browser in which it was approved; nil where it is not known.
+    package let approvedFrom: ExactString?
+    /// By the clock that never goes back, when the proof was there: whoever is signed out from there on has approved
+    /// nothing.
+    package let proved: Duration
     /// What the device said of itself that it is for.
     package private(set) var device = DeviceDescription()
 
@@ -27,7 +32,8 @@ package struct Approval: Sendable {
 
     package init(
         subject: VerifiedSubject, since revision: UInt64, grant: Grant, email: ExactString? = nil,
-        providerToken: SecretBytes? = nil, providerSession: ExactString? = nil
+        providerToken: SecretBytes? = nil, providerSession: ExactString? = nil, from browser: ExactString? = nil,
+        proved: Duration = .zero
     ) {
         self.subject = subject
         self.revision = revision
@@ -35,5 +41,7 @@ package struct Approval: Sendable {
         self.email = email
         self.providerToken = providerToken
         self.providerSession = providerSession
+        approvedFrom = browser
+        self.proved = proved
     }
 }

@@ -6,30 +6,7 @@ extension DeviceAuthorizations {
             case waiting, denied
             case approved(Approval)
             /// What was approved was handed out, or is being.
-            case taken(by: Person)
-            /// What was approved counts no more: its person was signed out meanwhile.
-            case withdrawn
-        }
-
-        /// Who has approved.
-        struct Person: Sendable {
-            let issuer: IssuerName
-            let identity: ExactString
-            let providerSession: ExactString?
-
-            init(_ approval: Approval) {
-                (issuer, identity) = (approval.subject.issuer, approval.subject.identity)
-                providerSession = approval.providerSession
-            }
-        }
-
-        /// Nil before anybody has approved.
-        var person: Person? {
-            switch stage {
-            case .approved(let approval): Person(approval)
-            case .taken(let person): person
-            case .waiting, .denied, .withdrawn: nil
-            }
+            case taken
         }
 
         let userCode: UserCode
@@ -100,9 +77,6 @@ extension DeviceAuthorizations {
         func entry(of code: UserCode, at now: Duration) -> Entry? {
             byUserCode[code].flatMap { entry(of: $0, at: now) }
         }
-
-        /// Those that somebody has approved.
-        var approved: [Entry] { entries.values.filter { $0.person != nil } }
 
         mutating func replace(_ entry: Entry) {
             entries[entry.digest] = entry

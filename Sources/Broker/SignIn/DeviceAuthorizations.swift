@@ -173,10 +173,10 @@ package final class DeviceAuthorizations: Sendable {
             }
             switch entry.stage {
             case .waiting: return .pending
-            case .denied, .withdrawn: return .denied
+            case .denied: return .denied
             case .taken: return .expired
             case .approved(let approval):
-                entry.stage = .taken(by: Entry.Person(approval))
+                entry.stage = .taken
                 return .approved(approval)
             }
         }
@@ -190,34 +190,6 @@ package final class DeviceAuthorizations: Sendable {
             guard var entry = state.entry(of: digest, at: now), case .taken = entry.stage else { return }
             entry.stage = .approved(approval)
             state.replace(entry)
-        }
-    }
-
-    /// Takes back what was approved by somebody who is signed out at the provider, also what a device is getting at the
-    /// moment: see `isWithdrawn`.
-    /// - Parameters:
-    ///   - identity: `name:sub`; nil does not ask who it was.
-    ///   - providerSession: nil does not ask in which session.
-    func withdraw(of issuer: IssuerName, _ identity: ExactString?, providerSession: ExactString?) {
-        state.withLock { state in
-            for var entry in state.approved {
-                guard let person = entry.person, person.issuer == issuer,
-                    identity == nil || person.identity == identity,
-                    providerSession == nil || person.providerSession == providerSession
-                else { continue }
-                entry.stage = .withdrawn
-                state.replace(entry)
-            }
-        }
-    }
-
-    /// Whether what the device code got was taken back meanwhile.
-    func isWithdrawn(_ deviceCode: SecretText) -> Bool {
-        guard let digest = OpaqueToken(parsing: deviceCode)?.digest else { return false }
-        let now = clock.uptime
-        return state.withLock { state in
-            guard case .withdrawn? = state.entry(of: digest, at: now)?.stage else { return false }
-            return true
         }
     }
 

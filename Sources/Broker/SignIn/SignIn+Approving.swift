@@ -16,11 +16,12 @@ extension SignIn {
         providerToken: SecretBytes? = nil, providerSession: ExactString? = nil, from client: ExactString,
         under trace: TraceID
     ) async throws(SignInRefusal) -> Approval? {
+        let proved = clock.uptime
         let request = ExchangeRequest(trace: trace, client: client, subject: .proof(SecretText("")))
         guard let grant = try await grant(to: subject, naming: nil, request, at: clock.now) else { return nil }
         return Approval(
             subject: subject, since: revision, grant: grant, email: email, providerToken: providerToken,
-            providerSession: providerSession)
+            providerSession: providerSession, from: client, proved: proved)
     }
 
     /// That somebody came back from the provider, or was to go there, and was refused before anything was proved: in the

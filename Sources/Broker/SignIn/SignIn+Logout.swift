@@ -24,7 +24,7 @@ extension SignIn {
             case .subject(let identity): (identity, nil)
             }
         // Before the sessions are looked for: one that begins meanwhile is found there, or ends itself.
-        devices.withdraw(of: taken.issuer, subject, providerSession: session)
+        signOuts.note(subject, providerSession: session, of: taken.issuer, at: clock.uptime)
         let failure: RevocationRefusal
         do throws(RevocationRefusal) {
             let outcome = try await endSessions(
@@ -73,7 +73,7 @@ extension SignIn {
     private static let logoutReason = "logout at the identity provider"
 
     /// Ends a session that began while whoever approved it was signed out.
-    func endWithdrawn(_ session: ExactString, _ request: ExchangeRequest) async throws(SignInRefusal) {
+    func endSignedOut(_ session: ExactString, _ request: ExchangeRequest) async throws(SignInRefusal) {
         do {
             let wish = try RevocationRequest(.session(session), reason: Self.logoutReason)
             _ = try await revocations.revoke(wish, by: .daemon, trace: request.trace)

@@ -18,6 +18,7 @@ package struct SignIn: Sendable {
     let revocations: Revocations
     let provider: (any IdentityProvider)?
     let logouts: LogoutTokens
+    let signOuts: SignOuts
     let turns: SignInTurns
     let inHand: ProviderTokensInHand
     let wordless: WordlessRefusals
@@ -33,6 +34,7 @@ package struct SignIn: Sendable {
         package let masterKey: MasterKey
         package let provider: (any IdentityProvider)?
         let logouts: LogoutTokens
+        let signOuts = SignOuts()
         let turns = SignInTurns()
         let inHand = ProviderTokensInHand()
         let wordless = WordlessRefusals()
@@ -60,6 +62,7 @@ package struct SignIn: Sendable {
         masterKey = parts.masterKey
         provider = parts.provider
         logouts = parts.logouts
+        signOuts = parts.signOuts
         turns = parts.turns
         inHand = parts.inHand
         wordless = parts.wordless
@@ -87,11 +90,13 @@ package struct SignIn: Sendable {
         case .approved(let found): approval = found
         }
         let request = ExchangeRequest(trace: trace, client: client, subject: .proof(deviceCode))
+        // Taken, so the device is told at its next poll that the code is used up: it has to begin anew.
+        guard !isSignedOut(approval) else { throw .denied }
         do throws(SignInRefusal) {
             let response = try await open(approval, request, at: clock.now)
-            // Signed out between the poll and the record of the session, which was not yet there to be ended.
-            guard devices.isWithdrawn(deviceCode) else { return response }
-            try await endWithdrawn(response.token.sessionID, request)
+            // Signed out while the session was being recorded, which was not yet there to be ended.
+            guard isSignedOut(approval) else { return response }
+            try await endSignedOut(response.token.sessionID, request)
             throw .denied
         } catch {
             if case .unavailable(let outage) = error {
@@ -100,6 +105,12 @@ package struct SignIn: Sendable {
             }
             throw error
         }
+    }
+
+    private func isSignedOut(_ approval: Approval) -> Bool {
+        let subject = approval.subject
+        return isSignedOut(
+            subject.identity, providerSession: approval.providerSession, of: subject.issuer, since: approval.proved)
     }
 
     private func open(

@@ -33,6 +33,7 @@ extension RefusalReason {
         case .revoked: "it, or something that it stands on, was revoked"
         case .blocked: "a revocation keeps it out (see blocked)"
         case .provider: "the company's identity provider refused, failed, or proved nothing (see the words)"
+        case .denied: "whoever was asked to approve the device refused it"
         case .store: "it could not be recorded: nothing is wrong with the request"
         case .mint: "a token could not be made: nothing is wrong with the request"
         }

@@ -14,6 +14,8 @@ package enum RefusalReason: Int, MetricLabel {
     case revoked, blocked
     // What the company's identity provider answered, or that it did not.
     case provider
+    // What the person refused who was asked.
+    case denied
     // Nothing is wrong with the request.
     case store, mint
 }

@@ -6,16 +6,23 @@ import Logging
 /// address, and a place among those that are under way.
 ///
 /// Places bound what waits for something slow, the store or an issuer's keys; what waits for the processor the event loop's
-/// own delay bounds (`LoopLoad`). Revoking has places of its own, and is never refused for lack of time.
+/// own delay bounds (`LoopLoad`). Revoking has places of its own, and is never refused for lack of time. So has what waits
+/// for the company's identity provider: one that takes its time takes none of an exchange's.
 struct ExchangeLimits: Sendable {
     enum Work: Sendable {
         case exchange, revocation
+        /// A sign-in, a refresh or a logout.
+        case provider
     }
+
+    /// Of those that wait for the identity provider; an address has a quarter of them.
+    private static let providerPlaces = 256
 
     private let proxies: TrustedProxies
     private let rate: AddressRate
     private let exchanges: FairPlaces
     private let revocations: FairPlaces
+    private let signIns: FairPlaces
     private let clock: any BrokerClock
     let refusals: LimitRefusals
     let states: EventLoopStates
@@ -28,6 +35,7 @@ struct ExchangeLimits: Sendable {
         rate = AddressRate(perSecond: server.limits.exchangesPerSecondPerAddress)
         exchanges = FairPlaces(server.limits.exchangesUnderWay)
         revocations = FairPlaces(server.limits.exchangesUnderWay)
+        signIns = FairPlaces(min(Self.providerPlaces, server.limits.exchangesUnderWay))
         self.clock = clock
         self.refusals = refusals
         states = EventLoopStates(clock: clock, bounds: loopBounds)
@@ -71,6 +79,7 @@ struct ExchangeLimits: Sendable {
         switch work {
         case .exchange: exchanges
         case .revocation: revocations
+        case .provider: signIns
         }
     }
 

@@ -3,8 +3,8 @@ import JOSE
 import OpenSSL
 
 /// What ties the steps of a sign-in to one browser, without anything kept here: a form is accepted from the browser that
-/// it was shown to, and a return from the provider from the one that was sent there. A browser that was not told of it
-/// can be made to do neither (RFC 9700 §4.7).
+/// it was shown to, and a return from the provider from the one that was sent there, by the cookie that it was sent with
+/// and by its own name. A browser that was not told of it can be made to do neither (RFC 9700 §4.7).
 ///
 /// Its keys live as long as the process, as do the devices that wait.
 struct BrowserBinding: Sendable {
@@ -54,17 +54,25 @@ struct BrowserBinding: Sendable {
         let browser: ExactString
         /// On the clock that never goes back.
         let end: Duration
+
+        var begun: Duration { end - BrowserBinding.life }
     }
 
     /// Somebody who sees his own sessions: good for that and nothing else.
     struct Visit: Sendable {
+        /// Nobody else's.
+        let id: String
         /// As sessions have it, `name:sub`.
         let subject: ExactString
         /// For show.
         let person: ExactString
+        /// `sid` of the ID token; nil where it had none.
+        let providerSession: ExactString?
         let browser: ExactString
         /// On the clock that never goes back.
         let end: Duration
+
+        var begun: Duration { end - BrowserBinding.visitLife }
     }
 
     /// What became of an absence, for whoever loads its end once more.
@@ -103,18 +111,23 @@ struct BrowserBinding: Sendable {
     }
 
     func seal(_ visit: Visit) throws(OpenSSLError) -> String {
-        let members: JSONObject = [
-            "subject": .string(visit.subject), "person": .string(visit.person), "browser": .string(visit.browser),
+        var members: JSONObject = [
+            "id": .string(ExactString(visit.id)), "subject": .string(visit.subject), "person": .string(visit.person),
+            "browser": .string(visit.browser),
         ]
+        if let session = visit.providerSession { _ = members.append("session", .string(session)) }
         return try seal(members, until: visit.end, as: .visit)
     }
 
     /// - Returns: nil also for that of another browser.
     func visit(_ text: ExactString, of browser: ExactString, at uptime: Duration) -> Visit? {
         guard let (members, end) = open(text, as: .visit, at: uptime), members["browser"]?.string == browser,
-            let subject = members["subject"]?.string, let person = members["person"]?.string
+            let id = members["id"]?.string, let subject = members["subject"]?.string,
+            let person = members["person"]?.string
         else { return nil }
-        return Visit(subject: subject, person: person, browser: browser, end: end)
+        return Visit(
+            id: id.string, subject: subject, person: person, providerSession: members["session"]?.string,
+            browser: browser, end: end)
     }
 
     func seal(_ ending: Ending, until end: Duration) throws(OpenSSLError) -> String {

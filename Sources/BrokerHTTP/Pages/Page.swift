@@ -13,6 +13,8 @@ struct Page: Sendable {
     var next: String?
     /// Whether something did not work: a screen reader says the title first.
     var isProblem = false
+    /// In seconds; where it is nil, what is usual for the status.
+    var retryAfter: Int?
 
     func response(cookies: [String] = []) -> Response {
         var headers: HTTPFields = [
@@ -20,9 +22,18 @@ struct Page: Sendable {
             .contentSecurityPolicy: Self.policy, .xContentTypeOptions: "nosniff",
         ]
         for (name, value) in Self.fields { headers[name] = value }
+        if let seconds = retryAfter ?? Self.wait(after: status) { headers[.retryAfter] = "\(seconds)" }
         for cookie in cookies { headers.append(HTTPField(name: .setCookie, value: cookie)) }
         return Response(
             status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(string: document.text)))
+    }
+
+    private static func wait(after status: HTTPResponse.Status) -> Int? {
+        switch status {
+        case .tooManyRequests: 1
+        case .serviceUnavailable: 60
+        default: nil
+        }
     }
 
     private var document: HTML {

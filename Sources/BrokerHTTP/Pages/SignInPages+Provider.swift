@@ -27,8 +27,9 @@ extension SignInPages {
         do {
             let sealed = try binding.seal(absence)
             let tag = BrowserBinding.tag(of: attempt.state)
-            return Self.leaving(for: url, purpose).response(
-                cookies: [cookies.setting(.attempt(tag), to: sealed)] + forgetting(request, at: now))
+            // Its name has to last as long as it is away.
+            let kept = [cookies.setting(.attempt(tag), to: sealed), cookies.setting(.browser, to: browser.string)]
+            return Self.leaving(for: url, purpose).response(cookies: kept + forgetting(request, at: now))
         } catch {
             return Self.unavailable(context.trace).response()
         }
@@ -46,7 +47,7 @@ extension SignInPages {
     /// `GET /oauth/callback`.
     func returned(_ request: Request, _ context: BrokerRequestContext) async -> Response {
         do throws(OAuthError) {
-            try limits.admit(.exchange, context)
+            try limits.admit(.provider, context)
         } catch {
             return Self.busy(context.trace).response()
         }
@@ -60,17 +61,37 @@ extension SignInPages {
             return refused(.state, context).response()
         }
         if let ending = binding.ending(carried, at: now) { return returnedAgain(ending, context) }
-        guard let absence = binding.absence(carried, at: now) else { return refused(.state, context).response() }
-        return await underWay(context) {
-            let outcome = await finish(callback, absence, context)
-            var response = outcome.response
-            for cookie in outcome.cookies { response.headers.append(HTTPField(name: .setCookie, value: cookie)) }
-            // The address is in the history from now on, and loaded once more by whoever goes back.
-            if let ending = outcome.ending, let sealed = try? binding.seal(ending, until: now + BrowserBinding.life) {
-                response.headers.append(HTTPField(name: .setCookie, value: cookies.setting(name, to: sealed)))
-            }
-            return response
+        // Its own name as well: on a loopback address any port could have brought the other cookie.
+        guard let absence = binding.absence(carried, at: now), absence.browser == browser(request) else {
+            return refused(.state, context).response()
         }
+        return await underWay(.provider, context) { await finishOnce(callback, absence, name, context) }
+    }
+
+    /// Of those who load one return at once, the first goes on, and the others are told.
+    private func finishOnce(
+        _ callback: AuthorizationCallback, _ absence: BrowserBinding.Absence, _ name: PageCookies.Name,
+        _ context: BrokerRequestContext
+    ) async -> Response {
+        let (tag, now) = (BrowserBinding.tag(of: absence.attempt.state), clock.uptime)
+        switch place.returns.remember(.underWay, of: tag, until: absence.end, for: context.client, at: now) {
+        case .underWay: return Self.beingFinished(context.trace).response()
+        case .over(let ending): return returnedAgain(ending, context)
+        case nil: break
+        }
+        let outcome = await finish(callback, absence, context)
+        guard let ending = outcome.ending else {
+            place.returns.forget(tag)
+            return outcome.response
+        }
+        place.returns.replace(tag, with: .over(ending))
+        var response = outcome.response
+        for cookie in outcome.cookies { response.headers.append(HTTPField(name: .setCookie, value: cookie)) }
+        // The address is in the history from now on, and loaded once more by whoever goes back.
+        if let sealed = try? binding.seal(ending, until: now + BrowserBinding.life) {
+            response.headers.append(HTTPField(name: .setCookie, value: cookies.setting(name, to: sealed)))
+        }
+        return response
     }
 
     /// How a return ended.
@@ -88,24 +109,44 @@ extension SignInPages {
         let signIn = signIn()
         let revision = signIn.highestRevocation
         let found: ProviderSignIn
+        var isSent = false
         do throws(AuthorizationFailure) {
-            found = try await provider.finish(callback, of: absence.attempt)
+            found = try await provider.finish(callback, of: absence.attempt, beforeSending: { isSent = true })
         } catch {
             if case .device(let code) = absence.purpose, case .denied = error { devices.deny(code) }
-            var ending: BrowserBinding.Ending? = .failed
-            if case .unavailable = error { ending = nil }
-            let page = refused(error, context, way(back: absence.purpose, absence.browser))
-            return Outcome(response: page.response(), ending: ending)
+            let way = way(back: absence.purpose, absence.browser)
+            switch error {
+            case .unavailable where isSent:
+                note(refusal: error, context)
+                return Outcome(response: Self.providerSilent(context.trace, way).response(), ending: .failed)
+            // Of this state the provider was told nothing.
+            case .unavailable, .state: return Outcome(response: refused(error, context, way).response(), ending: nil)
+            default: return Outcome(response: refused(error, context, way).response(), ending: .failed)
+            }
         }
         switch absence.purpose {
-        case .sessions: return visit(found, absence.browser, context)
-        case .device(let code): return await approve(code, found, since: revision, signIn, absence.browser, context)
+        case .sessions: return visit(found, absence, signIn, context)
+        case .device(let code): return await approve(code, found, absence, since: revision, signIn, context)
         }
     }
 
+    /// Whether whoever came back was signed out at the provider since the browser was sent away, for which nothing is done.
+    private func isSignedOut(
+        _ found: ProviderSignIn, _ absence: BrowserBinding.Absence, _ signIn: SignIn, _ context: BrokerRequestContext
+    ) -> Bool {
+        guard
+            signIn.isSignedOut(
+                found.subject.identity, providerSession: found.session, of: found.subject.issuer, since: absence.begun)
+        else { return false }
+        signIn.noteRefusal(
+            .provider, "signed out at the identity provider while signing in", from: context.client.text,
+            under: context.trace)
+        return true
+    }
+
     private func approve(
-        _ code: UserCode, _ found: ProviderSignIn, since revision: UInt64, _ signIn: SignIn, _ browser: ExactString,
-        _ context: BrokerRequestContext
+        _ code: UserCode, _ found: ProviderSignIn, _ absence: BrowserBinding.Absence, since revision: UInt64,
+        _ signIn: SignIn, _ context: BrokerRequestContext
     ) async -> Outcome {
         let person = found.email ?? found.subject.identity
         let approval: Approval?
@@ -115,7 +156,12 @@ extension SignInPages {
                 providerSession: found.session, from: context.client.text, under: context.trace)
         } catch {
             note("a sign-in could not be decided", "\(error)", context)
-            let page = Self.unavailable(context.trace, .device(again(code, browser)))
+            let page = Self.unavailable(context.trace, .device(again(code, absence.browser)))
+            return Outcome(response: page.response(), ending: .failed)
+        }
+        // What is taken after `approval` asks itself, when the device comes for it.
+        guard !isSignedOut(found, absence, signIn, context) else {
+            let page = Self.signedOutMeanwhile(context.trace, way(back: absence.purpose, absence.browser))
             return Outcome(response: page.response(), ending: .failed)
         }
         guard let approval else {
@@ -125,15 +171,25 @@ extension SignInPages {
         guard let device = devices.pending(code), devices.approve(code, with: approval) else {
             return Outcome(response: Self.over(context.trace).response(), ending: .failed)
         }
-        let page = Self.signedIn(person, on: device, approval.grant, context.trace)
+        let page = Self.signedIn(person, on: device, approval.grant)
         return Outcome(response: page.response(), ending: .approved)
     }
 
-    private func visit(_ found: ProviderSignIn, _ browser: ExactString, _ context: BrokerRequestContext) -> Outcome {
+    private func visit(
+        _ found: ProviderSignIn, _ absence: BrowserBinding.Absence, _ signIn: SignIn, _ context: BrokerRequestContext
+    ) -> Outcome {
+        // Before it is asked who was signed out: what comes from here on ends the visit.
+        let begun = clock.uptime
+        guard !isSignedOut(found, absence, signIn, context) else {
+            return Outcome(response: Self.signedOutMeanwhile(context.trace, .sessions).response(), ending: .failed)
+        }
+        guard let id = try? place.random.bytes(16) else {
+            return Outcome(response: Self.unavailable(context.trace, .sessions).response(), ending: .failed)
+        }
         let subject = found.subject.identity
         let visit = BrowserBinding.Visit(
-            subject: subject, person: found.email ?? subject, browser: browser,
-            end: clock.uptime + BrowserBinding.visitLife)
+            id: Base64URL.encode(id), subject: subject, person: found.email ?? subject, providerSession: found.session,
+            browser: absence.browser, end: begun + BrowserBinding.visitLife)
         guard let sealed = try? binding.seal(visit), sealed.utf8.count <= PageCookies.maximumLength / 2 else {
             return Outcome(response: Self.unavailable(context.trace).response(), ending: .failed)
         }
@@ -179,9 +235,13 @@ extension SignInPages {
     private func refused(
         _ failure: AuthorizationFailure, _ context: BrokerRequestContext, _ way: Way = .code
     ) -> Page {
+        note(refusal: failure, context)
+        return Self.refused(failure, context.trace, way)
+    }
+
+    private func note(refusal failure: AuthorizationFailure, _ context: BrokerRequestContext) {
         let words = failure.details.isEmpty ? failure.word : "\(failure.word): \(failure.details)"
         signIn().noteRefusal(failure.reason, words, from: context.client.text, under: context.trace)
         if failure.isFault { note("the identity provider proved nothing", words, context) }
-        return Self.refused(failure, context.trace, way)
     }
 }

@@ -19,7 +19,10 @@ extension SignInPages {
                 "<p class=\"bad\" role=\"alert\">That session has ended already, or is not yours.</p>"
             case .oldForm: "<p class=\"bad\" role=\"alert\">This form was too old. Choose once more.</p>"
             case .visitOver:
-                "<p class=\"bad\" role=\"alert\">Nothing was done: you were signed in on this page for 15 minutes.</p>"
+                """
+                <p class="bad" role="alert">Nothing was done: you are not signed in on this page any more. That lasts for \
+                15 minutes, and ends when you leave the page or are signed out at your company’s sign-in.</p>
+                """
             }
         }
 

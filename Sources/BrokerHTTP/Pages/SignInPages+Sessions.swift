@@ -14,7 +14,11 @@ extension SignInPages {
         guard let browser = browser(request), let sealed = cookies.value(.visit, in: request.headers) else {
             return nil
         }
-        return binding.visit(sealed, of: browser, at: clock.uptime)
+        guard let visit = binding.visit(sealed, of: browser, at: clock.uptime), place.left.value(of: visit.id) == nil,
+            !signIn().isSignedOut(
+                visit.subject, providerSession: visit.providerSession, of: provider.name, since: visit.begun)
+        else { return nil }
+        return visit
     }
 
     func visited(_ request: Request, _ context: BrokerRequestContext) async -> Response {
@@ -24,7 +28,7 @@ extension SignInPages {
         } catch {
             return Self.busy(context.trace).response()
         }
-        return await underWay(context) { await show(visit, nil, context) }
+        return await underWay(.exchange, context) { await show(visit, nil, context) }
     }
 
     /// Nobody is sent to the provider by a link alone.
@@ -56,19 +60,22 @@ extension SignInPages {
             guard let browser, binding.isProof(form["form"], of: Self.nobody, browser: browser) else {
                 return invitation(request, .oldForm)
             }
-            return await underWay(context) { await leave(for: .sessions, browser, request, context) }
+            return await underWay(.provider, context) { await leave(for: .sessions, browser, request, context) }
         }
         guard let visit = visit(request) else { return invitation(request, .visitOver) }
         // Also of a form of the one who was signed in here before.
         guard binding.isProof(form["form"], of: Self.subject(of: visit), browser: browser) else {
-            return await underWay(context) { await show(visit, .oldForm, context) }
+            return await underWay(.exchange, context) { await show(visit, .oldForm, context) }
         }
         switch form["step"] {
         case "end":
             // Without one it ends none: that is a wish of its own.
-            return await underWay(context) { await end(form["session"] ?? "", visit, context) }
-        case "end-all": return await underWay(context) { await end(nil, visit, context) }
-        case "leave": return Self.left.response(cookies: [cookies.clearing(.visit)])
+            return await underWay(.exchange, context) { await end(form["session"] ?? "", visit, context) }
+        case "end-all": return await underWay(.exchange, context) { await end(nil, visit, context) }
+        case "leave":
+            let now = clock.uptime
+            _ = place.left.remember((), of: visit.id, until: visit.end, for: context.client, at: now)
+            return Self.left.response(cookies: [cookies.clearing(.visit)])
         default: return Self.foreign(context.trace).response()
         }
     }

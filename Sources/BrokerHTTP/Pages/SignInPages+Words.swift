@@ -118,9 +118,7 @@ extension SignInPages {
             next: url)
     }
 
-    static func signedIn(
-        _ person: ExactString, on device: PendingDevice, _ grant: Grant, _ trace: TraceID
-    ) -> Page {
+    static func signedIn(_ person: ExactString, on device: PendingDevice, _ grant: Grant) -> Page {
         let named = device.device.name.map { " on \($0)" } ?? ""
         return Page(
             title: "Signed in",
@@ -134,7 +132,6 @@ extension SignInPages {
                 <dt>By the rule</dt><dd>\(grant.rule)</dd>
                 </dl>
                 <p class="foot"><a href="/sessions">See and end where you are signed in</a></p>
-                \(reference(trace))
                 """)
     }
 
@@ -145,9 +142,29 @@ extension SignInPages {
             <p class="foot"><a href="/sessions">See and end where you are signed in</a></p>
             """)
 
-    static let refusedByPerson = Page(
-        title: "Refused",
-        body: "<p role=\"status\">The device gets nothing. You can close this page.</p>")
+    static func refusedByPerson(_ trace: TraceID) -> Page {
+        Page(
+            title: "Refused",
+            body: """
+                <p role="status">The device gets nothing. You can close this page. If somebody sent you that code, tell \
+                whoever runs Daypass in your company, and give them the reference below.</p>
+                \(reference(trace))
+                """)
+    }
+
+    static func beingFinished(_ trace: TraceID) -> Page {
+        message(
+            "This sign-in is being finished",
+            "It was loaded before, and your company’s sign-in is being asked. Wait a moment, then look again.", .conflict,
+            trace, .again)
+    }
+
+    static func signedOutMeanwhile(_ trace: TraceID, _ way: Way) -> Page {
+        message(
+            "You were signed out meanwhile",
+            "Your company’s sign-in says that you were signed out there. Nothing was done here. If you did not expect "
+                + "that, ask whoever runs it; else sign in once more.", .forbidden, trace, way)
+    }
 
     static func over(_ trace: TraceID) -> Page {
         message(
@@ -159,13 +176,15 @@ extension SignInPages {
     static func overBefore(_ trace: TraceID) -> Page {
         message(
             "This sign-in is over",
-            "It was answered already. If your device still waits, type its code again.", .gone, trace)
+            "It was used already. If your device still waits, type its code again.", .gone, trace)
     }
 
     static func tooManyCodes(_ trace: TraceID) -> Page {
-        message(
+        var page = message(
             "Too many wrong codes",
             "Too many wrong codes were typed from your network. Try again in an hour.", .tooManyRequests, trace, .none)
+        page.retryAfter = 3600
+        return page
     }
 
     static func nothingGranted(to person: ExactString, _ trace: TraceID) -> Page {
@@ -179,8 +198,24 @@ extension SignInPages {
     static func providerUnavailable(_ trace: TraceID, _ way: Way) -> Page {
         message(
             "Your company’s sign-in cannot be reached",
-            "Nothing is wrong with what you did. Try again in a minute.", .serviceUnavailable, trace, way)
+            "Nothing is wrong with what you did. Try again in a minute. \(help)", .serviceUnavailable, trace, way)
     }
+
+    /// The code may have been used: to load the same address again is of no use.
+    static func providerSilent(_ trace: TraceID, _ way: Way) -> Page {
+        let next =
+            switch way {
+            case .sessions: "This page cannot be loaded again: begin once more in a minute."
+            default: "Loading this page again is of no use. Your device still waits: start again with its code."
+            }
+        return message(
+            "Your company’s sign-in did not answer",
+            "It cannot be reached, takes too long, or does not answer as it should. Nothing is wrong with what you did. "
+                + "\(next) \(help)", .serviceUnavailable, trace, way)
+    }
+
+    private static let help =
+        "If that does not help, ask whoever runs Daypass in your company, and give them the reference below."
 
     static func unavailable(_ trace: TraceID, _ way: Way = .code) -> Page {
         message("Not possible at the moment", "Try again in a minute.", .serviceUnavailable, trace, way)
@@ -202,8 +237,8 @@ extension SignInPages {
         case .state:
             message(
                 "This sign-in was not begun here",
-                "It was begun in another browser, or more than ten minutes ago. Type the code of your device again.",
-                .badRequest, trace)
+                "It was begun in another browser, or more than ten minutes ago. If you are signing in a device, type its "
+                    + "code again.", .badRequest, trace)
         case .denied:
             if case .sessions = way {
                 message("Refused", "Your company’s sign-in was refused.", .forbidden, trace, way)
@@ -218,8 +253,7 @@ extension SignInPages {
         case .issuer, .answered, .noCode, .idToken:
             message(
                 "Your company’s sign-in gave an answer that proves nothing",
-                "Sign in once more. If that does not help, ask whoever runs Daypass in your company, and give them the "
-                    + "reference below.", .badGateway, trace, way)
+                "Sign in once more. \(help)", .badGateway, trace, way)
         }
     }
 
@@ -238,6 +272,8 @@ extension SignInPages {
         /// With the code that he typed.
         case device(KnownCode)
         case sessions
+        /// By the same address.
+        case again
     }
 
     static func message(
@@ -249,6 +285,7 @@ extension SignInPages {
             case .code: "<a class=\"button\" href=\"/device\">Type a code</a>"
             case .device(let known): form(known, "Try again", refusing: "Refuse the device")
             case .sessions: "<a class=\"button\" href=\"/sessions\">To your sessions</a>"
+            case .again: "<a class=\"button\" href=\"\">Look again</a>"
             }
         return Page(
             title: title,

@@ -29,7 +29,12 @@ struct SignInPages: Sendable {
     var devices: DeviceAuthorizations { place.devices }
     var provider: OpenIDProvider { place.provider }
     var binding: BrowserBinding { place.binding }
-    var cookies: PageCookies { PageCookies(isSecure: publicURL.hasPrefix("https:")) }
+    var cookies: PageCookies { PageCookies(isSecure: origin.hasPrefix("https:")) }
+    /// As browsers write it (RFC 6454 §6.1): in lower case, without the port that is usual.
+    private var origin: String {
+        guard let url = try? OutboundURL(parsing: publicURL) else { return publicURL.lowercased() }
+        return String("\(url)".dropLast(url.target.utf8.count))
+    }
 
     static func has(_ path: String) -> Bool { [devicePath, callbackPath, sessionsPath].contains(path) }
 
@@ -85,7 +90,7 @@ struct SignInPages: Sendable {
     /// Whether a form of our own page was sent (RFC 9110 §7.1, Fetch Metadata). A browser that says neither is told
     /// apart by its cookie.
     private func isOurs(_ headers: HTTPFields) -> Bool {
-        if let origin = headers[.origin], origin != publicURL { return false }
+        if let sent = headers[.origin], sent != origin { return false }
         if let name = HTTPField.Name("Sec-Fetch-Site"), let site = headers[name], site != "same-origin" { return false }
         return true
     }
@@ -100,10 +105,10 @@ struct SignInPages: Sendable {
 
     /// Waits for something slow in a place of its own: a slow provider piles nothing up.
     func underWay(
-        _ context: BrokerRequestContext, _ body: () async -> Response
+        _ work: ExchangeLimits.Work, _ context: BrokerRequestContext, _ body: () async -> Response
     ) async -> Response {
         do throws(OAuthError) {
-            return try await limits.underWay(.exchange, context) { () async throws(OAuthError) -> Response in
+            return try await limits.underWay(work, context) { () async throws(OAuthError) -> Response in
                 await body()
             }
         } catch {
@@ -131,12 +136,17 @@ struct SignInPages: Sendable {
         guard let code = form["user_code"].flatMap({ UserCode(typed: $0.string) }), let browser,
             binding.isProof(form["form"], of: code.text, browser: browser)
         else { return typing(request, .oldForm) }
-        guard devices.pending(code) != nil else { return Self.over(context.trace).response() }
+        guard let device = devices.pending(code) else { return Self.over(context.trace).response() }
         switch step {
-        case "continue": return await underWay(context) { await leave(for: .device(code), browser, request, context) }
+        case "continue":
+            return await underWay(.provider, context) { await leave(for: .device(code), browser, request, context) }
         case "refuse":
-            devices.deny(code)
-            return Self.refusedByPerson.response()
+            if devices.deny(code) {
+                signIn().noteDenial(
+                    of: device.device, askedFrom: ExactString(device.address.text), from: context.client.text,
+                    under: context.trace)
+            }
+            return Self.refusedByPerson(context.trace).response()
         default: return Self.foreign(context.trace).response()
         }
     }
@@ -167,11 +177,14 @@ struct SignInPages: Sendable {
         let proof: String
     }
 
+    /// So many in a second, since most of it anybody can cause.
     func note(_ message: String, _ details: String, _ context: BrokerRequestContext) {
+        guard let omitted = place.lines.admit(at: clock.uptime) else { return }
         logger.notice(
             "\(message)",
             metadata: [
                 "trace": "\(context.trace)", "client": "\(context.client.text)", "details": "\(details)",
+                "omitted": "\(omitted)",
             ])
     }
 }

@@ -75,7 +75,7 @@ struct SignInRoutes: Sendable {
     func issue(_ form: FormBody, _ grant: Grant, _ context: BrokerRequestContext) async -> Response {
         do throws(OAuthError) {
             try TokenRequest.refuseCredentials(form)
-            let issued = try await token.limits.underWay(.exchange, context) {
+            let issued = try await token.limits.underWay(grant == .refreshToken ? .provider : .exchange, context) {
                 () async throws(OAuthError) -> SignInResponse in
                 do throws(SignInRefusal) {
                     return try await answer(form, grant, context)

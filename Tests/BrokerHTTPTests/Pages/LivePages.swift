@@ -41,8 +41,10 @@ struct LivePages: HTTPOrigin {
     ///   - timeLimit: of each step at the provider.
     ///   - underWay: so many may wait for the provider at once.
     ///   - hasKeys: whether the provider's keys are known.
+    ///   - publicURL: as it is configured.
     static func run(
         timeLimit: Duration = .seconds(60), underWay: Int = 1024, hasKeys: Bool = true,
+        publicURL: String = Self.publicURL,
         _ body: @escaping @Sendable (LivePages) async throws -> Void
     ) async throws {
         let answers = Answers()
@@ -54,13 +56,13 @@ struct LivePages: HTTPOrigin {
                     #"{"issuer":"\#(origin)","authorization_endpoint":"\#(origin)/a","token_endpoint":"\#(origin)/t"}"#)
         }
         try await LoopbackServer.run(answer: answer) { server in
-            try await run(server, answers, timeLimit, underWay, hasKeys, body)
+            try await run(server, answers, timeLimit, underWay, hasKeys, publicURL, body)
         }
     }
 
     private static func run(
         _ server: LoopbackServer, _ answers: Answers, _ timeLimit: Duration, _ underWay: Int, _ hasKeys: Bool,
-        _ body: @escaping @Sendable (LivePages) async throws -> Void
+        _ publicURL: String, _ body: @escaping @Sendable (LivePages) async throws -> Void
     ) async throws {
         let (clock, log) = (ManualClock(), LogRecorder())
         let issuer = try TestIssuer(server.origin, algorithm: .ES256)
@@ -72,7 +74,8 @@ struct LivePages: HTTPOrigin {
             hasKeys
             ? IssuerKeys(name: name, keys: try issuer.keySet, clock: clock)
             : IssuerKeys(name: name, fetcher: StubKeySetFetcher(), clock: clock)
-        let authenticator = JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)])
+        let trusted = TrustedIssuer(configuration: configuration, keys: keys)
+        let authenticator = JWTAuthenticator([trusted])
         let provider = try OpenIDProvider(
             issuer: configuration,
             client: .init(
@@ -82,7 +85,7 @@ struct LivePages: HTTPOrigin {
             fetcher: GuardedFetcher(resolver: StubResolver(), timeLimit: timeLimit), clock: clock)
         let devices = DeviceAuthorizations(clock: clock)
         let place = try SignInPlace(devices: devices, provider: provider)
-        let (store, signIn) = try signIn(devices, try rules(configuration), clock, log)
+        let (store, signIn) = try signIn(devices, trusted, try rules(configuration), clock, log)
         let pages = SignInPages(
             place: place, signIn: { signIn },
             limits: ExchangeLimits(
@@ -121,14 +124,15 @@ struct LivePages: HTTPOrigin {
     }
 
     private static func signIn(
-        _ devices: DeviceAuthorizations, _ rules: RuleSet, _ clock: ManualClock, _ log: LogRecorder
+        _ devices: DeviceAuthorizations, _ issuer: TrustedIssuer, _ rules: RuleSet, _ clock: ManualClock,
+        _ log: LogRecorder
     ) throws -> (MemoryStore, SignIn) {
         let (store, state) = (MemoryStore(), StateHolder(BrokerState(keyRing: try LiveBroker.keyRing())))
         let revocations = Revocations(store, publishedIn: state, clock: clock, logger: log.logger)
         store.ask { state.current.revocations }
         let (masterKey, _) = try MasterKey.generate()
         let signIn = SignIn(
-            SignIn.Parts(devices: devices, masterKey: masterKey), rules: rules,
+            SignIn.Parts(devices: devices, masterKey: masterKey, logouts: LogoutTokens { issuer }), rules: rules,
             mint: TokenMint(
                 issuer: ExactString(publicURL), state: { state.current }, random: SystemRandom()),
             store: store, revocations: revocations, keptClaims: .matched, clock: clock, logger: log.logger)
@@ -183,6 +187,18 @@ struct LivePages: HTTPOrigin {
         let done = try await browser.open("/oauth/callback?code=abc&state=\(query.state)")
         try #require(done.status == 200)
         return try await signIn.redeem(device.deviceCode, from: "203.0.113.7", under: TraceID())
+    }
+
+    /// What the provider says when somebody's session there has ended; a second before and after it nothing happens.
+    func logOut(_ subject: String = "alice") async throws {
+        clock.advance(by: .seconds(1))
+        let claims = issuer.claims(subject: subject, audience: "daypass", at: clock.now).merging([
+            "jti": .string(ExactString("\(TraceID())")),
+            "events": ["http://schemas.openid.net/event/backchannel-logout": [:]],
+        ])
+        _ = try await signIn.logOut(
+            by: SecretText(try issuer.token(claims)), from: "203.0.113.9", under: TraceID())
+        clock.advance(by: .seconds(1))
     }
 
     /// The provider answers with an ID token for this nonce.

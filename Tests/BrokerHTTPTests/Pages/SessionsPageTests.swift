@@ -121,9 +121,48 @@ import Testing
             let mine = try await live.signedInDevice()
             var browser = TestBrowser(live)
             _ = try await browser.visit()
+            let kept = browser
             let left = try await browser.submit(["step": "leave"], to: "/sessions")
             #expect(left.status == 200 && browser.cookies[Self.visitCookie] == nil)
+            // Nor does its cookie bring it back, for whoever kept it.
+            var replaying = kept
+            let shown = try await replaying.open("/sessions")
+            #expect(shown.status == 200 && shown.body.contains("Sign in at corp"))
+            replaying = kept
+            let refused = try await replaying.submit(["step": "end-all"], to: "/sessions")
+            #expect(refused.status == 403 && refused.body.contains("not signed in on this page any more"))
             #expect(await Self.refusal(live, mine.refreshToken) == nil)
+            // The next one is another.
+            let next = try await browser.visit()
+            #expect(next.body.contains(mine.token.sessionID.string))
+        }
+    }
+
+    @Test func `a visit is over once its person is signed out at the provider, and no one else's is`() async throws {
+        try await LivePages.run { live in
+            var (alice, bob) = (TestBrowser(live), TestBrowser(live))
+            _ = try await alice.visit()
+            _ = try await bob.visit(as: "bob")
+            try await live.logOut()
+            let over = try await alice.submit(["step": "end-all"], to: "/sessions")
+            #expect(over.status == 403 && over.body.contains("Sign in at corp"))
+            let others = try await bob.open("/sessions")
+            #expect(others.body.contains("bob@example.com"))
+            let next = try await alice.visit()
+            #expect(next.body.contains("alice@example.com"))
+        }
+    }
+
+    @Test func `whoever is signed out at the provider while he is away there sees no sessions`() async throws {
+        try await LivePages.run { live in
+            var browser = TestBrowser(live)
+            _ = try await browser.open("/sessions")
+            let query = try TestBrowser.Departure(try await browser.submit(["step": "sign-in"], to: "/sessions"))
+            try await live.logOut()
+            try live.give(nonce: query.nonce)
+            let back = try await browser.open("/oauth/callback?code=abc&state=\(query.state)")
+            #expect(back.status == 403 && back.body.contains("You were signed out meanwhile"))
+            #expect(browser.cookies[Self.visitCookie] == nil)
         }
     }
 

@@ -117,6 +117,24 @@ import Testing
         }
     }
 
+    @Test(arguments: ["https://Daypass.Example.COM", "HTTPS://daypass.example.com:443", LivePages.publicURL])
+    func `the address is compared as browsers write it, whichever way it is configured`(url: String) async throws {
+        try await LivePages.run(publicURL: url) { live in
+            let device = try live.device()
+            var browser = TestBrowser(live)
+            let first = try await browser.open("/device")
+            #expect(first.headers["Set-Cookie"].first?.hasPrefix("__Host-") == true)
+            for origin in ["http://daypass.example.com", "https://daypass.example.com:8443", "https://example.com"] {
+                var other = browser
+                let answer = try await other.submit(["user_code": device.userCode.text], [("Origin", origin)])
+                #expect(answer.status == 403, "\(origin)")
+            }
+            let answer = try await browser.submit(
+                ["user_code": device.userCode.text], [("Origin", "https://daypass.example.com")])
+            #expect(answer.status == 200)
+        }
+    }
+
     @Test func `codes cannot be guessed past the limit`() async throws {
         try await LivePages.run { live in
             let device = try live.device()
@@ -128,7 +146,7 @@ import Testing
                 #expect(answer.body.contains("No device waits with that code"))
             }
             let limited = try await browser.submit(["user_code": device.userCode.text])
-            #expect(limited.status == 429)
+            #expect(limited.status == 429 && limited.headers["Retry-After"] == ["3600"])
             // Nor by the step after, which counts nothing.
             _ = try await browser.open("/device")
             let answer = try await browser.submit(["user_code": device.userCode.text, "step": "continue"])
@@ -147,6 +165,13 @@ import Testing
             let done = try await browser.submit(["step": "refuse"])
             #expect(done.status == 200)
             guard case .denied = live.poll(device) else { throw LivePages.NoDevice() }
+            // Once, with who asked, from where, and who refused; the page says under which trace id.
+            let lines = live.log.lines.filter { $0.contains("reason=denied") }
+            let trace = try #require(done.body.firstMatch(of: /Reference: ([^<]+)/))
+            #expect(lines.count == 1)
+            for words in ["sign-in refused", "203.0.113.7", "claude_code", "client=127.0.0.1", String(trace.output.1)] {
+                #expect(lines.first?.contains(words) == true, "\(words)")
+            }
             var late = again
             let afterwards = try await late.submit(["step": "continue"])
             #expect(afterwards.status == 410)
@@ -180,7 +205,8 @@ import Testing
             // With the cookie that was replaced.
             var replaying = kept
             let replayed = try await replaying.open(path)
-            #expect(replayed.status == 410)
+            #expect(replayed.status == 200 && replayed.body.contains("This sign-in is done"))
+            #expect(live.provider.tally.requests.count == asked)
             live.clock.advance(by: .seconds(601))
             var late = kept
             let expired = try await late.open(path)
@@ -241,7 +267,7 @@ import Testing
             let query = try await browser.leave(for: device)
             live.answers.next.withLock { $0 = .document("", status: "503 Busy") }
             let answer = try await browser.open("/oauth/callback?code=abc&state=\(query.state)")
-            #expect(answer.status == 503)
+            #expect(answer.status == 503 && answer.headers["Retry-After"] == ["60"])
             #expect(live.devices.pending(device.userCode) != nil)
         }
     }

@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test(arguments: [LoopbackServer.Answer.stall([]), .document("", status: "503 Busy"), .bytes([])])
-    func `a provider that is slow or down at its token endpoint is said, and the same address tries again`(
+    func `a provider that is slow or down at its token endpoint is said, and the device's code begins anew`(
         answer: LoopbackServer.Answer
     ) async throws {
         try await LivePages.run(timeLimit: .milliseconds(200)) { live in
@@ -117,8 +117,16 @@ import Testing
             let path = "/oauth/callback?code=abc&state=\(query.state)"
             let down = try await browser.open(path)
             #expect(down.status == 503 && down.body.contains("Reference: "))
+            #expect(down.body.contains("start again with its code"))
+            // The provider may have taken the code: it would take back what it gave for it.
             try live.give(nonce: query.nonce)
-            let done = try await browser.open(path)
+            let asked = live.provider.tally.requests.count
+            var reloading = browser
+            let again = try await reloading.open(path)
+            #expect(again.status == 410 && live.provider.tally.requests.count == asked)
+            let next = try TestBrowser.Departure(try await browser.submit(["step": "continue"]))
+            try live.give(nonce: next.nonce)
+            let done = try await browser.open("/oauth/callback?code=abc&state=\(next.state)")
             #expect(done.status == 200)
         }
     }
@@ -142,6 +150,7 @@ import Testing
             let query = try await waiting.leave(for: one)
             var second = TestBrowser(live)
             _ = try await second.open("/device")
+            let form = try #require(second.fields["form"])
             _ = try await second.submit(["user_code": other.userCode.text])
             live.answers.next.withLock { $0 = .stall([]) }
             let asked = live.provider.tally.requests.count
@@ -152,8 +161,13 @@ import Testing
                     _ = try? await browser.open("/oauth/callback?code=abc&state=\(query.state)")
                 }
                 while live.provider.tally.requests.count == asked { await Task.yield() }
+                let again = second
                 let busy = try await second.submit(["step": "continue"])
-                #expect([429, 503].contains(busy.status))
+                #expect(busy.status == 429 && busy.headers["Retry-After"] == ["1"])
+                // The places of exchanges are free.
+                second = again
+                let shown = try await second.submit(["user_code": other.userCode.text, "form": form])
+                #expect(shown.status == 200)
                 await live.provider.hangUp()
             }
             #expect(live.devices.pending(other.userCode) != nil)

@@ -169,6 +169,18 @@ import Testing
         }
     }
 
+    @Test func `a logout has a place where exchanges have taken all of theirs`() async throws {
+        let store = StuckStore(blocksThreads: false)
+        try await LiveBroker.run(store: store, exchangesUnderWay: 1, signsIn: true) { broker in
+            defer { store.release() }
+            async let first = broker.exchange(broker.subjectToken())
+            await store.untilCalled(1)
+            #expect(try await logOut(broker, claims(broker)).status == 200)
+            store.release()
+            _ = try await first
+        }
+    }
+
     @Test func `where nobody signs in there is no such route`() async throws {
         try await LiveBroker.run { broker in
             let posted = try await broker.posted(Self.path, [("logout_token", "x")])

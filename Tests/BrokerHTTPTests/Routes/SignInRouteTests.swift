@@ -5,6 +5,7 @@ import Foundation
 import JOSE
 import NIOCore
 import NIOHTTP1
+import OpenSSL
 import Testing
 
 /// `POST /oauth/device_authorization`, and the grants of people at `POST /oauth/token`, as Claude Code speaks them.
@@ -202,6 +203,38 @@ import Testing
         }
     }
 
+    @Test func `a refresh that waits for the provider takes no place of an exchange`() async throws {
+        let provider = SilentProvider()
+        try await LiveBroker.run(exchangesUnderWay: 1, signsIn: true, provider: provider) { broker in
+            let begun = try await broker.posted("/oauth/device_authorization", [])
+            try await broker.approve(
+                try #require(begun.text("user_code")), providerToken: SecretBytes(copying: [1, 2, 3].span))
+            let first = try await poll(broker, try #require(begun.text("device_code")))
+            let token = try #require(first.text("refresh_token"))
+            async let waiting = refresh(broker, token)
+            await provider.untilAsked()
+            #expect(try await broker.exchange(broker.subjectToken()).status == 200)
+            provider.answer()
+            #expect(try await waiting.status == 200)
+        }
+    }
+
+    /// Says nothing before it is told to.
+    private final class SilentProvider: IdentityProvider {
+        private let asked = AsyncStream<Void>.makeStream()
+        private let answered = AsyncStream<Void>.makeStream()
+
+        func renew(_ token: SecretBytes) async throws(ProviderFailure) -> ProviderRenewal {
+            asked.continuation.yield()
+            for await _ in answered.stream {}
+            return ProviderRenewal(.none, token: nil)
+        }
+
+        func untilAsked() async { for await _ in asked.stream { break } }
+
+        func answer() { answered.continuation.finish() }
+    }
+
     @Test func `the metadata name the endpoint and the grants where people sign in, and nowhere else`() async throws {
         for signsIn in [false, true] {
             try await LiveBroker.run(signsIn: signsIn) { broker in
@@ -232,14 +265,17 @@ extension LiveBroker {
 
     /// Approves the device that waits with that code, as somebody whom the rule `ci` matches.
     /// - Parameter session: `sid` at the provider.
-    func approve(_ userCode: String, providerSession session: ExactString? = nil) async throws {
+    func approve(
+        _ userCode: String, providerSession session: ExactString? = nil, providerToken: SecretBytes? = nil
+    ) async throws {
         let signIn = try #require(signIn)
         let subject = try await authenticator.authenticate(SecretText(subjectToken()), at: Date())
         guard case .granted(let grant) = rules.match(subject, naming: nil) else {
             throw CocoaError(.coderValueNotFound)
         }
         let approval = Approval(
-            subject: subject, since: 0, grant: grant, email: "job@example.com", providerSession: session)
+            subject: subject, since: 0, grant: grant, email: "job@example.com", providerToken: providerToken,
+            providerSession: session)
         #expect(signIn.devices.approve(try #require(UserCode(typed: userCode)), with: approval))
     }
 }

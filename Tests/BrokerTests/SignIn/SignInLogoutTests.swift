@@ -109,16 +109,59 @@ import Testing
         #expect(await bench.refresh(refreshToken).refusal == "ended", "round \(round)")
     }
 
-    @Test func `is heard where the device has its answer half`() async throws {
+    @Test func `is heard where it comes while the session is being recorded`() async throws {
         let bench = try SignInBench()
-        let (approval, devices) = (try await bench.approval(), bench.signIn.devices)
+        let approval = try await bench.approval()
         let code = try bench.approved(approval)
-        guard case .approved = devices.poll(code) else { throw SignInBench.NotGranted() }
-        #expect(!devices.isWithdrawn(code))
-        devices.withdraw(of: approval.subject.issuer, approval.subject.identity, providerSession: nil)
-        #expect(devices.isWithdrawn(code))
-        devices.putBack(approval, of: code)
-        #expect(devices.isWithdrawn(code), "it is not to be had again")
+        let (signOuts, state, clock) = (bench.signIn.signOuts, bench.base.state, bench.base.clock)
+        // When the store asks, sessions were looked for in vain.
+        bench.base.store.ask {
+            signOuts.note("corp:alice", providerSession: nil, of: approval.subject.issuer, at: clock.uptime)
+            return state.current.revocations
+        }
+        #expect(await bench.redeem(code).refusal == "denied")
+        let session = try #require(bench.base.store.sessions.first)
+        #expect(state.current.revocations.kills(session) != nil)
+    }
+
+    @Test func `is heard by whoever asks who began before it, and by nobody who began after it`() async throws {
+        let bench = try SignInBench()
+        let issuer = try await bench.subject().issuer
+        func isSignedOut(_ identity: ExactString, _ session: ExactString?, since: Duration) -> Bool {
+            bench.signIn.isSignedOut(identity, providerSession: session, of: issuer, since: since)
+        }
+        let begun = bench.base.clock.uptime
+        bench.base.clock.advance(by: .seconds(1))
+        #expect(!isSignedOut("corp:alice", "p1", since: begun))
+        #expect(await logOut(bench, try token(bench, ["sid": "p1"])) == .success(0))
+        bench.base.clock.advance(by: .seconds(1))
+        let after = bench.base.clock.uptime
+        #expect(isSignedOut("corp:alice", "p1", since: begun))
+        #expect(isSignedOut("corp:alice", nil, since: begun), "it may be that session")
+        #expect(!isSignedOut("corp:alice", "p2", since: begun) && !isSignedOut("corp:bob", "p1", since: begun))
+        #expect(!isSignedOut("corp:alice", "p1", since: after))
+        #expect(await logOut(bench, try token(bench, ["jti": "2"])) == .success(0))
+        #expect(isSignedOut("corp:alice", "p2", since: begun) && isSignedOut("corp:alice", nil, since: begun))
+        let nobody = bench.base.issuer.claims(at: bench.base.clock.now).replacing("sub", with: nil).merging([
+            "jti": "3", "sid": "p9", "events": ["http://schemas.openid.net/event/backchannel-logout": [:]],
+        ])
+        #expect(await logOut(bench, SecretText(try bench.base.issuer.token(nobody))) == .success(0))
+        #expect(isSignedOut("corp:bob", "p9", since: begun) && !isSignedOut("corp:bob", nil, since: begun))
+    }
+
+    @Test func `that there is no room for in memory signs out whoever began before it`() throws {
+        let (signOuts, issuer) = (SignOuts(maximum: 2), try #require(IssuerName(parsing: "corp")))
+        for second in 1...3 {
+            signOuts.note("corp:\(second)", providerSession: nil, of: issuer, at: .seconds(second))
+        }
+        func names(_ identity: ExactString, since second: Int) -> Bool {
+            signOuts.names(identity, providerSession: "p", of: issuer, since: .seconds(second))
+        }
+        #expect(names("corp:3", since: 2) && names("corp:4", since: 2) && !names("corp:3", since: 4))
+        #expect(!names("corp:1", since: 4))
+        // Those that are 15 minutes old make room.
+        signOuts.note("corp:5", providerSession: nil, of: issuer, at: .seconds(902))
+        #expect(names("corp:5", since: 901) && !names("corp:3", since: 901))
     }
 
     @Test func `leaves nothing in the store where it is refused, and a line in the log and for explain`() async throws {

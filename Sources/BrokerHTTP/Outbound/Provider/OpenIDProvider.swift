@@ -79,9 +79,11 @@ package struct OpenIDProvider: Sendable {
     }
 
     /// Who came back.
-    /// - Parameter attempt: what this very browser was sent away with.
+    /// - Parameters:
+    ///   - attempt: what this very browser was sent away with.
+    ///   - beforeSending: called before the code is sent: from there on it may be used up, whatever comes of it.
     package func finish(
-        _ callback: AuthorizationCallback, of attempt: AuthorizationAttempt
+        _ callback: AuthorizationCallback, of attempt: AuthorizationAttempt, beforeSending: () -> Void = {}
     ) async throws(AuthorizationFailure) -> ProviderSignIn {
         guard let state = callback.state, Self.equal(state, attempt.state) else { throw .state }
         // RFC 9207 §2.4, before anything else that it says: an answer of another provider is none.
@@ -103,6 +105,7 @@ package struct OpenIDProvider: Sendable {
             ("grant_type", "authorization_code"), ("code", code.reveal()), ("redirect_uri", client.redirectURI),
             ("code_verifier", attempt.verifier.reveal()),
         ]
+        beforeSending()
         let answer: TokenAnswer
         do {
             answer = try await ask(parameters, at: metadata, before: deadline)
