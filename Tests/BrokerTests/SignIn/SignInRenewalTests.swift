@@ -38,7 +38,7 @@ import Testing
         #expect(await exchange.refusal(try exchange.renewal(of: second.token.accessToken))?.name == "unavailable")
     }
 
-    @Test func `ends the session where it vouches for somebody else, for another client, or no longer for what a rule wants`()
+    @Test func `ends the session where it vouches for others, or says what the rule wants no more`()
         async throws
     {
         let provider = ScriptedProvider()
@@ -66,7 +66,8 @@ import Testing
         let provider = ScriptedProvider()
         func bench(_ ref: String, after earlier: SignInBench? = nil) throws -> SignInBench {
             try SignInBench(
-                rules: [ExchangeBench.main(match: [("sub", ["*"]), ("ref", [ref])])], provider: provider, after: earlier)
+                rules: [ExchangeBench.main(match: [("sub", ["*"]), ("ref", [ref])])], provider: provider, after: earlier
+            )
         }
         let before = try bench("refs/heads/main")
         let first = try await before.signedIn(providerToken: "p")
@@ -77,7 +78,8 @@ import Testing
         #expect(await before.refresh(first.refreshToken).refusal == nil)
     }
 
-    @Test func `loses no token that the provider gave, whatever became of its answer, and of the broker`() async throws {
+    @Test func `loses no token that the provider gave, whatever became of its answer, and of the broker`() async throws
+    {
         let provider = ScriptedProvider(renewal(.unchecked("its keys do not answer"), "p1"))
         var bench = try SignInBench(provider: provider)
         let first = try await bench.signedIn(providerToken: "p0")
@@ -124,7 +126,8 @@ import Testing
         #expect(again.refreshToken?.reveal() == lost.refreshToken?.reveal())
     }
 
-    @Test func `is done once for five who refresh at once, also where the provider takes long and fails`() async throws {
+    @Test func `is done once for five who refresh at once, also where the provider takes long and fails`() async throws
+    {
         let provider = ScriptedProvider(.failure(.unavailable("it does not answer")))
         let bench = try SignInBench(provider: provider)
         let first = try await bench.signedIn(providerToken: "p")
