@@ -3,8 +3,9 @@ import JOSE
 import OpenSSL
 import Synchronization
 
-/// The refresh tokens that the provider gave in the place of those that are in the store, and that have not come there yet
-/// since the store failed. The provider takes the old one for a stolen one now, and would end the sign-in. Callable from any thread; lost at a restart.
+/// The refresh tokens that the provider gave in the place of those that are in the store, and that the store did not take.
+/// The provider takes the old one for a stolen one now, and would end the sign-in. Callable from any thread; lost at a
+/// restart.
 final class ProviderTokensInHand: Sendable {
     static let maximum = 4096
 

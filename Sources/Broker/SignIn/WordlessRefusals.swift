@@ -1,8 +1,9 @@
 import JOSE
 import Synchronization
 
-/// When the provider first answered the renewal of a session with 400 and nothing else. One such answer may be that of a proxy
-/// in front of it; the same one again, some time later, is how glewlwyd refuses. Callable from any thread; lost at a restart.
+/// When the provider first answered the renewal of a session with 400 and nothing else. One such answer may be that of a
+/// proxy in front of it; the same one again, some time later, is how glewlwyd refuses. Callable from any thread; lost at a
+/// restart.
 final class WordlessRefusals: Sendable {
     static let maximum = 4096
     /// So far apart two have to be.

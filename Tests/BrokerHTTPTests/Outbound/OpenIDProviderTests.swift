@@ -50,7 +50,8 @@ import Testing
             let configuration = IssuerConfiguration(
                 name: try #require(IssuerName(parsing: "corp")), issuer: ExactString(server.origin),
                 audience: "daypass", algorithms: [.ES256], allowsPrivateAddresses: true)
-            let keys = try fetcher.map { IssuerKeys(name: configuration.name, fetcher: $0, clock: SystemClock()) }
+            let keys =
+                try fetcher.map { IssuerKeys(name: configuration.name, fetcher: $0, clock: SystemClock()) }
                 ?? IssuerKeys(name: configuration.name, keys: issuer.keySet, clock: SystemClock())
             let authenticator = JWTAuthenticator([TrustedIssuer(configuration: configuration, keys: keys)])
             let provider = try OpenIDProvider(
@@ -337,7 +338,8 @@ import Testing
 
     @Test(arguments: [
         ("400 Bad Request", #"{"error":"invalid_grant"}"#, "refused"), ("400 Bad Request", "", "wordless"),
-        ("400 Bad Request", #"{"error":"invalid_request"}"#, "unavailable"), ("400 Bad Request", "<html>", "unavailable"),
+        ("400 Bad Request", #"{"error":"invalid_request"}"#, "unavailable"),
+        ("400 Bad Request", "<html>", "unavailable"),
         ("401 Unauthorized", #"{"error":"invalid_client"}"#, "unavailable"), ("401 Unauthorized", "", "unavailable"),
         ("503 Busy", #"{"error":"invalid_grant"}"#, "unavailable"), ("503 Busy", "", "unavailable"),
     ])

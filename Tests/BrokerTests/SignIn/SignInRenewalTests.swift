@@ -38,8 +38,7 @@ import Testing
         #expect(await exchange.refusal(try exchange.renewal(of: second.token.accessToken))?.name == "unavailable")
     }
 
-    @Test
-    func `ends the session where it vouches for somebody else, for another client, or no longer for what a rule wants`()
+    @Test func `ends the session where it vouches for others, or says what the rule wants no more`()
         async throws
     {
         let provider = ScriptedProvider()
