@@ -104,10 +104,8 @@ extension SignIn {
         var reason: RefusalReason?
         if mint.revocations.kills(session) != nil {
             reason = .revoked
-        } else if now >= session.end {
+        } else if now >= session.end || presented.signIn.generation >= Self.maximumGenerations {
             reason = .sessionOver
-        } else if presented.signIn.generation >= Self.maximumGenerations {
-            reason = .replayed
         }
         let target = mint.revocations.blocks(subject: session.subject, actor: nil, rule: session.rule, at: now)
         guard reason != nil || target != nil else { return }
