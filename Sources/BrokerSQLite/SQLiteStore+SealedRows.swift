@@ -10,7 +10,7 @@ extension SQLiteStore: SealedRowStore {
             return try keys.map(SealedRow.signingKey) + TrustBundleRecord.fetchAll(db).map(SealedRow.trustBundle)
                 + SealedCredential.fetchLive(db).map(SealedRow.providerCredential)
                 + CheckpointKeyRecord.fetchAll(db).map(SealedRow.checkpointKey)
-                + SignInRecord.fetchAll(db).map(SealedRow.signIn)
+                + SignInRecord.fetchAll(db).filter { !$0.sealed.isEmpty }.map(SealedRow.signIn)
         }
     }
 

@@ -8,13 +8,14 @@ extension SQLiteStore: SignInStore {
         _ session: SessionRecord, _ event: AuditEvent, opening signIn: SignInRecord, token digest: [UInt8]
     ) async throws(StoreFailure) -> UseOutcome {
         try await commits.commit(
-            .signIn(SessionRow(session), SignInRow(record: signIn, digest: digest), AuditRow(event)))
+            .signIn(SessionRow(session), SignInRow(session: session, record: signIn, digest: digest), AuditRow(event)))
     }
 
     package func record(
         _ event: AuditEvent, rotating next: SignInRecord, of session: SessionRecord, token digest: [UInt8]
     ) async throws(StoreFailure) -> UseOutcome {
-        try await commits.commit(.rotation(session, SignInRow(record: next, digest: digest), AuditRow(event)))
+        let row = SignInRow(session: session, record: next, digest: digest)
+        return try await commits.commit(.rotation(session, row, AuditRow(event)))
     }
 
     package func signIn(ofToken digest: [UInt8]) async throws(StoreFailure) -> PresentedRefreshToken? {
@@ -66,14 +67,20 @@ extension SQLiteStore: SignInStore {
     package func signIns(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, at now: Date
     ) async throws(StoreFailure) -> [SessionRecord] {
-        try await perform("find sign-ins") { db in
-            let found = try Row.fetchCursor(
-                db.cachedStatement(sql: #"SELECT session, provider_session FROM sign_ins WHERE "end" > ?"#),
-                arguments: [now.milliseconds]
-            ).mapToArray { (session: try $0.requiredText(0), provider: try $0.text(1)) }
-            return try found.filter { providerSession == nil || $0.provider == providerSession }
-                .compactMap { try SessionRow.fetch($0.session, db) }
-                .filter { $0.issuer == issuer && (subject == nil || $0.subject == subject) }
+        guard let selection = SignInRow.selection(bySubject: subject != nil, byProviderSession: providerSession != nil)
+        else { return [] }
+        return try await reading.perform("find sign-ins") { db in
+            var found: [ExactString] = []
+            try db.cachedStatement(sql: selection).rows { binder in
+                binder.text(issuer.text)
+                if let subject { binder.text(subject) }
+                if let providerSession { binder.text(providerSession) }
+                binder.integer(now.milliseconds)
+            } _: { row in
+                if let id = row.bytes(0) { found.append(ExactString(String(decoding: id, as: UTF8.self))) }
+                return true
+            }
+            return try found.compactMap { try SessionRow.fetch($0, db) }
         }
     }
 
@@ -81,7 +88,7 @@ extension SQLiteStore: SignInStore {
         ofSessions ids: [ExactString]
     ) async throws(StoreFailure) -> [ExactString: SignInRecord] {
         guard !ids.isEmpty else { return [:] }
-        return try await perform("read sign-ins") { db in
+        return try await reading.perform("read sign-ins") { db in
             let statement = try db.cachedStatement(
                 sql: "SELECT \(SignInRow.columns) FROM sign_ins WHERE session = ?")
             var found: [ExactString: SignInRecord] = [:]
@@ -99,14 +106,75 @@ extension SQLiteStore: SignInStore {
                 db, sql: #"SELECT session FROM sign_ins WHERE "end" < ? ORDER BY "end" LIMIT ?"#,
                 arguments: [now.milliseconds, limit]
             ).mapToArray { try $0.requiredText(0) }
-            let tokens = try db.cachedStatement(sql: "DELETE FROM refresh_tokens WHERE session = ?")
+            let tokens = try db.cachedStatement(
+                sql: """
+                    DELETE FROM refresh_tokens WHERE digest IN
+                        (SELECT digest FROM refresh_tokens WHERE session = ? LIMIT ?)
+                    """)
             let signIns = try db.cachedStatement(sql: "DELETE FROM sign_ins WHERE session = ?")
+            var left = limit
             for session in sessions {
-                try tokens.run { $0.text(session) }
+                try tokens.run { binder in
+                    binder.text(session)
+                    binder.integer(Int64(left))
+                }
+                left -= db.changesCount
+                // Last: what is left of it is found by it the next time.
+                guard left > 0 else { break }
                 try signIns.run { $0.text(session) }
+                left -= 1
+                guard left > 0 else { break }
             }
-            return sessions.count
+            return limit - left
         }
+    }
+}
+
+extension SQLiteStore {
+    package func dropSecrets(
+        after position: Int64, limit: Int, where isDead: @escaping @Sendable (SessionRecord) -> Bool
+    ) async throws(StoreFailure) -> Int64? {
+        let (dead, last, count) = try await reading.perform("look for sign-ins that were revoked") { db in
+            var (dead, last, count): ([ExactString], Int64, Int) = ([], position, 0)
+            let rows = try Row.fetchCursor(
+                db,
+                sql: """
+                    SELECT session, rowid FROM sign_ins WHERE rowid > ? AND length(sealed) > 0 ORDER BY rowid LIMIT ?
+                    """,
+                arguments: [position, limit]
+            ).mapToArray { (session: try $0.requiredText(0), number: try $0.integer(1)) }
+            for row in rows {
+                (last, count) = (row.number, count + 1)
+                if let session = try SessionRow.fetch(row.session, db), isDead(session) { dead.append(row.session) }
+            }
+            return (dead, last, count)
+        }
+        if !dead.isEmpty {
+            try await writeUnrecorded("drop secrets of sign-ins") { db in
+                let update = try db.cachedStatement(sql: "UPDATE sign_ins SET sealed = x'' WHERE session = ?")
+                for session in dead { try update.run { $0.text(session) } }
+            }
+        }
+        return count == limit ? last : nil
+    }
+}
+
+extension SignInRow {
+    /// The ids of the sessions of live sign-ins: of that issuer, and as far as they are named of that subject and that
+    /// session of the provider's, or with a subject of one that is not known. Their values are bound in that order, and the
+    /// time last.
+    /// - Returns: nil where neither is named.
+    static func selection(bySubject: Bool, byProviderSession: Bool) -> String? {
+        let term: String
+        switch (bySubject, byProviderSession) {
+        case (false, false): return nil
+        case (true, false): term = "issuer = ? AND subject = ?"
+        case (true, true):
+            term = "issuer = ? AND subject = ? AND (+provider_session = ? OR provider_session IS NULL)"
+        // There is one issuer at which people sign in.
+        case (false, true): term = "+issuer = ? AND provider_session = ?"
+        }
+        return #"SELECT session FROM sign_ins WHERE \#(term) AND +"end" > ?"#
     }
 }
 

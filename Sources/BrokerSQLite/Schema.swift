@@ -205,11 +205,13 @@ enum Schema {
         """
 
     /// `generation` is that of the refresh token that is good. Of every token that there was, the digest is kept as long
-    /// as the sign-in.
+    /// as the sign-in. Issuer and subject are the session's, to find a person's sign-ins by.
     private static let signIns =
         """
         CREATE TABLE sign_ins (
             session TEXT NOT NULL PRIMARY KEY,
+            issuer TEXT NOT NULL,
+            subject TEXT NOT NULL,
             generation INTEGER NOT NULL,
             rotated INTEGER NOT NULL,
             sealed BLOB NOT NULL,
@@ -221,6 +223,8 @@ enum Schema {
             "end" INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX sign_ins_end ON sign_ins ("end");
+        CREATE INDEX sign_ins_subject ON sign_ins (issuer, subject);
+        CREATE INDEX sign_ins_provider_session ON sign_ins (provider_session);
 
         CREATE TABLE refresh_tokens (
             digest BLOB NOT NULL PRIMARY KEY,

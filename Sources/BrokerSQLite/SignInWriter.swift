@@ -2,8 +2,9 @@ import Broker
 import GRDB
 import JOSE
 
-/// A row of `sign_ins`, with the digest of its newest refresh token.
+/// A row of `sign_ins`, with its session and the digest of its newest refresh token.
 struct SignInRow: Sendable {
+    let session: SessionRecord
     let record: SignInRecord
     let digest: [UInt8]
 }
@@ -17,7 +18,9 @@ struct SignInWriter {
 
     init(_ db: Database) throws {
         insertSignIn = try db.cachedStatement(
-            sql: "INSERT INTO sign_ins (\(SignInRow.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: """
+                INSERT INTO sign_ins (\(SignInRow.columns), issuer, subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
         insertToken = try db.cachedStatement(
             sql: "INSERT INTO refresh_tokens (digest, session, generation) VALUES (?, ?, ?)")
         update = try db.cachedStatement(
@@ -41,6 +44,8 @@ struct SignInWriter {
             binder.text(record.device)
             binder.text(record.program)
             binder.integer(record.end.milliseconds)
+            binder.text(row.session.issuer.text)
+            binder.text(row.session.subject)
         }
         try insert(token: row)
     }

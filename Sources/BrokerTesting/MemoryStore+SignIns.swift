@@ -66,8 +66,13 @@ extension MemoryStore {
                 guard let signIn = state.signIns[session.id], signIn.end > now, session.issuer == issuer else {
                     return false
                 }
-                return (subject == nil || session.subject == subject)
-                    && (providerSession == nil || signIn.providerSession == providerSession)
+                switch (subject, providerSession) {
+                case (nil, nil): return false
+                case (let subject?, nil): return session.subject == subject
+                case (nil, let provider?): return signIn.providerSession == provider
+                case (let subject?, let provider?):
+                    return session.subject == subject && (signIn.providerSession ?? provider) == provider
+                }
             }
         }
     }
@@ -80,10 +85,32 @@ extension MemoryStore {
 
     package func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int {
         try whileReachable { state in
-            let old = Set(state.signIns.values.filter { $0.end < now }.prefix(limit).map(\.session))
-            for session in old { state.signIns[session] = nil }
-            state.refreshTokens = state.refreshTokens.filter { !old.contains($0.value.session) }
-            return old.count
+            var left = limit
+            for session in state.signIns.values.filter({ $0.end < now }).map(\.session) {
+                for token in state.refreshTokens.filter({ $0.value.session == session }).keys where left > 0 {
+                    state.refreshTokens[token] = nil
+                    left -= 1
+                }
+                guard left > 0 else { break }
+                state.signIns[session] = nil
+                left -= 1
+            }
+            return limit - left
+        }
+    }
+
+    package func dropSecrets(
+        after position: Int64, limit: Int, where isDead: @escaping @Sendable (SessionRecord) -> Bool
+    ) async throws(StoreFailure) -> Int64? {
+        try whileReachable { state in
+            let rows = state.sessions.numbered.filter { row in
+                row.number > position && state.signIns[row.row.id]?.sealed.isEmpty == false
+            }.prefix(limit)
+            for row in rows where isDead(row.row) {
+                guard let signIn = state.signIns[row.row.id] else { continue }
+                state.signIns[row.row.id] = signIn.resealed(as: [], under: signIn.masterKeyID)
+            }
+            return rows.count == limit ? rows.last?.number : nil
         }
     }
 }

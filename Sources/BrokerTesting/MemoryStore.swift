@@ -270,7 +270,8 @@ package final class MemoryStore: ExchangeStore, AuditReader, PrunableStore, Sign
                 .map(SealedRow.signingKey) + bundles.map(SealedRow.trustBundle)
                 + credentials.filter { $0.version.state != .retired }.map(SealedRow.providerCredential)
                 + state.chain.keys.map(SealedRow.checkpointKey)
-                + state.signIns.values.sorted { $0.session < $1.session }.map(SealedRow.signIn)
+                + state.signIns.values.filter { !$0.sealed.isEmpty }.sorted { $0.session < $1.session }
+                .map(SealedRow.signIn)
         }
     }
 

@@ -91,7 +91,8 @@ extension StoreConformance {
         let subject = Sample.session("s1").subject
         try expect(try await found(nil, "p1") == ["s1"], "by the provider's session")
         try expect(try await found(subject, nil) == ["s1", "s2", "s3"], "by subject")
-        try expect(try await found(subject, "p2") == ["s2"], "by both")
+        try expect(try await found(subject, "p2") == ["s2", "s3"], "by both, and that of no known session")
+        try expect(try await found(nil, nil).isEmpty, "by nothing")
         try expect(try await found("ci:other", "p2").isEmpty, "another's session")
         try expect(try await found(nil, "p3").isEmpty, "of no session")
         try expect(try await found(subject, nil, of: Sample.name("other")).isEmpty, "of another issuer")
@@ -127,12 +128,33 @@ extension StoreConformance {
         let end = signIns[0].end
         try expect(try await store.forgetSignIns(endedBefore: end, limit: 9) == 0, "one that ends now is forgotten")
         let later = end.addingTimeInterval(1)
-        try expect(try await store.forgetSignIns(endedBefore: later, limit: 2) == 2, "not two of three")
-        try expect(try await store.forgetSignIns(endedBefore: later, limit: 2) == 1, "not the last")
+        try expect(try await store.forgetSignIns(endedBefore: later, limit: 4) == 4, "not two of three")
+        try expect(try await store.forgetSignIns(endedBefore: later, limit: 1) == 1, "not the token of the last")
+        try expect(try await store.forgetSignIns(endedBefore: later, limit: 4) == 1, "not the last")
         for signIn in signIns {
             try expect(try await store.signIn(ofToken: digest(signIn, 0)) == nil, "a token is left")
             try expect(try await store.session(signIn.session) != nil, "the session is gone")
         }
+    }
+
+    static func signInSecretsAreDropped(_ store: any Store) async throws {
+        let signIns = (1...5).map { Sample.signIn("s\($0)") }
+        for signIn in signIns { try await open(signIn, store) }
+        var (position, rounds) = (Int64?(0), 0)
+        while let next = position {
+            position = try await store.dropSecrets(after: next, limit: 2) { ["s2", "s5"].contains($0.id) }
+            rounds += 1
+        }
+        try expect(rounds == 3, "\(rounds) batches")
+        for signIn in signIns {
+            let found = try await store.signIn(ofToken: digest(signIn, 0))?.signIn
+            let isDead = ["s2", "s5"].contains(signIn.session)
+            let expected = isDead ? signIn.resealed(as: [], under: signIn.masterKeyID) : signIn
+            try expect(found == expected, "\(signIn.session): \(String(describing: found))")
+        }
+        let left = try await store.sealedRows().map(\.id).filter { $0.string.hasPrefix("s") }
+        try expect(left.sorted() == ["s1", "s3", "s4"], "sealed: \(left)")
+        try expect(try await store.dropSecrets(after: 0, limit: 9) { _ in false } == nil, "there is more")
     }
 
     static func signInsEndWithGeneration(_ store: any Store) async throws {

@@ -19,6 +19,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
     case signInsOfProvider = "the sessions that a logout at the provider is about are found, those that live alone"
     case signInsByCondition = "sessions that somebody signed in to are listed by themselves, and by e-mail address"
     case signInsAreForgotten = "sign-ins that have ended are forgotten with their refresh tokens, so many at once"
+    case signInSecretsAreDropped = "what lies sealed of sign-ins whose sessions are dead is dropped, and no more"
     case signInsEndWithGeneration = "a new generation of the store has no sign-ins"
     case usesAreCounted = "uses are recorded up to their limit, and what is beyond it leaves nothing"
     case usesJoin = "a further use joins the session of the first, and nothing is recorded before it does"
@@ -100,6 +101,7 @@ package enum StoreConformance: String, CaseIterable, Sendable {
         case .signInsOfProvider: try await Self.signInsOfProvider(store)
         case .signInsByCondition: try await Self.signInsByCondition(store)
         case .signInsAreForgotten: try await Self.signInsAreForgotten(store)
+        case .signInSecretsAreDropped: try await Self.signInSecretsAreDropped(store)
         case .signInsEndWithGeneration: try await Self.signInsEndWithGeneration(store)
         case .usesAreCounted: try await Self.usesAreCounted(store)
         case .usesJoin: try await Self.usesJoin(store)

@@ -234,7 +234,8 @@ extension Daemon {
             StoreKeeping(
                 pruning: StorePruning(
                     store, retention: configuration.audit.retention, archive: configuration.auditArchive,
-                    lastRecord: lastRecord, clock: clock, logger: logger)),
+                    revocations: { [state] in state.current.revocations }, lastRecord: lastRecord, clock: clock,
+                    logger: logger)),
             AuditIndexing(store: store, logger: logger),
             RevocationKeeping(
                 revocations: revocations,

@@ -160,7 +160,7 @@ import Testing
         #expect(try await after.refresh(ada.refresh).status == 401)
         #expect(try await !after.isGood(ada.access))
         #expect(try await after.refresh(bob.refresh).status == 200)
-        let audit = try await after.daypass("audit", "search", "--session", ada.session, "--json")
+        let audit = try await after.daypass("audit", "search", "--kind", "revocation.made", "--json")
         #expect(audit.output.contains("logout at the identity provider"), "\(audit)")
     }
 }

@@ -65,6 +65,16 @@ final class RefusalLog: Sendable {
         log(.info, message, request, within: unproved, ["reason": "\(reason.text)", "detail": "\(words)"])
     }
 
+    /// That a person refused a device, which anybody may be who was shown its code.
+    func noteDenial(of pending: PendingDevice, from client: ExactString, under trace: TraceID) {
+        let request = ExchangeRequest(trace: trace, client: client, subject: .proof(SecretText("")))
+        log(
+            .notice, "a device was refused on the page", request, within: unproved,
+            [
+                "device": "\(pending.device.name?.string ?? "")", "program": "\(pending.device.program?.string ?? "")",
+            ])
+    }
+
     /// That an exchange could not be decided or recorded.
     func note(_ outage: ExchangeOutage, _ request: ExchangeRequest) {
         metrics.refused(issuer: outage.issuer, rule: outage.rule, reason: outage.reason)

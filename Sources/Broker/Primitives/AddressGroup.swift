@@ -1,6 +1,6 @@
 /// The addresses with one prefix, as the key of a table. Nine bytes: it costs no allocation to keep or to compare.
 package struct AddressGroup: Sendable, Hashable {
-    private let isIPv6: Bool
+    let isIPv6: Bool
     private let prefix: UInt64
 
     /// - Parameters:

@@ -76,6 +76,27 @@ package struct RuleSet: Sendable {
         return (forBroker[issuer] ?? []).filter { $0.terms.scope.contains(where: scope.contains) }
     }
 
+    /// What the first rule that a device may have and that matches grants; with `name`, what that rule grants. One that a
+    /// device never gets hides none that stands behind it.
+    func matchDevice(_ subject: VerifiedSubject, naming name: ExactString?) -> Outcome {
+        let candidates = deviceCandidates(of: subject.issuer, naming: name)
+        let match = candidates.first { rule in rule.matchers.allSatisfy { $0.matches(subject.claims) } }
+        if let rule = match { return .granted(Grant(Match(rule: rule))) }
+        let none = FederationIDs()
+        return .refused(
+            Explanation(
+                of: subject, presenting: none, asking: nil, for: [], named: name,
+                candidates: self.candidates(of: subject.issuer, naming: name, asking: [])))
+    }
+
+    /// The rules that somebody who signs in on a device may get, in their order: a device shows no certificate and no ids,
+    /// and the broker's own scopes have to be asked for.
+    func deviceCandidates(of issuer: IssuerName, naming name: ExactString?) -> [Rule] {
+        candidates(of: issuer, naming: name, asking: []).filter { rule in
+            !rule.terms.isForBroker && !rule.terms.bindsCertificate && rule.federation.areAll(in: FederationIDs())
+        }
+    }
+
     /// What the session's own rule grants by now, if it is still there and matches the claims that were kept. Nothing,
     /// where it has the broker's own scopes.
     ///

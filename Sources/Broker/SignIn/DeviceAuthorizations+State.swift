@@ -14,6 +14,8 @@ extension DeviceAuthorizations {
         let digest: [UInt8]
         let holder: AddressGroup
         let network: AddressGroup
+        /// Nil for IPv4.
+        let registration: AddressGroup?
         let pending: PendingDevice
         let expires: Duration
         var stage = Stage.waiting
@@ -33,24 +35,29 @@ extension DeviceAuthorizations {
         private var byUserCode: [UserCode: [UInt8]] = [:]
         private var byHolder: [AddressGroup: Int] = [:]
         private var byNetwork: [AddressGroup: Int] = [:]
+        private var byRegistration: [AddressGroup: Int] = [:]
         /// Digests in the order in which they came, which is that in which they expire; those before `first` are forgotten.
         private var order: [[UInt8]] = []
         private var first = 0
 
         var count: Int { entries.count }
 
-        func hasRoom(for holder: AddressGroup, _ network: AddressGroup, _ bounds: Bounds) -> Bool {
+        func hasRoom(
+            for holder: AddressGroup, _ network: AddressGroup, _ registration: AddressGroup?, _ bounds: Bounds
+        ) -> Bool {
             entries.count < bounds.all && byHolder[holder, default: 0] < bounds.perHolder
                 && byNetwork[network, default: 0] < bounds.perNetwork
+                && registration.map { byRegistration[$0, default: 0] < bounds.perRegistration } ?? true
         }
 
         mutating func insert(_ entry: Entry, _ bounds: Bounds) -> Insertion {
-            guard hasRoom(for: entry.holder, entry.network, bounds) else { return .full }
+            guard hasRoom(for: entry.holder, entry.network, entry.registration, bounds) else { return .full }
             guard byUserCode[entry.userCode] == nil, entries[entry.digest] == nil else { return .codeTaken }
             entries[entry.digest] = entry
             byUserCode[entry.userCode] = entry.digest
             byHolder[entry.holder, default: 0] += 1
             byNetwork[entry.network, default: 0] += 1
+            if let registration = entry.registration { byRegistration[registration, default: 0] += 1 }
             order.append(entry.digest)
             return .inserted
         }
@@ -88,6 +95,7 @@ extension DeviceAuthorizations {
             entry.isCounted = false
             Self.subtractOne(entry.holder, &byHolder)
             Self.subtractOne(entry.network, &byNetwork)
+            if let registration = entry.registration { Self.subtractOne(registration, &byRegistration) }
         }
 
         private static func subtractOne(_ group: AddressGroup, _ counts: inout [AddressGroup: Int]) {

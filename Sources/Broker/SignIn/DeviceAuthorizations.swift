@@ -23,6 +23,8 @@ package final class DeviceAuthorizations: Sendable {
     package struct Bounds: Sendable {
         package var perHolder = 64
         package var perNetwork = 1024
+        /// Of an IPv6 /32.
+        package var perRegistration = 8192
         package var all = 16_384
 
         package init() {}
@@ -64,9 +66,10 @@ package final class DeviceAuthorizations: Sendable {
         let now = clock.uptime
         let holder = AddressGroup(holderOf: address)
         let network = AddressGroup(networkOf: address)
+        let registration = AddressGroup(registrationOf: address)
         let hasRoom = state.withLock { state in
             state.forget(at: now)
-            return state.hasRoom(for: holder, network, bounds)
+            return state.hasRoom(for: holder, network, registration, bounds)
         }
         guard hasRoom else { return .refused(retryAfter: Self.retryAfter) }
         let deviceCode = try OpaqueToken(from: random)
@@ -75,6 +78,7 @@ package final class DeviceAuthorizations: Sendable {
             let userCode = try UserCode(from: random)
             let entry = Entry(
                 userCode: userCode, digest: deviceCode.digest, holder: holder, network: network,
+                registration: registration,
                 pending: PendingDevice(userCode: userCode, device: device, address: address.unmapped, begun: now),
                 expires: now + Self.lifetime)
             let outcome = state.withLock { $0.insert(entry, bounds) }

@@ -13,9 +13,7 @@ package struct LargestGrant: Sendable, Equatable {
 extension RuleSet {
     /// - Returns: nil where no rule grants a device of this issuer's people anything.
     package func largestDeviceGrant(of issuer: IssuerName) -> LargestGrant? {
-        // A device shows no certificate and no ids, and the broker's own scopes have to be asked for.
-        let terms = candidates(of: issuer, naming: nil, asking: [])
-            .filter { !$0.terms.bindsCertificate && $0.federation.areAll(in: FederationIDs()) }.map(\.terms)
+        let terms = deviceCandidates(of: issuer, naming: nil).map(\.terms)
         guard let longest = terms.map(\.maximumSession).max() else { return nil }
         let models =
             terms.contains { $0.models == nil } ? nil : unique(terms.flatMap { $0.models ?? [] }.map(\.pattern))

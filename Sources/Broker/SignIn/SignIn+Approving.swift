@@ -24,6 +24,11 @@ extension SignIn {
             providerSession: providerSession, from: client, proved: proved)
     }
 
+    /// That somebody was shown a device and refused it: in the log, since nobody has proved who it was.
+    package func noteDenial(of device: PendingDevice, from client: ExactString, under trace: TraceID) {
+        log.noteDenial(of: device, from: client, under: trace)
+    }
+
     /// That somebody came back from the provider, or was to go there, and was refused before anything was proved: in the
     /// log, for `explain`, and counted. Anybody can cause it, so it is not in the audit record.
     /// - Parameter words: of ours, or quoted from the provider.

@@ -40,14 +40,16 @@ extension SignIn {
         throw .unavailable
     }
 
-    /// Ends the sessions that a logout at the provider is about: those of the subject, of one session of the provider's, or
-    /// of both. Without either, none.
+    /// Ends the sessions that a logout at the provider is about: all of the subject's, in whatever way they began, or those
+    /// that somebody signed in to in one session of the provider's. With both also those of the subject of which the
+    /// provider's session is not known. Without either, none.
     /// - Parameter subject: as sessions have it, `name:sub`.
     /// - Returns: nil where there was none to end.
     package func endSessions(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, under trace: TraceID
     ) async throws(RevocationRefusal) -> RevocationOutcome? {
         guard subject != nil || providerSession != nil else { return nil }
+        if let subject, providerSession == nil { return try await endAll(of: subject, under: trace) }
         let sessions: [SessionRecord]
         do {
             sessions = try await store.signIns(
@@ -68,6 +70,20 @@ extension SignIn {
             throw .unacceptable(error)
         }
         return try await revocations.revoke(requests, by: .daemon, trace: trace)
+    }
+
+    /// By one revocation, without a block: whoever signs in again gets a session. Sessions that an ID token of the provider's
+    /// opened by token exchange end with it, and those that begin with what was proved before.
+    private func endAll(
+        of subject: ExactString, under trace: TraceID
+    ) async throws(RevocationRefusal) -> RevocationOutcome {
+        let request: RevocationRequest
+        do {
+            request = try RevocationRequest(.subject(subject), reason: Self.logoutReason)
+        } catch {
+            throw .unacceptable(error)
+        }
+        return try await revocations.revoke(request, by: .daemon, trace: trace)
     }
 
     private static let logoutReason = "logout at the identity provider"

@@ -130,12 +130,13 @@ package struct SignIn: Sendable {
             throw .unavailable(.minting(error, subject.issuer, grant.rule))
         }
         let token = try await minted(session, grant, request, at: now)
-        var details: JSONObject = ["claims": .object(kept), "sign_in": ["step": "device"]]
+        var details: JSONObject = ["claims": .object(kept), "sign_in": .object(approval.provenance)]
         let absent = KeptClaims.absent(
             from: subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)
         if let absent { _ = details.append("absent", absent) }
         let event = AuditEvent(
             granted: .exchangeGranted, token, session, grant, for: request, at: now, adding: details)
+        try await makeRoom(for: session, request)
         let refreshToken = try await record(session, token, approval, event, at: now)
         log.metrics.granted(issuer: session.issuer, rule: grant.rule, session: .opened)
         return SignInResponse(
@@ -148,55 +149,21 @@ package struct SignIn: Sendable {
         to subject: VerifiedSubject, naming rule: ExactString?, _ request: ExchangeRequest, at now: Date
     ) async throws(SignInRefusal) -> Grant? {
         let grant: Grant
-        switch rules.match(subject, naming: rule) {
+        switch rules.matchDevice(subject, naming: rule) {
         case .granted(let granted): grant = granted
         case .refused(let explanation):
-            try await refuse(subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
-            return nil
-        }
-        guard !grant.isForBroker, !grant.bindsCertificate else {
-            try await refuse(subject, request, grant.isForBroker ? .forBroker : .certificate, at: now)
+            guard case .granted(let other) = rules.match(subject, naming: rule) else {
+                try await refuse(subject, request, .noRule, ["explanation": .object(explanation.json)], at: now)
+                return nil
+            }
+            // A rule matches, and it is none that a device may have.
+            try await refuse(subject, request, other.isForBroker ? .forBroker : .certificate, at: now)
             return nil
         }
         let target = mint.revocations.blocks(subject: subject.identity, actor: nil, rule: grant.rule, at: now)
         guard let target else { return grant }
         try await refuse(subject, request, .blocked, ["blocked": .object(target.json)], at: now)
         return nil
-    }
-
-    /// - Returns: the first refresh token; nil where the session ends with its first gateway token.
-    private func record(
-        _ session: SessionRecord, _ token: GatewayToken, _ approval: Approval, _ event: AuditEvent, at now: Date
-    ) async throws(SignInRefusal) -> SecretText? {
-        let outcome: UseOutcome
-        var refreshToken: OpaqueToken?
-        if session.end > token.expiry {
-            let (first, signIn): (OpaqueToken, SignInRecord)
-            do {
-                first = try OpaqueToken(from: random)
-                let secrets = try SignInSecrets(from: random, providerToken: approval.providerToken)
-                signIn = SignInRecord(
-                    session: session.id, generation: 0, rotated: now,
-                    sealed: try secrets.sealed(with: masterKey, for: session.id), masterKeyID: masterKey.id,
-                    email: approval.email, providerSession: approval.providerSession, device: approval.device.name,
-                    program: approval.device.program, end: session.end)
-            } catch {
-                throw .unavailable(.minting(error, session.issuer, session.rule))
-            }
-            refreshToken = first
-            outcome = try await stored(event) { () async throws(StoreFailure) in
-                try await store.record(session, event, opening: signIn, token: first.digest)
-            }
-        } else {
-            outcome = try await stored(event) { () async throws(StoreFailure) in
-                try await store.record(session, event)
-            }
-        }
-        guard outcome == .recorded else {
-            try await refuse(session, event, .revoked, at: now)
-            throw .denied
-        }
-        return refreshToken?.text
     }
 
     func minted(
@@ -236,14 +203,6 @@ package struct SignIn: Sendable {
             AuditEvent(
                 refusing: request, at: now, issuer: subject.issuer, subject: subject.identity, reason: reason.text,
                 adding: details))
-    }
-
-    private func refuse(
-        _ session: SessionRecord, _ granted: AuditEvent, _ reason: RefusalReason, at now: Date
-    ) async throws(SignInRefusal) {
-        let request = ExchangeRequest(
-            trace: granted.trace, client: granted.details["client"]?.string ?? "", subject: .proof(SecretText("")))
-        try await refuse(session, request, reason, at: now)
     }
 
     func refuse(

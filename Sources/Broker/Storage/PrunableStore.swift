@@ -7,9 +7,17 @@ package protocol PrunableStore: Sendable {
     /// - Returns: how many it forgot.
     func forgetUses(expiredAt now: Date, limit: Int) async throws(StoreFailure) -> Int
 
-    /// Forgets sign-ins whose sessions had ended before `now`, with their refresh tokens, at most `limit` of them.
-    /// - Returns: how many it forgot.
+    /// Forgets sign-ins whose sessions had ended before `now`, with their refresh tokens, at most `limit` rows of both.
+    /// - Returns: how many rows it forgot.
     func forgetSignIns(endedBefore now: Date, limit: Int) async throws(StoreFailure) -> Int
+
+    /// Drops what lies sealed of sign-ins whose sessions are dead, also the provider's own token: nothing of it is of use any
+    /// more. It looks at the next `limit` of those that have something sealed, in the order in which they were recorded.
+    /// - Parameter position: those up to it were looked at already; 0 for none.
+    /// - Returns: where the next batch begins; nil where there is nothing more.
+    func dropSecrets(
+        after position: Int64, limit: Int, where isDead: @escaping @Sendable (SessionRecord) -> Bool
+    ) async throws(StoreFailure) -> Int64?
 
     /// Looks at the next rows of the table in the order in which they were recorded, deletes those that are old enough,
     /// and records that: all of it or nothing.

@@ -30,7 +30,8 @@ package protocol SignInStore: Sendable {
     func keep(_ signIn: SignInRecord) async throws(StoreFailure)
 
     /// The sessions that a logout at the provider is about (OpenID Connect Back-Channel Logout §2.4), of those that have
-    /// not ended: of that subject and of that session of the provider's, as far as they are named.
+    /// not ended: of that subject and of that session of the provider's, as far as they are named. With a subject also those
+    /// of which the provider's session is not known; where neither is named, none.
     func signIns(
         of issuer: IssuerName, subject: ExactString?, providerSession: ExactString?, at now: Date
     ) async throws(StoreFailure) -> [SessionRecord]

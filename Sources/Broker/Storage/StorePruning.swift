@@ -2,7 +2,8 @@ package import FoundationEssentials
 package import Logging
 
 /// Takes out of the store what has had its time: uses of subject tokens that expired, and what `audit.retention` no
-/// longer wants kept: sessions are deleted, audit records moved to files. Nothing is deleted while the wall clock is not to be believed.
+/// longer wants kept: sessions are deleted, audit records moved to files. What lies sealed of sign-ins that were revoked is
+/// dropped. Nothing else is deleted while the wall clock is not to be believed.
 package struct StorePruning: Sendable {
     /// How often `round` is meant to be called.
     package static let interval: Duration = .seconds(60)
@@ -16,22 +17,28 @@ package struct StorePruning: Sendable {
     private let clock: any BrokerClock
     private let retention: Duration
     private let archive: String
+    private let revocations: @Sendable () -> RevocationSet
     private let logger: Logger
     private var agreement: ClockAgreement
     private var isJumped = false
     private var retainedAt: Duration?
+    /// The highest revocation when all sign-ins were last looked at.
+    private var looked: UInt64 = 0
 
     /// - Parameters:
     ///   - archive: the folder that audit records are moved to.
+    ///   - revocations: those of the moment.
     ///   - lastRecord: when the last audit record was made before the start; nil where there is none.
     package init(
-        _ store: any PrunableStore, retention: Duration, archive: String, lastRecord: Date? = nil,
+        _ store: any PrunableStore, retention: Duration, archive: String,
+        revocations: @escaping @Sendable () -> RevocationSet = { .none }, lastRecord: Date? = nil,
         clock: any BrokerClock, logger: Logger
     ) {
         self.store = store
         self.clock = clock
         self.retention = retention
         self.archive = archive
+        self.revocations = revocations
         self.logger = logger
         agreement = ClockAgreement(clock, lastRecord: lastRecord)
         if let ahead = agreement.aheadAtStart {
@@ -43,6 +50,8 @@ package struct StorePruning: Sendable {
 
     /// Deletes all that is due. Ends early when its task is cancelled, or the clock jumps; the next round goes on.
     package mutating func round() async {
+        // No time decides about it.
+        await dropSecrets()
         guard believedTime() != nil else { return }
         await forgetUses()
         await forgetSignIns()
@@ -76,6 +85,23 @@ package struct StorePruning: Sendable {
             }
         } catch {
             logger.warning("could not forget sign-ins that have ended", metadata: ["failure": "\(error)"])
+        }
+    }
+
+    /// Where anything was revoked since the last time.
+    private mutating func dropSecrets() async {
+        let revoked = revocations()
+        guard revoked.highest != looked else { return }
+        do {
+            var position: Int64? = 0
+            while let next = position, !Task.isCancelled {
+                let start = clock.uptime
+                position = try await store.dropSecrets(after: next, limit: Self.batch) { revoked.kills($0) != nil }
+                if position != nil { await rest(since: start) }
+            }
+            if position == nil { looked = revoked.highest }
+        } catch {
+            logger.warning("could not drop secrets of sign-ins that were revoked", metadata: ["failure": "\(error)"])
         }
     }
 

@@ -141,10 +141,27 @@ import Testing
         var bounds = DeviceAuthorizations.Bounds()
         (bounds.perHolder, bounds.perNetwork, bounds.all) = (2, 3, 5)
         let devices = DeviceAuthorizations(bounds: bounds, clock: clock)
-        for host in 1...3 { _ = try begun("2001:db8:\(host)::1", in: devices) }
-        #expect(throws: Refused.self) { try begun("2001:db8:4::1", in: devices) }
+        for host in 1...3 { _ = try begun("2001:db8:7:\(host)::1", in: devices) }
+        #expect(throws: Refused.self) { try begun("2001:db8:7:4::1", in: devices) }
         for host in 1...2 { _ = try begun("192.0.2.\(host)", in: devices) }
         #expect(throws: Refused.self) { try begun("198.51.100.1", in: devices) }
+    }
+
+    @Test func `Somebody with all of a network keeps nobody else of its IPv6 provider from signing in`() throws {
+        for host in 0..<1024 { _ = try begun("2001:db8:7:\(String(host / 64, radix: 16))::1") }
+        #expect(throws: Refused.self) { try begun("2001:db8:7:ffff::1") }
+        _ = try begun("2001:db8:8::1")
+        for network in 16..<23 {
+            let prefix = "2001:db8:\(String(network, radix: 16))"
+            let hosts = network == 22 ? 1023 : 1024
+            for host in 0..<hosts { _ = try begun("\(prefix):\(String(host / 64, radix: 16))::1") }
+        }
+        #expect(devices.count == 8192)
+        #expect(throws: Refused.self, "half of all is the /32's") { try begun("2001:db8:9::1") }
+        _ = try begun("2001:db9::1")
+        clock.advance(by: .seconds(600))
+        _ = try begun("2001:db8:7::1")
+        #expect(devices.count == 1)
     }
 
     @Test func `Ten wrong codes from an address are looked at in an hour, and no right one after them`() throws {
@@ -177,10 +194,26 @@ import Testing
 
     @Test func `A network of any number of addresses has a hundred wrong codes`() throws {
         for host in 0..<100 {
-            #expect(devices.pending("x", from: try Self.address("2001:db8:\(host)::1")).name == "wrong")
+            #expect(devices.pending("x", from: try Self.address("2001:db8:7:\(host)::1")).name == "wrong")
         }
-        #expect(devices.pending("x", from: try Self.address("2001:db8:abcd::1")).name == "limited")
-        #expect(devices.pending("x", from: try Self.address("2001:db9::1")).name == "wrong")
+        #expect(devices.pending("x", from: try Self.address("2001:db8:7:abcd::1")).name == "limited")
+        #expect(devices.pending("x", from: try Self.address("2001:db8:8::1")).name == "wrong")
+    }
+
+    @Test func `A thousand wrong codes from an IPv6 provider's networks are looked at, and right ones not counted`()
+        throws
+    {
+        let code = try begun().userCode.text
+        for number in 0..<1000 {
+            let address = try Self.address("2001:db8:\(number / 50 + 1):\(number / 5)::1")
+            #expect(devices.pending("x", from: address).name == "wrong")
+            if number < 999 { #expect(devices.pending(code, from: address).name == "found") }
+        }
+        #expect(devices.pending(code, from: try Self.address("2001:db8:abcd::1")).name == "limited")
+        #expect(devices.pending(code, from: try Self.address("2001:db9::1")).name == "found")
+        // An address of which all groups have the same bits.
+        for _ in 0..<10 { #expect(devices.pending("x", from: try Self.address("::1")).name == "wrong") }
+        #expect(devices.pending("x", from: try Self.address("::1")).name == "limited")
     }
 
     @Test func `What a device says of itself is cut, and turns nothing around`() {

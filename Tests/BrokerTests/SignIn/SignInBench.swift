@@ -48,23 +48,25 @@ struct SignInBench {
     }
 
     func approval(
-        _ changes: JSONObject = [:], under rules: RuleSet? = nil, providerToken: String? = nil
+        _ changes: JSONObject = [:], under rules: RuleSet? = nil, providerToken: String? = nil,
+        providerSession: ExactString? = "p1"
     ) async throws -> Approval {
         let subject = try await subject(changes)
-        guard let grant = (rules ?? self.rules).match(subject, naming: nil).grant else { throw NotGranted() }
+        guard let grant = (rules ?? self.rules).matchDevice(subject, naming: nil).grant else { throw NotGranted() }
         var token = providerToken.map { Array($0.utf8) }
         return Approval(
             subject: subject, since: base.state.current.revocations.highest, grant: grant, email: "alice@example.com",
-            providerToken: token.map { _ in SecretBytes(moving: &token!) }, providerSession: "p1")
+            providerToken: token.map { _ in SecretBytes(moving: &token!) }, providerSession: providerSession,
+            from: "198.51.100.4", proved: base.clock.uptime)
     }
 
     struct NotGranted: Error {}
 
     /// A device code that was approved so.
-    func approved(_ approval: Approval) throws -> SecretText {
+    func approved(_ approval: Approval, on device: DeviceDescription = DeviceDescription()) throws -> SecretText {
         guard
             case .begun(let begun) = try signIn.devices.begin(
-                from: .init(bytes: [192, 0, 2, 7])!, asking: DeviceDescription()),
+                from: .init(bytes: [192, 0, 2, 7])!, asking: device),
             signIn.devices.approve(begun.userCode, with: approval)
         else { throw NotGranted() }
         return begun.deviceCode

@@ -16,10 +16,130 @@ import Testing
         #expect(session.id == response.token.sessionID && session.subject == "corp:alice" && session.rule == "main")
         let event = try #require(bench.base.store.events.first)
         #expect(event.kind == .exchangeGranted && event.sessionID == session.id)
-        #expect(event.details["sign_in"] == ["step": "device"] && event.details["claims"]?.object?["sub"] == "alice")
+        #expect(event.details["claims"]?.object?["sub"] == "alice")
         let claims = try bench.base.verifier.claims(
             of: response.token.accessToken, presentedBy: nil, at: bench.base.clock.now)
         #expect(claims.sessionID == session.id)
+    }
+
+    @Test func `says in the record which device it is and from where it was approved, in which session there`()
+        async throws
+    {
+        let bench = try SignInBench()
+        let device = DeviceDescription(surface: "claude_code", name: "ada's laptop")
+        _ = try await bench.redeem(bench.approved(bench.approval(), on: device)).get()
+        let said = bench.base.store.events.first?.details["sign_in"]?.object
+        #expect(said?["step"] == "device" && said?["device"] == "ada's laptop" && said?["program"] == "claude_code")
+        #expect(said?["approved_from"] == "198.51.100.4" && said?["provider_session"] == "p1")
+        _ = try await bench.redeem(bench.approved(bench.approval(providerSession: nil))).get()
+        let bare: JSONObject = ["step": "device", "approved_from": "198.51.100.4"]
+        #expect(bench.base.store.events.last?.details["sign_in"]?.object == bare)
+        // The pages know whose request it is that approves.
+        let approval = try #require(
+            try await bench.signIn.approval(
+                by: bench.subject(), since: bench.signIn.highestRevocation, from: "203.0.113.9", under: TraceID()))
+        #expect(approval.approvedFrom == "203.0.113.9")
+    }
+
+    @Test func `that a person refuses is in the log with what the device said of itself`() throws {
+        let bench = try SignInBench()
+        let asking = DeviceDescription(surface: "claude_code", name: "mallory's")
+        guard
+            case .begun(let begun) = try bench.signIn.devices.begin(
+                from: .init(bytes: [192, 0, 2, 66])!, asking: asking)
+        else { throw SignInBench.NotGranted() }
+        let (device, trace) = (try #require(bench.signIn.devices.pending(begun.userCode)), TraceID())
+        bench.signIn.noteDenial(of: device, from: "203.0.113.9", under: trace)
+        let line = try #require(bench.base.log.lines.last)
+        for part in ["mallory's", "claude_code", "203.0.113.9", "\(trace)"] {
+            #expect(line.contains(part), "\(line)")
+        }
+        #expect(!line.contains(begun.userCode.text))
+        for _ in 0..<1000 { bench.signIn.noteDenial(of: device, from: "203.0.113.9", under: trace) }
+        #expect(bench.base.log.messages.count { $0 == "a device was refused on the page" } <= 10)
+    }
+
+    @Test func `ends the sign-in of the person that was used longest ago where he has a hundred`() async throws {
+        let bench = try SignInBench(rules: [ExchangeBench.main(match: [("sub", ["*"])])])
+        let bob = try await bench.signedIn(["sub": "bob"])
+        let approval = try await bench.approval()
+        var tokens: [SecretText?] = []
+        for _ in 0..<100 {
+            tokens.append(try await bench.redeem(bench.approved(approval)).get().refreshToken)
+            bench.base.clock.advance(by: .seconds(1))
+        }
+        #expect(bench.base.state.current.revocations.highest == 0)
+        // The first was used later than the second.
+        let used = await bench.refresh(tokens[0]).refreshToken
+        _ = try await bench.redeem(bench.approved(approval)).get()
+        #expect(await bench.refresh(tokens[1]).refusal == "ended")
+        for token in [used, tokens[2], tokens[99], bob.refreshToken] {
+            #expect(await bench.refresh(token).refusal == nil)
+        }
+        let revoked = bench.base.store.events.filter { $0.kind == .revoked }
+        #expect(revoked.count == 1 && revoked[0].details["reason"]?.string?.string.contains("100 sign-ins") == true)
+        #expect(try await bench.signIn.ownSessions(of: Fixture.name(), subject: "corp:alice").count == 100)
+    }
+
+    @Test func `leaves no token of the provider's in the store once its session is revoked`() async throws {
+        let bench = try SignInBench(rules: [ExchangeBench.main(match: [("sub", ["*"])])])
+        let (store, state) = (bench.base.store, bench.base.state)
+        let bob = try await bench.signedIn(["sub": "bob"], providerToken: "b")
+        let alice = try await bench.signedIn(providerToken: "a")
+        var pruning = StorePruning(
+            store, retention: .seconds(86_400), archive: "archive", revocations: { state.current.revocations },
+            clock: bench.base.clock, logger: bench.base.log.logger)
+        await pruning.round()
+        #expect(try await store.sealedRows().count == 2)
+        _ = try await bench.base.revocations.revoke(RevocationRequest(.subject("corp:alice")), by: .daemon)
+        bench.base.clock.advance(by: .seconds(60))
+        await pruning.round()
+        #expect(try await store.sealedRows().map(\.id) == [bob.token.sessionID])
+        #expect(await bench.refresh(alice.refreshToken).refusal == "ended")
+        #expect(await bench.refresh(bob.refreshToken).refusal == nil)
+    }
+
+    @Test func `ends with its last refresh token, which is no theft`() async throws {
+        let bench = try SignInBench()
+        let response = try await bench.signedIn()
+        let store = bench.base.store
+        let text = try #require(response.refreshToken)
+        let digest = try #require(OpaqueToken(parsing: text)).digest
+        let presented = try #require(try await store.signIn(ofToken: digest))
+        var (signIn, last) = (presented.signIn, digest)
+        for _ in 0..<SignIn.maximumGenerations {
+            signIn = signIn.next(at: bench.base.clock.now, sealed: signIn.sealed, under: signIn.masterKeyID)
+            let token = try OpaqueToken(from: SystemRandom())
+            last = token.digest
+            let outcome = try await store.record(
+                Sample.grant(session: "x"), rotating: signIn, of: presented.session, token: last)
+            #expect(outcome == .recorded)
+            if signIn.generation == SignIn.maximumGenerations {
+                #expect(await bench.refresh(token.text).refusal == "ended")
+            }
+        }
+        #expect(store.events.last?.reason == "session_over")
+    }
+
+    @Test func `gets what a later rule grants where an earlier one is bound to a certificate`() async throws {
+        let scope = try #require(Scope(parsing: "strong"))
+        let terms = try #require(
+            GrantTerms(
+                scope: [scope], timeToLive: .seconds(900), audiences: ExchangeBench.audiences, bindsCertificate: true))
+        let bound = try Fixture.rule("strong", issuer: "corp", texts: [("sub", ["alice"])], terms: terms)
+        let bench = try SignInBench(rules: [bound, ExchangeBench.main()])
+        let subject = try await bench.subject()
+        let approval = try #require(
+            try await bench.signIn.approval(
+                by: subject, since: 0, from: "192.0.2.7", under: TraceID()))
+        #expect(approval.grant.rule == "main")
+        #expect(try await bench.redeem(bench.approved(approval)).get().refreshToken != nil)
+        #expect(bench.base.store.sessions.map(\.rule) == ["main"])
+        #expect(bench.signIn.largestGrant(of: subject.issuer)?.scope.contains(scope) == false)
+        // With that one alone there is nothing, and the record says why.
+        let alone = try SignInBench(rules: [bound], after: bench)
+        let none = try await alone.signIn.approval(by: subject, since: 0, from: "192.0.2.7", under: TraceID())
+        #expect(none == nil && bench.base.store.events.last?.reason == "certificate")
     }
 
     @Test func `keeps neither the refresh token nor the provider's where the store can be read`() async throws {
@@ -285,7 +405,7 @@ import Testing
             try await bench.signIn.endSessions(
                 of: issuer, subject: subject, providerSession: session, under: TraceID())?.revocations.count ?? 0
         }
-        for (subject, session) in [(nil, nil), ("corp:carol", nil), ("corp:alice", "p2")]
+        for (subject, session) in [(nil, nil), ("corp:carol", "p1"), ("corp:alice", "p2")]
             as [(ExactString?, ExactString?)]
         {
             #expect(try await end(subject, session) == 0)

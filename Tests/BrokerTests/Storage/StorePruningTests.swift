@@ -246,6 +246,12 @@ private final class JumpingStore: PrunableStore {
         try await store.forgetSignIns(endedBefore: now, limit: limit)
     }
 
+    func dropSecrets(
+        after position: Int64, limit: Int, where isDead: @escaping @Sendable (SessionRecord) -> Bool
+    ) async throws(StoreFailure) -> Int64? {
+        try await store.dropSecrets(after: position, limit: limit, where: isDead)
+    }
+
     func prune(_ batch: PruningBatch) async throws(StoreFailure) -> PruningResult {
         let result = try await store.prune(batch)
         if store.events.count(where: { $0.kind == .recordsDeleted }) == batches { clock.now.addTimeInterval(86_400) }
