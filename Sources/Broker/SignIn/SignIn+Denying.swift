@@ -12,6 +12,7 @@ extension SignIn {
         let program = device.program.map { " by the program \"\($0)\"" } ?? ""
         let name = device.name.map { ", called \"\($0)\"" } ?? ""
         noteRefusal(
-            .denied, "a person refused the device that asked from \(address)\(program)\(name)", from: client, under: trace)
+            .denied, "a person refused the device that asked from \(address)\(program)\(name)", from: client,
+            under: trace)
     }
 }

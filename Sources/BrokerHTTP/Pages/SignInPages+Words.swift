@@ -155,7 +155,8 @@ extension SignInPages {
     static func beingFinished(_ trace: TraceID) -> Page {
         message(
             "This sign-in is being finished",
-            "It was loaded before, and your company’s sign-in is being asked. Wait a moment, then look again.", .conflict,
+            "It was loaded before, and your company’s sign-in is being asked. Wait a moment, then look again.",
+            .conflict,
             trace, .again)
     }
 

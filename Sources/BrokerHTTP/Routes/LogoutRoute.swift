@@ -19,7 +19,8 @@ struct LogoutRoute: Sendable {
     /// is to be sent again.
     func respond(to request: Request, _ context: BrokerRequestContext) async -> Response {
         do throws(OAuthError) {
-            let body = try await token.body(of: request, type: "application/x-www-form-urlencoded", for: .provider, context)
+            let body = try await token.body(
+                of: request, type: "application/x-www-form-urlencoded", for: .provider, context)
             let form = try TokenRoute.parse(body)
             guard let text = form["logout_token"] else {
                 throw OAuthError(.invalidRequest, "the parameter logout_token is missing")

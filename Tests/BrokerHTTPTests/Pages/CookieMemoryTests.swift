@@ -27,7 +27,8 @@ import Testing
             #expect(memory.remember(number, of: "\(number)", until: .seconds(10), for: one, at: .seconds(1)) == nil)
         }
         #expect(memory.count == 2)
-        #expect(memory.remember(7, of: "x", until: .seconds(10), for: try client("198.51.100.1"), at: .seconds(1)) == nil)
+        #expect(
+            memory.remember(7, of: "x", until: .seconds(10), for: try client("198.51.100.1"), at: .seconds(1)) == nil)
         #expect(memory.value(of: "x") == 7)
         // What is over makes room.
         #expect(memory.remember(8, of: "y", until: .seconds(30), for: one, at: .seconds(20)) == nil)
