@@ -30,6 +30,8 @@ package struct OAuthError: Error, Sendable {
     private let unmatched: [ExactString]?
     /// Where it is not the usual one of the code.
     private let ownStatus: HTTPResponse.Status?
+    /// Of the decision that it tells of, where that was made in another request.
+    var trace: TraceID?
     /// Whether the rest of the request is not waited for.
     private let closesConnection: Bool
 
@@ -112,7 +114,7 @@ package struct OAuthError: Error, Sendable {
 
     /// - Parameter invalidGrant: the status of `invalid_grant`, for which RFC 6749 §5.2 and Anthropic's SDKs differ.
     func response(trace: TraceID, invalidGrant: HTTPResponse.Status = .badRequest) -> Response {
-        answer(trace: trace, invalidGrant: invalidGrant).response
+        answer(trace: self.trace ?? trace, invalidGrant: invalidGrant).response
     }
 
     /// The same, with all of its body.

@@ -133,6 +133,11 @@ struct `A developer of a company` {
         #expect(page.hasPrefix("200\n"), "\(page)")
         let outcome = try await login.outcome()
         #expect(outcome.status == 77 && outcome.error.contains("denied"), "\(outcome)")
+        #expect(outcome.error.contains("the device was refused on the page"), "\(outcome)")
+        // What they pass on is what the administrator's command knows.
+        let trace = try #require(outcome.error.firstMatch(of: /trace ([0-9a-f]{32})/))
+        let explained = try await stage.administer("explain", String(trace.1))
+        #expect(explained.status == 0 && explained.output.contains("a person refused the device"), "\(explained)")
         #expect(try await stage.daypass(["token"]).status == 77)
     }
 

@@ -34,7 +34,7 @@ struct `A developer who signs in` {
     }
 
     @Test(arguments: [
-        (#"{"polls": ["pending", "denied"]}"#, 77, "denied; the page in the browser says why (http"),
+        (#"{"polls": ["pending", "denied"]}"#, 77, "denied (http"),
         (#"{"polls": ["expired"]}"#, 77, "daypass login"),
         (#"{"polls": ["pending"], "asked": {"expires_in": 3}}"#, 77, "nobody has approved in time"),
         (#"{"polls": ["pending", "unknown"]}"#, 77, "does not know the code any more"),

@@ -3,7 +3,8 @@ import JOSE
 extension DeviceAuthorizations {
     struct Entry: Sendable {
         enum Stage: Sendable {
-            case waiting, denied
+            case waiting
+            case denied(DeviceDenial)
             case approved(Approval)
             /// What was approved was handed out, or is being.
             case taken

@@ -133,8 +133,8 @@ package final class DeviceAuthorizations: Sendable {
     /// Refuses it, for good.
     /// - Returns: false where none waits any more.
     @discardableResult
-    package func deny(_ code: UserCode) -> Bool {
-        settle(code) { _ in .denied }
+    package func deny(_ code: UserCode, _ denial: DeviceDenial) -> Bool {
+        settle(code) { _ in .denied(denial) }
     }
 
     private func settle(_ code: UserCode, as stage: (Entry) -> Entry.Stage) -> Bool {
@@ -155,7 +155,7 @@ package final class DeviceAuthorizations: Sendable {
         case pending
         /// It asked too soon, and has to leave 5 s more between two polls from now on.
         case slowDown
-        case denied
+        case denied(DeviceDenial)
         /// Too old, or none that there ever was, or used before.
         case expired
         /// To be had once. Where nothing comes of it through no fault of the device, `putBack` lets it be had again.
@@ -177,7 +177,7 @@ package final class DeviceAuthorizations: Sendable {
             }
             switch entry.stage {
             case .waiting: return .pending
-            case .denied: return .denied
+            case .denied(let denial): return .denied(denial)
             case .taken: return .expired
             case .approved(let approval):
                 entry.stage = .taken

@@ -31,7 +31,7 @@ extension SignIn {
             let request = ExchangeRequest(
                 trace: event.trace, client: event.details["client"]?.string ?? "", subject: .proof(SecretText("")))
             try await refuse(session, request, .revoked, at: now)
-            throw .denied
+            throw .denied(nil)
         }
         return session.end > token.expiry ? first.text : nil
     }

@@ -85,19 +85,19 @@ package struct SignIn: Sendable {
         switch devices.poll(deviceCode) {
         case .pending: throw .pending
         case .slowDown: throw .slowDown
-        case .denied: throw .denied
+        case .denied(let denial): throw .denied(denial)
         case .expired: throw .expired
         case .approved(let found): approval = found
         }
         let request = ExchangeRequest(trace: trace, client: client, subject: .proof(deviceCode))
         // Taken, so the device is told at its next poll that the code is used up: it has to begin anew.
-        guard !isSignedOut(approval) else { throw .denied }
+        guard !isSignedOut(approval) else { throw .denied(nil) }
         do throws(SignInRefusal) {
             let response = try await open(approval, request, at: clock.now)
             // Signed out while the session was being recorded, which was not yet there to be ended.
             guard isSignedOut(approval) else { return response }
             try await endSignedOut(response.token.sessionID, request)
-            throw .denied
+            throw .denied(nil)
         } catch {
             if case .unavailable(let outage) = error {
                 log.note(outage, request)
@@ -119,7 +119,7 @@ package struct SignIn: Sendable {
         let subject = approval.subject
         // Minutes may have passed since it was shown to somebody, and other rules may be in force.
         guard let grant = try await grant(to: subject, naming: approval.grant.rule, request, at: now) else {
-            throw .denied
+            throw .denied(nil)
         }
         let kept = KeptClaims.of(subject.claims, signedBy: subject.issuer, rules: rules, keeping: keptClaims)
         let session: SessionRecord

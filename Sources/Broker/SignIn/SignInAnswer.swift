@@ -13,7 +13,9 @@ package enum SignInRefusal: Error, Sendable {
     /// A parameter that is required.
     case missing(String)
     // Of a device code (RFC 8628 §3.5).
-    case pending, slowDown, denied, expired
+    case pending, slowDown, expired
+    /// Nil where it was decided in this very request.
+    case denied(DeviceDenial?)
     /// The refresh token is good for nothing: its holder has to sign in again.
     case ended(SignInEnd)
     /// More scope than is granted.

@@ -36,9 +36,9 @@ extension TokenExchangeClient: DeviceEndpoint {
         case "authorization_pending" where answer.status == 400: return .pending
         case "slow_down" where answer.status == 400 || answer.status == 429: return .slowDown
         case "access_denied":
-            // By a person, or since no rule grants anything.
+            // By a person, the provider or the rules: the broker says which.
             let words = failure(answer, [code]).words
-            throw .signedOut("the sign-in was denied; the page in the browser says why (\(words))")
+            throw .signedOut("the sign-in was denied (\(words))")
         case "expired_token":
             throw .signedOut(
                 "the code is good no more: nobody approved in time, or the broker was started anew; `daypass login` makes "

@@ -113,7 +113,9 @@ extension SignInPages {
         do throws(AuthorizationFailure) {
             found = try await provider.finish(callback, of: absence.attempt, beforeSending: { isSent = true })
         } catch {
-            if case .device(let code) = absence.purpose, case .denied = error { devices.deny(code) }
+            if case .device(let code) = absence.purpose, case .denied = error {
+                devices.deny(code, DeviceDenial(.provider, under: context.trace))
+            }
             let way = way(back: absence.purpose, absence.browser)
             switch error {
             case .unavailable where isSent:
@@ -165,7 +167,7 @@ extension SignInPages {
             return Outcome(response: page.response(), ending: .failed)
         }
         guard let approval else {
-            devices.deny(code)
+            devices.deny(code, DeviceDenial(.rules, under: context.trace))
             return Outcome(response: Self.nothingGranted(to: person, context.trace).response(), ending: .failed)
         }
         guard let device = devices.pending(code), devices.approve(code, with: approval) else {

@@ -141,7 +141,7 @@ struct SignInPages: Sendable {
         case "continue":
             return await underWay(.provider, context) { await leave(for: .device(code), browser, request, context) }
         case "refuse":
-            if devices.deny(code) {
+            if devices.deny(code, DeviceDenial(.person, under: context.trace)) {
                 signIn().noteDenial(
                     of: device.device, askedFrom: ExactString(device.address.text), from: context.client.text,
                     under: context.trace)

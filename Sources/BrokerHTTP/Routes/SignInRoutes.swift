@@ -133,7 +133,10 @@ extension OAuthError {
         case .missing(let parameter): self.init(.invalidRequest, "the parameter \(parameter) is missing")
         case .pending: self.init(.authorizationPending, "nobody has approved the device yet")
         case .slowDown: self.init(.slowDown, "asked too soon: leave 5 seconds more from now on")
-        case .denied: self.init(.accessDenied, "it was refused: by whoever was asked, or since no rule grants anything")
+        case .denied(let denial):
+            self.init(
+                .accessDenied, denial?.cause.words ?? "nothing is granted to whoever approved it, or not any more")
+            trace = denial?.trace
         case .expired:
             self.init(.expiredToken, "the device code is too old, was used before, or is from before a restart")
         case .ended(let end): self.init(.invalidGrant, end.words)
@@ -142,6 +145,17 @@ extension OAuthError {
         case .unavailable(let outage) where outage.reason == .keysUnavailable:
             self.init(.temporarilyUnavailable, "the identity provider cannot be reached at the moment; try again")
         case .unavailable: self.init(.temporarilyUnavailable, "the broker cannot decide at the moment; try again")
+        }
+    }
+}
+
+extension DeviceDenial.Cause {
+    /// For a person.
+    fileprivate var words: String {
+        switch self {
+        case .person: "the device was refused on the page"
+        case .provider: "the identity provider, or whoever signed in there, refused"
+        case .rules: "no rule grants whoever signed in anything"
         }
     }
 }

@@ -76,9 +76,13 @@ import Testing
     @Test func `a device that was denied is told so with 400 access_denied`() async throws {
         try await LiveBroker.run(signsIn: true) { broker in
             let begun = try await broker.posted("/oauth/device_authorization", [])
-            broker.signIn?.devices.deny(try #require(UserCode(typed: begun.text("user_code") ?? "")))
+            let denial = DeviceDenial(.person, under: TraceID())
+            broker.signIn?.devices.deny(try #require(UserCode(typed: begun.text("user_code") ?? "")), denial)
             let answer = try await poll(broker, begun.text("device_code") ?? "")
             #expect(answer.status == 400 && answer.text("error") == "access_denied")
+            // What `explain` knows, and not the poll's own.
+            #expect(
+                answer.text("error_description") == "the device was refused on the page (trace \(denial.trace))")
         }
     }
 
@@ -180,7 +184,9 @@ import Testing
             let begun = try await broker.posted("/oauth/device_authorization", [])
             let (code, device) = (try #require(begun.text("user_code")), try #require(begun.text("device_code")))
             clock.advance(by: .seconds(600))
-            #expect(broker.signIn?.devices.deny(try #require(UserCode(typed: code))) == false)
+            #expect(
+                broker.signIn?.devices.deny(
+                    try #require(UserCode(typed: code)), DeviceDenial(.person, under: TraceID())) == false)
             let answer = try await poll(broker, device)
             #expect(answer.status == 400 && answer.text("error") == "expired_token")
             #expect(broker.signIn?.devices.count == 1, "it is forgotten with the next that begins")

@@ -26,6 +26,8 @@ import Testing
 
     private struct Refused: Error {}
 
+    private static let denial = DeviceDenial(.person, under: TraceID())
+
     private static func approval() async throws -> Approval {
         let rules = try Fixture.rules(Fixture.rule(texts: [("sub", ["alice"])]))
         let subject = try await Fixture.subject(["sub": "alice"])
@@ -65,7 +67,7 @@ import Testing
 
     @Test func `What is denied stays denied, and is approved by nobody afterwards`() async throws {
         let begun = try begun()
-        #expect(devices.deny(begun.userCode))
+        #expect(devices.deny(begun.userCode, Self.denial))
         #expect(!devices.approve(begun.userCode, with: try await Self.approval()))
         #expect(poll(begun) == "denied" && poll(begun) == "denied")
     }
@@ -74,7 +76,7 @@ import Testing
         let begun = try begun()
         let approval = try await Self.approval()
         #expect(devices.approve(begun.userCode, with: approval))
-        #expect(!devices.approve(begun.userCode, with: approval) && !devices.deny(begun.userCode))
+        #expect(!devices.approve(begun.userCode, with: approval) && !devices.deny(begun.userCode, Self.denial))
         #expect(devices.pending(begun.userCode) == nil)
     }
 
@@ -129,7 +131,7 @@ import Testing
     {
         let approval = try await Self.approval()
         for _ in 0..<200 { #expect(devices.approve(try begun().userCode, with: approval)) }
-        for _ in 0..<64 { #expect(devices.deny(try begun().userCode)) }
+        for _ in 0..<64 { #expect(devices.deny(try begun().userCode, Self.denial)) }
         #expect(throws: Refused.self) { try begun() }
         clock.advance(by: .seconds(600))
         for _ in 0..<64 { _ = try begun() }

@@ -104,6 +104,7 @@ extension Result where Success == SignInResponse, Failure == SignInRefusal {
         case .success: nil
         case .failure(.unavailable(let outage)): "unavailable \(outage.reason)"
         case .failure(.ended): "ended"
+        case .failure(.denied): "denied"
         case .failure(let refusal): "\(refusal)"
         }
     }
